@@ -1,0 +1,85 @@
+# make demo: the documentation's example, prepared and shown.  make test: everything.  make lab: the notebooks.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+META   := settings.ini setup.py pyproject.toml constraints.txt
+PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+export HF_HUB_DISABLE_TELEMETRY := 1
+
+.PHONY: demo lab test test-slow outputs docs clean
+.DEFAULT_GOAL := demo
+
+define TRAINING_CONFIG
+base_model: mistralai/Mistral-7B-v0.1
+data_seed: 49
+seed: 49
+
+datasets:
+  - path: output.jsonl
+    type: input_output
+val_set_size: 0.1
+
+sequence_len: 896
+sample_packing: false
+
+micro_batch_size: 2
+gradient_accumulation_steps: 3
+eval_batch_size: 2
+num_epochs: 1
+learning_rate: 0.0002
+
+train_on_inputs: false
+special_tokens:
+  bos_token: "<s>"
+  eos_token: "</s>"
+  unk_token: "<unk>"
+endef
+export TRAINING_CONFIG
+
+demo: $(VENV)/.base training_config.yaml
+	@$(BIN)/segmask preprocess training_config.yaml --debug
+	@$(BIN)/segmask show training_config.yaml
+	@echo 'Next: `make lab` opens the notebooks in JupyterLab; begin with nbs/index.ipynb.'
+
+training_config.yaml:
+	@test -e $@ || printf '%s\n' "$$TRAINING_CONFIG" > $@
+
+lab: $(VENV)/.lab
+	$(BIN)/jupyter lab nbs/index.ipynb
+
+test: $(VENV)/.dev
+	@BIN=$(BIN) bash tools/check.sh
+
+test-slow: $(VENV)/.dev
+	$(BIN)/pytest -q -m slow
+
+# run the notebooks, store their outputs, and write README.md from them
+outputs: $(VENV)/.dev
+	$(BIN)/nbdev-export
+	HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false $(BIN)/nbdev-test --save --n-workers 2
+	$(BIN)/nbdev-clean
+	$(BIN)/python tools/docs.py
+
+docs: $(VENV)/.dev
+	$(BIN)/python tools/docs.py
+	$(BIN)/zensical build -f zensical.toml
+
+clean:
+	rm -rf $(VENV) _proc _md _docs build *.egg-info
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+# each environment is made anew only when what it is made from has changed
+$(VENV)/.base: $(META) | $(VENV)/bin/python
+	@echo 'Installing segmask into $(VENV) ...'
+	@$(PIP) -e .
+	@touch $@
+$(VENV)/.lab: $(META) | $(VENV)/bin/python
+	@echo 'Installing segmask and JupyterLab into $(VENV) ...'
+	@$(PIP) -e '.[lab]'
+	@touch $@ $(VENV)/.base
+$(VENV)/.dev: $(META) | $(VENV)/bin/python
+	@echo 'Installing segmask and all that tests need into $(VENV) ...'
+	@$(PIP) -e '.[dev]'
+	@touch $@ $(VENV)/.lab $(VENV)/.base

@@ -1,0 +1,33 @@
+"See, edit, check and prove which tokens a language model is trained on"
+__version__ = "0.1.0"
+
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
+# Every public name and the module it lives in. Modules are imported when a name is first used, so that
+# `import segmask` loads neither torch nor transformers, datasets, pandas or ipywidgets.
+_where = {
+    'core': 'IGNORE_INDEX Problem Problems Segment SegmentError Segments masked read_jsonl trained write_jsonl',
+    'tokenizer': 'TokenizerError load_tokenizer',
+    'encoder': 'Encoded Encoder',
+    'config': 'ConfigError DatasetConfig TrainingConfig',
+    'prepare': 'Prepared Report Source preprocess',
+    'views': 'debug_line token_table',
+}
+_module_of = {name: module for module, names in _where.items() for name in names.split()}
+__all__ = list(_module_of)
+
+if _TYPE_CHECKING:
+    from .config import ConfigError, DatasetConfig, TrainingConfig
+    from .core import IGNORE_INDEX, Problem, Problems, Segment, SegmentError, Segments, masked, read_jsonl, trained, write_jsonl
+    from .encoder import Encoded, Encoder
+    from .prepare import Prepared, Report, Source, preprocess
+    from .tokenizer import TokenizerError, load_tokenizer
+    from .views import debug_line, token_table
+
+def __getattr__(name):
+    if name not in _module_of: raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    from importlib import import_module
+    value = globals()[name] = getattr(import_module(f'{__name__}.{_module_of[name]}'), name)
+    return value
+
+def __dir__(): return sorted({*globals(), *__all__})

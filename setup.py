@@ -1,0 +1,18 @@
+from configparser import ConfigParser
+from setuptools import find_packages, setup
+
+# All metadata is in settings.ini; edit there, not here
+cfg = ConfigParser(delimiters=['='])
+cfg.read('settings.ini', encoding='utf-8')
+cfg = cfg['DEFAULT']
+extras = {k: cfg[f'{k}_requirements'].split() for k in ('train', 'lab')}
+extras['dev'] = cfg['dev_requirements'].split() + extras['train'] + extras['lab']
+
+setup(
+    version=cfg['version'], description=cfg['description'], keywords=cfg['keywords'].split(),
+    author=cfg['author'], author_email=cfg['author_email'], license=cfg['license'],
+    python_requires='>='+cfg['min_python'], packages=find_packages(include=[cfg['lib_path']+'*']),
+    package_data={cfg['lib_path']: ['py.typed', 'data/*']},
+    install_requires=cfg['requirements'].split(), extras_require=extras,
+    long_description=open('README.md', encoding='utf-8').read(), long_description_content_type='text/markdown',
+    entry_points=dict(console_scripts=cfg['console_scripts'].split(), nbdev=[f"{cfg['lib_path']}={cfg['lib_path']}._modidx:d"]))
