@@ -67,15 +67,15 @@ def _yaml_mend(what: str) -> str:
     if '\\t' in what: return 'Indent with spaces, not tabs.'
     return 'Check the indentation and the quotes near this line.'
 
-# %% ../nbs/04_config.ipynb #1958cb42
+# %% ../nbs/04_config.ipynb #14f09db7
 class DatasetConfig(BaseModel):
     "One entry under `datasets:`. Keys that are not listed are kept as they are"
     model_config = ConfigDict(extra='allow')
     path: str                      # a file, a folder, or a data set's name on the hub
-    type: str|dict|None = None     # the format, such as 'input_output'
+    type: str|dict|None = None     # the format, such as 'input_output'; a mapping spells one out
     segmask: dict|None = None      # our own key: `{boundary: prompt}`
 
-# %% ../nbs/04_config.ipynb #d706e6b1
+# %% ../nbs/04_config.ipynb #a821f193
 class TrainingConfig(BaseModel):
     "A training config in axolotl's words. Keys that are not listed are kept as they are"
     model_config = ConfigDict(extra='allow', protected_namespaces=(), validate_assignment=True)
@@ -86,6 +86,7 @@ class TrainingConfig(BaseModel):
     special_tokens: dict[str, Any]|None = None                # role -> token
     tokens: list[str]|None = None                             # tokens to add
     datasets: list[DatasetConfig] = Field(min_length=1)       # what to train on
+    test_datasets: list[DatasetConfig]|None = None            # what to evaluate on, in place of rows held back
     dataset_prepared_path: str|None = None                    # where prepared data goes (default: last_run_prepared)
     val_set_size: float|None = Field(0.0, ge=0)               # rows held back: a share below 1, or a number of rows
     shuffle_merged_datasets: bool|None = True                 # shuffle the rows?

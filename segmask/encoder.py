@@ -188,7 +188,7 @@ def _cannot_continue(spell: _Speller) -> str|None:
             a, b = spell.encode([known[:cut], known[cut:]], [True, False])
             if nfc(decode(a.ids+b.ids)) != nfc(whole): return f'it cannot continue inside a text: {known[:cut]!r} + {known[cut:]!r} becomes {decode(a.ids+b.ids)!r}'
 
-# %% ../nbs/03_encoder.ipynb #a00c6923
+# %% ../nbs/03_encoder.ipynb #de75ec52
 _boundaries = 'segment', 'prompt', 'joint'
 
 class Encoder:
@@ -235,9 +235,10 @@ class Encoder:
 
     def columns(self,
         rows: Iterable[Segments|Mapping], # examples, or `{"segments": [...]}` dictionaries
+        checked: bool = False,            # were dictionaries checked already, as `iter_jsonl` does?
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]: # (ids of all rows, int32; trained?, bool; tokens of each row, int64)
         "Encode many rows into flat arrays, without Python work per token"
-        texts, labels, counts = _flatten(rows)
+        texts, labels, counts = _flatten(rows, checked)
         if self.boundary=='segment':
             ids, lens = self._ids(texts)
             is_trained = np.repeat(labels | self.train_on_inputs, lens)
@@ -306,7 +307,7 @@ def _sums(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
     ends = np.cumsum(counts)
     return total[ends]-total[ends-counts]
 
-# %% ../nbs/03_encoder.ipynb #be73f317
+# %% ../nbs/03_encoder.ipynb #1aceb279
 def _as_called(backend, tokenizer):
     "The backend in the state that `tokenizer(text, add_special_tokens=False)` gives it: no truncation, no padding"
     if backend.truncation is not None: backend.no_truncation()
@@ -319,20 +320,17 @@ def _is_batch(row) -> bool:
     segs = row.get('segments') if isinstance(row, Mapping) and not isinstance(row, Segments) else None
     return isinstance(segs, list) and bool(segs) and isinstance(segs[0], list)
 
-def _as_segments(row) -> Segments:
-    if not isinstance(row, Segments): return Segments.from_dict(row)
-    if not len(row): raise SegmentError([Problem(row.where or '', 'segments', 'is empty', 'Write masked(text) + trained(text).')])
-    return row
+def _as_segments(row) -> Segments: return row if isinstance(row, Segments) else Segments.from_dict(row)
 
-def _flatten(rows: Iterable[Segments|Mapping]) -> tuple[list[str], np.ndarray, np.ndarray]:
+def _flatten(rows: Iterable[Segments|Mapping], checked: bool=False) -> tuple[list[str], np.ndarray, np.ndarray]:
     "(texts of all segments; their labels, bool; number of segments of each row). Dictionaries are checked"
     texts: list[str] = []
     labels: list[bool] = []
     counts: list[int] = []
     for i,row in enumerate(rows):
-        if isinstance(row, Segments): segs = [(o.text, o.label) for o in _as_segments(row)]
+        if isinstance(row, Segments): segs = [(o.text, o.label) for o in row]
         else:
-            if bad := list(segments_problems(row)): raise SegmentError(Problem(f'row {i}', *p) for p in bad)
+            if not checked and (bad := list(segments_problems(row))): raise SegmentError(Problem(f'row {i}', *p) for p in bad)
             segs = [(o['text'], o['label']) for o in row['segments']]
         for t,l in segs:
             texts.append(t)

@@ -21,12 +21,13 @@ from .encoder import list_column
 
 if TYPE_CHECKING: import pyarrow as pa
 
-# %% ../nbs/04a_store.ipynb #0b0b3284
+# %% ../nbs/04a_store.ipynb #fdcb1ae5
 class Spool:
     "Encoded rows on disk, in the order in which they were read; any of them can be gathered again"
     def __init__(self, folder: Path): # for its two files
         self.folder, self._ids, self._labels = Path(folder), open(Path(folder)/'ids.bin', 'wb'), open(Path(folder)/'labels.bin', 'wb')
         self._parts: list[tuple[np.ndarray, ...]] = []
+        self._n, self._masks = 0, {} # rows so far; the few attention masks that are not all ones
         self._maps: tuple|None = None
 
     def add(self,
@@ -35,8 +36,11 @@ class Spool:
         lens: np.ndarray,     # tokens of each row, shape (rows,)
         file: np.ndarray|int, # number of the input file of each row
         lines: np.ndarray,    # line in it, from 1
+        masks: dict[int, np.ndarray]|None=None, # attention masks that are not all ones, by position among these rows
     ):
         "Append rows"
+        for i,o in (masks or {}).items(): self._masks[self._n+i] = np.asarray(o, np.int8)
+        self._n += len(lens)
         ids.astype(np.int32, copy=False).tofile(self._ids)
         labels.astype(np.int32, copy=False).tofile(self._labels)
         seen = np.concatenate([[0], np.cumsum(labels!=IGNORE_INDEX)])
@@ -61,11 +65,15 @@ class Spool:
     def gather(self,
         rows: np.ndarray, # row numbers, in the order wanted
         lens: np.ndarray, # how many tokens of each, from its beginning
-    ) -> tuple[np.ndarray, np.ndarray]: # (ids, labels), flat, int32
-        "The tokens and labels of some rows"
-        at = np.repeat(self.starts[rows]-(np.cumsum(lens)-lens), lens) + np.arange(int(lens.sum()))
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]: # (ids int32, labels int32, attention mask int8), flat
+        "The tokens, labels and attention mask of some rows"
+        starts = np.cumsum(lens)-lens
+        at = np.repeat(self.starts[rows]-starts, lens) + np.arange(int(lens.sum()))
         assert self._maps is not None
-        return self._maps[0][at], self._maps[1][at]
+        ids, mask = self._maps[0][at], np.ones(len(at), np.int8)
+        for i,r in enumerate(rows.tolist()) if self._masks else ():
+            if r in self._masks: mask[starts[i]:starts[i]+lens[i]] = self._masks[r][:lens[i]]
+        return ids, self._maps[1][at], mask
 
 # %% ../nbs/04a_store.ipynb #396d6305
 _types = {'input_ids':'int32', 'labels':'int64', 'attention_mask':'int8', 'position_ids':'int64'}
@@ -80,7 +88,7 @@ def _by_tokens(lens: np.ndarray, limit: int=1<<20) -> Iterator[slice]:
         yield slice(a, b)
         a = b
 
-# %% ../nbs/04a_store.ipynb #4a3087d8
+# %% ../nbs/04a_store.ipynb #599795fe
 def write_dataset(
     spool: Spool,       # closed
     rows: np.ndarray,   # which rows, in the order to store them
@@ -95,8 +103,8 @@ def write_dataset(
     name = 'data-00000-of-00001.arrow'
     with open(folder/name, 'wb') as f, pa.ipc.new_stream(f, schema) as sink:
         for part in _by_tokens(lens):
-            ids, labels = spool.gather(rows[part], lens[part])
-            values = ids, labels.astype(np.int64), np.ones(len(ids), np.int8)
+            ids, labels, mask = spool.gather(rows[part], lens[part])
+            values = ids, labels.astype(np.int64), mask
             sink.write_batch(pa.record_batch([list_column(v, lens[part]) for v in values], schema=schema))
     state = dict(_data_files=[{'filename':name}], _fingerprint=fingerprint, _format_columns=None, _format_kwargs={}, _format_type=None, _output_all_columns=False, _split=None)
     (folder/'state.json').write_text(json.dumps(state, indent=2))
