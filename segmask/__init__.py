@@ -9,8 +9,11 @@ _where = {
     'core': 'IGNORE_INDEX Problem Problems Segment SegmentError Segments masked read_jsonl trained write_jsonl',
     'tokenizer': 'TokenizerError load_tokenizer',
     'encoder': 'Encoded Encoder',
+    'sources': 'FormatError SourceError',
+    'formats': 'FORMATS register to_segments',
     'config': 'ConfigError DatasetConfig TrainingConfig',
     'prepare': 'Prepared Report Source preprocess',
+    'exchange': 'Converted Exported convert export',
     'views': 'debug_line token_table',
 }
 _module_of = {name: module for module, names in _where.items() for name in names.split()}
@@ -20,7 +23,10 @@ if _TYPE_CHECKING:
     from .config import ConfigError, DatasetConfig, TrainingConfig
     from .core import IGNORE_INDEX, Problem, Problems, Segment, SegmentError, Segments, masked, read_jsonl, trained, write_jsonl
     from .encoder import Encoded, Encoder
+    from .exchange import Converted, Exported, convert, export
+    from .formats import FORMATS, register, to_segments
     from .prepare import Prepared, Report, Source, preprocess
+    from .sources import FormatError, SourceError
     from .tokenizer import TokenizerError, load_tokenizer
     from .views import debug_line, token_table
 

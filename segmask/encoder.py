@@ -7,10 +7,11 @@ Docs: https://example.github.io/segmask/encoder.html.md"""
 # %% auto #0
 __all__ = ['Encoded', 'Encoder', 'list_column', 'ids_and_labels', 'debug_line']
 
-# %% ../nbs/03_encoder.ipynb #426a4e58
+# %% ../nbs/03_encoder.ipynb #82a07b73
 import copy, json, unicodedata
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from itertools import accumulate, chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -102,16 +103,18 @@ def _continuing(backend):
     cont.normalizer, cont.pre_tokenizer = donor.normalizer, donor.pre_tokenizer
     return cont
 
-# %% ../nbs/03_encoder.ipynb #e7bb3727
+# %% ../nbs/03_encoder.ipynb #e3cf61ce
 class _Speller:
     "The ways to tokenize a piece: at the start of a text, after ordinary text, after a special token"
     def __init__(self, backend):
-        self.start, self.more = _without_post(backend), _continuing(backend)
-        self.added = np.array(sorted(backend.get_added_tokens_decoder()), np.int64) # ids that the text is split at
-        self.vocab_size = backend.get_vocab_size()
-        self.marks_again = self._marks_again()
+        self.start, self.vocab_size = _without_post(backend), backend.get_vocab_size()
+        self.added = set(backend.get_added_tokens_decoder()) # ids that the text is split at
 
-    def _marks_again(self) -> bool:
+    @cached_property
+    def more(self): return _continuing(self.start) # None when nothing is ever added before a text
+
+    @cached_property
+    def marks_again(self) -> bool:
         "Is the text after a special token begun with a word-start mark, as the text itself is?"
         if self.more is None: return False
         for token in self.start.get_added_tokens_decoder().values():
@@ -122,20 +125,19 @@ class _Speller:
 
     def encode(self, texts: list[str], first: Sequence[bool]) -> list['_Spelled']:
         "Tokenize pieces; `first[i]` says that piece i begins a row, otherwise it continues piece i-1"
-        if self.more is None: return [_Spelled(e.ids, e) for e in self.start.encode_batch(texts, add_special_tokens=False)]
+        if all(first) or self.more is None: return [_Spelled(e.ids, e) for e in self.start.encode_batch(texts, add_special_tokens=False)]
         out: list[Any] = [None]*len(texts)
         for backend,want in ((self.start, True), (self.more, False)):
             idx = [i for i,f in enumerate(first) if f is want or bool(f)==want]
             for i,e in zip(idx, backend.encode_batch([texts[i] for i in idx], add_special_tokens=False) if idx else []): out[i] = _Spelled(e.ids, e)
         if self.marks_again:
-            special = set(self.added.tolist())
             for i in range(len(texts)):
                 if first[i]: continue
-                if out[i-1].ids and out[i-1].ids[-1] in special: # begins after a special token, as if it began a text
+                if out[i-1].ids and out[i-1].ids[-1] in self.added: # begins after a special token, as if it began a text
                     e = self.start.encode(texts[i], add_special_tokens=False)
                     out[i] = _Spelled(e.ids, e)
-                elif not special.isdisjoint(out[i].ids): # has one inside: from there on as in whole text
-                    j = next(j for j,o in enumerate(out[i].ids) if o in special)
+                elif not self.added.isdisjoint(out[i].ids): # has one inside: from there on as in whole text
+                    j = next(j for j,o in enumerate(out[i].ids) if o in self.added)
                     at, head = out[i].enc.offsets[j][0], out[i]
                     tail = self.start.encode(texts[i][at:], add_special_tokens=False)
                     out[i] = _Spelled(head.ids[:j]+tail.ids, None, head.enc.offsets[:j]+[(a+at,b+at) for a,b in tail.offsets])
@@ -188,7 +190,7 @@ def _cannot_continue(spell: _Speller) -> str|None:
             a, b = spell.encode([known[:cut], known[cut:]], [True, False])
             if nfc(decode(a.ids+b.ids)) != nfc(whole): return f'it cannot continue inside a text: {known[:cut]!r} + {known[cut:]!r} becomes {decode(a.ids+b.ids)!r}'
 
-# %% ../nbs/03_encoder.ipynb #de75ec52
+# %% ../nbs/03_encoder.ipynb #172eb997
 _boundaries = 'segment', 'prompt', 'joint'
 
 class Encoder:
@@ -215,7 +217,7 @@ class Encoder:
     @property
     def speller(self) -> _Speller: # made when first needed, and again when tokens were added
         if self._spell is None or self._spell.vocab_size != self._backend.get_vocab_size(): self._spell = _Speller(self._backend)
-        for o in (self._spell.start, self._spell.more):
+        for o in (self._spell.start, self._spell.__dict__.get('more')):
             if o is not None: _as_called(o, self.tokenizer)
         return self._spell
 

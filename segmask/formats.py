@@ -6,7 +6,7 @@ Docs: https://example.github.io/segmask/formats.html.md"""
 
 # %% auto #0
 __all__ = ['FORMATS', 'Context', 'Format', 'register', 'input_output', 'completion', 'ask_and_answer', 'alpaca', 'user_defined',
-           'chat', 'sharegpt', 'lowering', 'lower_all', 'to_segments']
+           'chat', 'lowering', 'lower_all', 'to_segments']
 
 # %% ../nbs/01_formats.ipynb #afe83dce
 import string
@@ -60,21 +60,23 @@ class Context:
         if not self.tokenizer.eos_token: raise format_error('special_tokens.eos_token', 'is not set, and the tokenizer has none', 'Name the token that ends an answer.')
         return self.tokenizer.eos_token
 
-# %% ../nbs/01_formats.ipynb #973c8a6e
+# %% ../nbs/01_formats.ipynb #9d32fe2f
 class Format(NamedTuple):
     "A training format"
     lower: Callable[[Mapping, Context], Segments] # row, context -> segments
     boundary: str = 'segment'                     # the mode in which its segments train as axolotl trains the format
+    presets: Mapping[str, Any] = {}               # options of a data set entry that it brings
 
 FORMATS: dict[str, Format] = {} # name, as in `type:` -> format
 
 def register(
     name: str,                  # as in `type:`
     boundary: str = 'segment',  # 'segment' or 'joint'
+    **presets: Any,             # options that the format brings, such as `field_messages`
 ) -> Callable:
     "Make a function a format: `@register('name')` over `def f(row, context) -> Segments`"
     def add(f):
-        FORMATS[name] = Format(f, boundary)
+        FORMATS[name] = Format(f, boundary, presets)
         return f
     return add
 
@@ -205,19 +207,14 @@ def user_defined(row: Mapping, c: Context) -> Segments:
         if isinstance(e, FormatError): raise
         raise format_error('type.format', f'has a placeholder that is not known: {e}', 'Use {instruction} and {input}; in system_format, {system}. Braces that are meant as text are doubled: {{ }}.') from e
 
-# %% ../nbs/01_formats.ipynb #48dd11c0
+# %% ../nbs/01_formats.ipynb #412b3182
+@register('sharegpt', 'joint', field_messages='conversations', message_property_mappings={'role':'from', 'content':'value'})
 @register('chat_template', 'joint')
 def chat(row: Mapping, c: Context) -> Segments:
     "Messages, written by a chat template (axolotl/prompt_strategies/chat_template.py)"
     return c.chat.segments(row)
 
-@register('sharegpt', 'joint')
-def sharegpt(row: Mapping, c: Context) -> Segments:
-    "`conversations` of `from` and `value`: `chat_template` with field mappings"
-    if not c.options.get('field_messages'): c.options.update(field_messages='conversations', message_property_mappings=dict(role='from', content='value'))
-    return c.chat.segments(row)
-
-# %% ../nbs/01_formats.ipynb #19787e04
+# %% ../nbs/01_formats.ipynb #55de5c59
 def lowering(
     type: str|Mapping|None,                           # as in the config: a name, `name:style`, or a mapping that spells a format out
     tokenizer: 'PreTrainedTokenizerBase|None' = None, # needed by all but `input_output`
@@ -233,7 +230,7 @@ def lowering(
     if style:
         if style not in _styles: raise format_error('type', f'is {type!r}; there is no style {style!r}', f'Known styles are {", ".join(_styles)}.')
         options['style'] = style
-    c = Context(tokenizer, options, config)
+    c = Context(tokenizer, {**FORMATS[name].presets, **options}, config)
     if FORMATS[name].boundary=='joint': c.chat # what is wrong with the template is said before a row is read
     return partial(FORMATS[name].lower, c=c), FORMATS[name].boundary
 

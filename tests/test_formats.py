@@ -1,0 +1,121 @@
+"Formats and conversations, beyond what the notebooks show"
+import json, random
+
+import pytest
+from datasets import load_from_disk
+from hypothesis import HealthCheck, given, settings, strategies as st
+
+from conftest import golden_cases
+from segmask.chat import Chat
+from segmask.core import read_jsonl
+from segmask.encoder import Encoder
+from segmask.exchange import convert, export
+from segmask.formats import to_segments
+from segmask.prepare import preprocess
+from segmask.sources import FormatError
+from segmask.templates import TEMPLATES
+from segmask.tokenizer import load_tokenizer
+
+ZEPHYR = ("{% for m in messages %}{% if m['role'] == 'assistant' %}{{ '<|assistant|>\n' }}{% generation %}{{ m['content'] + eos_token }}{% endgeneration %}{{ '\n' }}"
+          "{% else %}{{ '<|' + m['role'] + '|>\n' + m['content'] + eos_token + '\n' }}{% endif %}{% endfor %}")
+VICUNA = ("{% for m in messages %}{% if m['role'] == 'user' %}{{ 'USER: ' + m['content'] + ' ' }}{% elif m['role'] == 'system' %}{{ m['content'] + '\n\n' }}"
+          "{% else %}{{ 'ASSISTANT: ' }}{% generation %}{{ m['content'] + eos_token }}{% endgeneration %}{% endif %}{% endfor %}")
+FAMILIES = {'chatml': ('<|im_end|>', ['<|im_start|>']), 'qwen_25': ('<|im_end|>', ['<|im_start|>']), 'llama3': ('<|eot_id|>', ['<|start_header_id|>', '<|end_header_id|>']), 'mistral_v1': (None, []),
+            'mistral_v2v3': (None, []), 'gemma': ('<end_of_turn>', ['<start_of_turn>']), 'phi_3': ('<|end|>', ['<|user|>', '<|assistant|>']), 'phi_35': ('<|end|>', ['<|user|>', '<|assistant|>']),
+            'exaone': ('[|endofturn|]', []), 'zephyr': (None, []), 'vicuna': (None, [])} # template -> the token that ends a turn (None: eos), other markers
+JINJA = {**TEMPLATES, 'zephyr':ZEPHYR, 'vicuna':VICUNA}
+
+_toks = {}
+def setup(family: str, base: str):
+    "Tokenizer with the family's markers, and the reader of its conversations"
+    end, more = FAMILIES[family]
+    if (family, base) not in _toks: _toks[family, base] = load_tokenizer(base, tokens=[o for o in (end, *more) if o] or None)
+    tok = _toks[family, base]
+    return tok, Chat(tok, None, dict(chat_template='jinja', chat_template_jinja=JINJA[family], **(dict(eot_tokens=[end]) if end else {})))
+
+def conversation(rng, family: str, system: bool):
+    words = ['yes', ' no ', '42.', 'naïve café', '日本語', '  two', '\n', 'a\n\nb', '👩‍👩‍👧 ok', '$5 <b>', 'USER: hi', "it's"]
+    say = lambda: ''.join(rng.choices(words, k=rng.randint(1, 4))).strip() or 'x'
+    turns = [dict(role=r, content=say()) for r in ('user', 'assistant')*rng.randint(1, 3)]
+    return [dict(role='system', content=say())]*(system and family!='gemma') + turns
+
+@pytest.mark.parametrize('base', ['mistral-v1', 'gpt2'])
+@pytest.mark.parametrize('family', FAMILIES)
+def test_what_is_trained_is_what_the_template_marks_as_the_assistants(family, base, base_models):
+    "Trained tokens are those that transformers finds inside `{% generation %}`"
+    tok, chat = setup(family, base_models[base])
+    rng, enc = random.Random(0), Encoder(tok, 'joint')
+    for i in range(20):
+        messages = conversation(rng, family, i%3==0)
+        want = tok.apply_chat_template(messages, chat_template=chat.template, tokenize=True, return_dict=True, return_assistant_tokens_mask=True)
+        got = enc(chat.segments(dict(messages=messages)))
+        assert got.input_ids == list(want['input_ids'])
+        assert [int(l!=-100) for l in got.labels] == list(want['assistant_masks']), messages
+
+text = st.text(st.characters(codec='utf-8', exclude_characters='\ue000\ue001'), max_size=12) | st.sampled_from(['', ' ', '\n', '<|im_end|>', '<s>', '[INST]', 'assistant\n', ' a ', '{{ x }}'])
+
+@pytest.mark.parametrize('family', FAMILIES)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(pairs=st.lists(st.tuples(text, text), min_size=1, max_size=3), system=st.none()|text)
+def test_trained_text_is_what_was_rendered_of_the_assistant(family, pairs, system, base_models):
+    "The trained text is exactly what the template rendered of the assistant's turns, and the token that ends each"
+    tok, chat = setup(family, base_models['gpt2'])
+    messages = ([dict(role='system', content=system)] if system is not None and family!='gemma' else []) + [dict(role=r, content=c) for p in pairs for r,c in zip(('user', 'assistant'), p)]
+    try: s = chat.segments(dict(messages=messages))
+    except FormatError as e:
+        assert 'rendered as nothing' in str(e)
+        return
+    trims = family in ('llama3', 'gemma', 'mistral_v2v3')
+    shown = [(c.strip() if trims else c) for _,c in pairs]
+    end = FAMILIES[family][0] or tok.eos_token
+    assert ''.join(o.text for o in s if o.label) == ''.join(c+end for c in shown if c) # nothing is trained of an empty turn
+    rendered = tok.apply_chat_template(messages, chat_template=chat.template, tokenize=False)
+    assert s.text == rendered
+
+def test_spaces_at_the_end_of_a_turn_stay_masked_where_the_tokenizer_trims_spans(base_models):
+    "As with Llama 3's tokenizer in axolotl, which does not find them"
+    from tokenizers import processors
+    tok = load_tokenizer(base_models['gpt2'], tokens=['<|im_start|>', '<|im_end|>'], special_tokens={'eos_token':'<|im_end|>'})
+    row, trained = dict(messages=[dict(role='user', content='hi'), dict(role='assistant', content='so ')]), lambda: [o.text for o in Chat(tok, None, dict(chat_template='chatml')).segments(row) if o.label]
+    assert trained() == ['so ', '<|im_end|>']
+    tok.backend_tokenizer.post_processor = processors.ByteLevel(trim_offsets=True)
+    assert trained() == ['so', '<|im_end|>']
+
+@pytest.mark.parametrize('name', [k for k in golden_cases() if 'input_output' not in k and 'mixed' not in k])
+def test_converted_rows_train_as_before(name, base_models, tmp_path, monkeypatch):
+    "convert, then preprocess as input_output in the mode that convert names: the same ids and labels"
+    monkeypatch.chdir(tmp_path)
+    case = golden_cases()[name]
+    (ds,), config = case['datasets'], case['config']
+    (tmp_path/'data.jsonl').write_text(''.join(json.dumps(o)+'\n' for o in ds['rows']))
+    options = {k:v for k,v in ds.items() if k not in ('rows', 'type')}
+    common = dict(base_model=base_models[case['tokenizer']], shuffle_merged_datasets=False, **{k:v for k,v in config.items() if k in ('special_tokens', 'tokens')})
+    tok = load_tokenizer(common['base_model'], config.get('special_tokens'), config.get('tokens'))
+    made = convert('data.jsonl', ds['type'], 'output.jsonl', tok, config, **options)
+    a = preprocess(dict(common, datasets=[dict(path='data.jsonl', type=ds['type'], **options)], **{k:v for k,v in config.items() if k not in common}))
+    b = preprocess(dict(common, datasets=[dict(path='output.jsonl', type='input_output', segmask=dict(boundary=made.boundary))]))
+    assert a.train.to_list() == b.train.to_list()
+    again = convert('output.jsonl', 'input_output', 'again.jsonl')
+    assert (tmp_path/'again.jsonl').read_bytes() == (tmp_path/'output.jsonl').read_bytes() and again.rows==made.rows
+    # rows that differ under mode 'segment' are counted, no more and no less
+    enc = {o: Encoder(tok, o) for o in ('segment', made.boundary)}
+    assert made.differ == sum(dict(enc['segment'](r)) != dict(enc[made.boundary](r)) for r in read_jsonl('output.jsonl'))
+
+def test_trl_takes_what_export_wrote(tmp_path, monkeypatch):
+    "The ids and labels that reach TRL's collator are ours"
+    trl = pytest.importorskip('trl')
+    from datasets import load_dataset
+    from transformers import LlamaConfig, LlamaForCausalLM
+    monkeypatch.chdir(tmp_path)
+    rows = golden_cases()['mistral-v1/chatml_eos_is_im_end']
+    (tmp_path/'chat.jsonl').write_text(''.join(json.dumps(o)+'\n' for o in rows['datasets'][0]['rows']*4))
+    p = preprocess(dict(base_model='mistralai/Mistral-7B-v0.1', val_set_size=2, datasets=[dict(path='chat.jsonl', type='chat_template')], **rows['config']))
+    x = export(p)
+    data = load_dataset('parquet', data_files={'train':x.train, 'eval':x.eval}, cache_dir=str(tmp_path/'cache'))
+    model = LlamaForCausalLM(LlamaConfig(hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=2, vocab_size=len(p.tokenizer)))
+    args = trl.SFTConfig(max_length=None, output_dir=str(tmp_path/'o'), report_to=[], bf16=False, use_cpu=True, per_device_train_batch_size=2)
+    trainer = trl.SFTTrainer(model, args=args, train_dataset=data['train'], eval_dataset=data['eval'], processing_class=p.tokenizer)
+    got = []
+    for b in trainer.get_train_dataloader():
+        for i,l,m in zip(*(b[k].tolist() for k in ('input_ids', 'labels', 'attention_mask'))): got.append((i[:sum(m)], l[:sum(m)]))
+    assert sorted(got) == sorted((r['input_ids'], r['labels']) for r in p.train)
