@@ -23,26 +23,39 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from transformers import PreTrainedTokenizerBase
 
-# %% ../nbs/03_encoder.ipynb #24487f4d
+# %% ../nbs/03_encoder.ipynb #8035c493
 _columns = 'input_ids', 'labels', 'attention_mask'
 
 class Encoded(Mapping):
     "One encoded example. As a mapping it has `input_ids`, `labels` and `attention_mask`: lists of int, all of one length"
-    __slots__ = ('input_ids', 'labels', 'attention_mask', 'segment', 'offsets', 'straddling', 'row', 'tokenizer', 'boundary')
+    __slots__ = ('input_ids', 'labels', 'attention_mask', 'straddling', 'prompts', 'row', 'tokenizer', 'boundary', 'pieces', '_offsets')
     input_ids: list[int]           # token ids
     labels: list[int]              # the token's id where it is trained, -100 where it is masked
     attention_mask: list[int]      # ones
-    segment: list[int]             # for each token, the number of the segment that it starts in
-    offsets: list[tuple[int,int]]|None # for each token, the characters [start, end) of `row.text`; None without a fast tokenizer
     straddling: list[int]          # positions of tokens that cover both trained and masked text
+    prompts: list[tuple[int,int]]  # (character, token) where masked text ends and trained text begins: the ends of prompts
     row: Segments                  # the example itself
     tokenizer: Any                 # the tokenizer that made it
     boundary: str                  # 'segment', 'prompt' or 'joint'
+    pieces: list                   # the pieces of the text that were tokenized by themselves, and their tokens
 
-    def __init__(self, input_ids, labels, segment, offsets, straddling, row, tokenizer, boundary):
+    def __init__(self, input_ids, labels, straddling, prompts, row, tokenizer, boundary, pieces):
         self.input_ids, self.labels, self.attention_mask = input_ids, labels, [1]*len(input_ids)
-        self.segment, self.offsets, self.straddling = segment, offsets, straddling
-        self.row, self.tokenizer, self.boundary = row, tokenizer, boundary
+        self.straddling, self.prompts, self.row, self.tokenizer, self.boundary, self.pieces, self._offsets = straddling, prompts, row, tokenizer, boundary, pieces, None
+
+    @property
+    def offsets(self) -> list[tuple[int,int]]|None: # None without a fast tokenizer
+        "For each token, the characters [start, end) of `row.text` that it covers"
+        if any(s.offsets is None for _,s in self.pieces): return None
+        if self._offsets is None: self._offsets = [(p.start+a, p.start+b) for p,s in self.pieces for a,b in s.offsets]
+        return self._offsets
+
+    @property
+    def segment(self) -> list[int]:
+        "For each token, the number of the segment that it starts in"
+        if self.boundary=='segment': return [n for n,(_,s) in enumerate(self.pieces) for _ in s.ids]
+        starts = [0, *accumulate(len(o.text) for o in self.row)]
+        return [min(bisect_right(starts, a), len(starts)-1)-1 for a,_ in self.offsets or ()]
 
     def __getitem__(self, k: str) -> list[int]:
         if k not in _columns: raise KeyError(k)
@@ -103,7 +116,7 @@ def _continuing(backend):
     cont.normalizer, cont.pre_tokenizer = donor.normalizer, donor.pre_tokenizer
     return cont
 
-# %% ../nbs/03_encoder.ipynb #e3cf61ce
+# %% ../nbs/03_encoder.ipynb #bb7f9f5b
 class _Speller:
     "The ways to tokenize a piece: at the start of a text, after ordinary text, after a special token"
     def __init__(self, backend):
@@ -146,9 +159,9 @@ class _Speller:
 class _Spelled:
     "The tokens of one piece and the characters that they cover"
     __slots__ = 'ids', 'enc', '_offsets'
-    def __init__(self, ids: list[int], enc, offsets=None): self.ids, self.enc, self._offsets = ids, enc, offsets
+    def __init__(self, ids: list[int], enc, offsets=None): self.ids, self.enc, self._offsets = ids, enc, offsets # `enc` is None for tokens put together from two
     @property
-    def offsets(self) -> list[tuple[int,int]]: return self.enc.offsets if self._offsets is None else self._offsets
+    def offsets(self) -> list[tuple[int,int]]|None: return self._offsets if self.enc is None else self.enc.offsets
 
     def at(self, char: int) -> tuple[int, bool]:
         "(position of the first token that covers a character >= `char`, does that token begin before `char`?)"
@@ -190,7 +203,7 @@ def _cannot_continue(spell: _Speller) -> str|None:
             a, b = spell.encode([known[:cut], known[cut:]], [True, False])
             if nfc(decode(a.ids+b.ids)) != nfc(whole): return f'it cannot continue inside a text: {known[:cut]!r} + {known[cut:]!r} becomes {decode(a.ids+b.ids)!r}'
 
-# %% ../nbs/03_encoder.ipynb #172eb997
+# %% ../nbs/03_encoder.ipynb #6049c2fd
 _boundaries = 'segment', 'prompt', 'joint'
 
 class Encoder:
@@ -224,7 +237,7 @@ class Encoder:
     def __call__(self, row): # a row (`Segments` or a dictionary) -> `Encoded`; a batch -> dictionary of lists
         "Encode one row, with spans; or a batch of `Dataset.map(batched=True)`"
         if _is_batch(row): return self.batch([{'segments':o} for o in row['segments']]).to_pydict()
-        return self._one(_as_segments(row))
+        return self.many([_as_segments(row)])[0]
 
     def batch(self,
         rows: Iterable[Segments|Mapping], # examples, or `{"segments": [...]}` dictionaries
@@ -275,33 +288,35 @@ class Encoder:
         lens = np.fromiter(map(len, ids), np.int64, len(ids))
         return np.fromiter(chain.from_iterable(ids), np.int32, int(lens.sum())), lens
 
-    def _one(self, row: Segments) -> Encoded:
-        starts = [0, *accumulate(len(o.text) for o in row)]
-        if self.boundary=='segment':
-            pieces = [_Piece(a, b, [(a,b)] if o.label and b>a else []) for o,a,b in zip(row, starts, starts[1:])]
-            if self._backend is None:
-                ids = [self.tokenizer(o.text, add_special_tokens=False)['input_ids'] for o in row]
-                spelled = [_Spelled(o, None, []) for o in ids]
-            else: spelled = [_Spelled(e.ids, e) for e in self.speller.start.encode_batch([o.text for o in row], add_special_tokens=False)]
-        else:
-            pieces = _pieces([o.label for o in row], [len(o.text) for o in row], self.boundary)
-            spelled = self.speller.encode([row.text[p.start:p.end] for p in pieces], [i==0 for i in range(len(pieces))])
-        e = Encoded([], [], [], None if self._backend is None else [], [], row, self.tokenizer, self.boundary)
-        for n,(o,p) in enumerate(zip(spelled, pieces)):
-            ranges, over = ([(0, len(o.ids))]*row[n].label, []) if self.boundary=='segment' else _trained_tokens(o, p, self.boundary)
-            if self.train_on_inputs: ranges = [(0, len(o.ids))]
-            e.straddling += [len(e.input_ids)+i for i in over]
-            e.labels += [t if any(i<=k<j for i,j in ranges) else IGNORE_INDEX for k,t in enumerate(o.ids)]
-            e.input_ids += o.ids
-            if e.offsets is None: e.segment += [n]*len(o.ids)
-            else:
-                e.offsets += [(p.start+a, p.start+b) for a,b in o.offsets]
-                e.segment += [n]*len(o.ids) if self.boundary=='segment' else [_segment_at(starts, p.start+a) for a,_ in o.offsets]
-        e.attention_mask = [1]*len(e.input_ids)
-        return e
+    def many(self,
+        rows: Sequence[Segments], # examples
+    ) -> list[Encoded]:
+        "Encode some rows in one call of the tokenizer, each with all that is known of its tokens"
+        if self.boundary=='segment': pieces = [[_Piece(a, b, [(a,b)] if o.label and b>a else []) for o,a,b in zip(r, s, s[1:])] for r in rows for s in [[0, *accumulate(len(o.text) for o in r)]]]
+        else: pieces = [_pieces([o.label for o in r], [len(o.text) for o in r], self.boundary) for r in rows]
+        texts = [o.text for r in rows for o in r] if self.boundary=='segment' else [r.text[p.start:p.end] for r,ps in zip(rows, pieces) for p in ps]
+        if self._backend is None: spelled = [_Spelled(self.tokenizer(o, add_special_tokens=False)['input_ids'], None) for o in texts]
+        elif self.boundary=='segment': spelled = [_Spelled(e.ids, e) for e in self.speller.start.encode_batch(texts, add_special_tokens=False)]
+        else: spelled = self.speller.encode(texts, [i==0 for ps in pieces for i in range(len(ps))]) if texts else []
+        it = iter(spelled)
+        return [self._put_together(r, [(p, next(it)) for p in ps]) for r,ps in zip(rows, pieces)]
 
-def _segment_at(starts: list[int], char: int) -> int: # empty segments hold no character
-    return min(bisect_right(starts, char), len(starts)-1) - 1
+    def _put_together(self, row: Segments, pieces: list) -> Encoded:
+        ids: list[int] = []
+        labels: list[int] = []
+        straddling: list[int] = []
+        first = {} # character -> position of the first token of the trained span that begins there
+        for p,s in pieces:
+            at = len(ids)
+            ids += s.ids
+            labels += [IGNORE_INDEX]*len(s.ids)
+            ranges, over = ([(0, len(s.ids))]*len(p.trained), []) if self.boundary=='segment' else _trained_tokens(s, p, self.boundary)
+            straddling += [at+i for i in over]
+            for (a,_),(i,_) in zip(p.trained, ranges): first[a] = at+i
+            for i,j in ([(0, len(s.ids))] if self.train_on_inputs else ranges): labels[at+i:at+j] = s.ids[i:j]
+        runs = _runs([o.label for o in row], [len(o.text) for o in row])
+        prompts = [(a, first[a]) for n,(label,a,_) in enumerate(runs) if n and label]
+        return Encoded(ids, labels, straddling, prompts, row, self.tokenizer, self.boundary, pieces)
 
 def _sums(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
     "Sums of `counts[i]` values each, in order"
