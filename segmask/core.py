@@ -264,17 +264,19 @@ def _lines(path) -> Iterator[tuple[int,bytes]]:
             raise SegmentError([Problem(f'{path}:{n+1}', '', f'cannot be read further ({e})',
                                         'Is the file cut off, or is its suffix not what it is?')]) from e
 
-# %% ../nbs/00_core.ipynb #b76bf39f
+# %% ../nbs/00_core.ipynb #bf4ef1f5
 _bom = {b'\xef\xbb\xbf': 'UTF-8', b'\xff\xfe': 'UTF-16', b'\xfe\xff': 'UTF-16'}
 
 def iter_jsonl(
     path: str|os.PathLike,                              # JSONL, compressed or not
     check: Callable[[Any], Iterable[tuple[str,str,str]]]|None = segments_problems, # yields (field, what, mend) for a bad row
+    tell: Callable[[Problem], None]|None = None,        # called for each problem, which is then not raised: all good rows are handed out
 ) -> Iterator[tuple[int,dict]]: # (line number from 1, row); blank lines are passed over
     "Rows of a JSONL file as they come. Ends with one `SegmentError` that lists all bad lines"
     problems, total, rows = [], 0, 0
     def note(n, *p):
         nonlocal total
+        if tell is not None: return tell(Problem(f'{path}:{n}', *p))
         total += 1
         if total<=20: problems.append(Problem(f'{path}:{n}', *p))
     for n,line in _lines(path):
@@ -282,7 +284,7 @@ def iter_jsonl(
             for mark,enc in _bom.items():
                 if line.startswith(mark):
                     note(n, '', f'starts with a byte order mark ({enc})', f'Save the file as UTF-8 without BOM.')
-                    if enc=='UTF-16': raise SegmentError(problems)
+                    if enc=='UTF-16' and problems: raise SegmentError(problems)
                     line = line[len(mark):]
         if not line.strip(): continue
         rows += 1
@@ -294,9 +296,9 @@ def iter_jsonl(
         except json.JSONDecodeError as e: note(n, *_json_problem(text, e))
         except RecursionError: note(n, '', 'is nested too deeply', 'Write {"segments": [...]} rows.')
         else:
-            bad = () if check is None or _plainly_good(row, text, check) else check(row)
+            bad = () if check is None or _plainly_good(row, text, check) else list(check(row))
             for p in bad: note(n, *p)
-            if not total: yield n, row
+            if not total and not bad: yield n, row
     if not rows and not total: raise SegmentError([Problem(str(path), '', 'is empty', 'Write one JSON object a line.')])
     if total: raise SegmentError(problems, total)
 

@@ -203,7 +203,7 @@ def _cannot_continue(spell: _Speller) -> str|None:
             a, b = spell.encode([known[:cut], known[cut:]], [True, False])
             if nfc(decode(a.ids+b.ids)) != nfc(whole): return f'it cannot continue inside a text: {known[:cut]!r} + {known[cut:]!r} becomes {decode(a.ids+b.ids)!r}'
 
-# %% ../nbs/03_encoder.ipynb #6049c2fd
+# %% ../nbs/03_encoder.ipynb #3d78a186
 _boundaries = 'segment', 'prompt', 'joint'
 
 class Encoder:
@@ -280,11 +280,15 @@ class Encoder:
                     edge[start+j] -= 1
         return ids, np.cumsum(edge[:-1])>0, _sums(lens, np.array(of_row, np.int64))
 
+    def lists(self, texts: list[str]) -> list[list[int]]:
+        "The tokens of each text, every text alone, as `tokenizer(text, add_special_tokens=False)` gives them"
+        if not texts: return []
+        if self._backend is None: return self.tokenizer(texts, add_special_tokens=False)['input_ids']
+        return [o.ids for o in _as_called(self._backend, self.tokenizer).encode_batch_fast(texts, add_special_tokens=False)]
+
     def _ids(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
         "(token ids of all texts, int32; tokens of each text), every text alone"
-        if not texts: ids = []
-        elif self._backend is None: ids = self.tokenizer(texts, add_special_tokens=False)['input_ids']
-        else: ids = [o.ids for o in _as_called(self._backend, self.tokenizer).encode_batch_fast(texts, add_special_tokens=False)]
+        ids = self.lists(texts)
         lens = np.fromiter(map(len, ids), np.int64, len(ids))
         return np.fromiter(chain.from_iterable(ids), np.int32, int(lens.sum())), lens
 

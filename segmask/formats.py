@@ -214,7 +214,7 @@ def chat(row: Mapping, c: Context) -> Segments:
     "Messages, written by a chat template (axolotl/prompt_strategies/chat_template.py)"
     return c.chat.segments(row)
 
-# %% ../nbs/01_formats.ipynb #55de5c59
+# %% ../nbs/01_formats.ipynb #8ed8fed0
 def lowering(
     type: str|Mapping|None,                           # as in the config: a name, `name:style`, or a mapping that spells a format out
     tokenizer: 'PreTrainedTokenizerBase|None' = None, # needed by all but `input_output`
@@ -238,12 +238,14 @@ def lower_all(
     rows: Iterable[tuple[int, Mapping]],        # (number, row)
     lower: Callable[[Mapping], Segments],       # from `lowering`
     at: Callable[[int], str]=lambda n: f'row {n}', # where a row is, for messages
+    tell: Callable[[Problem], None]|None=None,  # called for each problem, which is then not raised: all good rows are handed out
 ) -> Iterable[tuple[int, Segments]]: # (number, segments), until the first bad row; all are read
     "Lower rows as they come. Ends with one `FormatError` that lists all bad rows"
     problems: list[Problem] = []
     total = 0
     def note(e, where=None):
         nonlocal total
+        if tell is not None: return [tell(Problem(where or o.where, o.field, o.what, o.mend)) for o in e.problems]
         total += e.total
         problems.extend([Problem(where or o.where, o.field, o.what, o.mend) for o in e.problems][:20-len(problems)])
     try:
