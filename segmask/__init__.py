@@ -14,6 +14,8 @@ _where = {
     'config': 'ConfigError DatasetConfig TrainingConfig',
     'prepare': 'Prepared Report Source preprocess',
     'exchange': 'Converted Exported convert export',
+    'skew': 'inference_skew round_trip',
+    'linter': 'CODES fix fix_file lint lint_summary',
     'views': 'debug_line token_table',
 }
 _module_of = {name: module for module, names in _where.items() for name in names.split()}
@@ -25,7 +27,9 @@ if _TYPE_CHECKING:
     from .encoder import Encoded, Encoder
     from .exchange import Converted, Exported, convert, export
     from .formats import FORMATS, register, to_segments
+    from .linter import CODES, fix, fix_file, lint, lint_summary
     from .prepare import Prepared, Report, Source, preprocess
+    from .skew import inference_skew, round_trip
     from .sources import FormatError, SourceError
     from .tokenizer import TokenizerError, load_tokenizer
     from .views import debug_line, token_table

@@ -7,26 +7,31 @@ Docs: https://example.github.io/segmask/cli.html.md"""
 # %% auto #0
 __all__ = ['is_config', 'parser', 'main']
 
-# %% ../nbs/11_cli.ipynb #0d3b6d44
+# %% ../nbs/11_cli.ipynb #3f8878cb
 import argparse, json, os, sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from .config import TrainingConfig
-from .core import Problems, read_jsonl
-from .encoder import Encoder, debug_line
+from .core import Problems, read_jsonl, visible
+from .encoder import BOUNDARIES, Encoder, debug_line
 from .exchange import convert, export
 from .formats import FORMATS
+from .linter import CODES, SEVERITIES, fix_file, lint, lint_summary
 from .prepare import Prepared, preprocess, tokenizer_of
 from .templates import TEMPLATES
 from .tokenizer import load_tokenizer
 from .views import token_table
 
-# %% ../nbs/11_cli.ipynb #6d699963
+# %% ../nbs/11_cli.ipynb #ae6723a4
 def _preprocess(args) -> int:
     "Read, encode, shuffle and store the data that CONFIG names"
-    p = preprocess(args.config, force=args.force)
+    cfg = TrainingConfig.load(args.config)
+    if args.boundary:
+        for ds in [*cfg.datasets, *(cfg.test_datasets or [])]:
+            if ds.type=='input_output': ds.segmask = {**(ds.segmask or {}), 'boundary':args.boundary}
+    p = preprocess(cfg, force=args.force)
     if args.debug or args.debug_text_only or args.debug_num_examples is not None:
         want = 1 if args.debug_num_examples is None else args.debug_num_examples
         for i in range(min(want, len(p))): print(debug_line(p.row(i), p.tokenizer, args.debug_text_only, _color()) + '\n')
@@ -36,14 +41,14 @@ def _preprocess(args) -> int:
 
 def _color() -> bool: return sys.stdout.isatty() and not os.environ.get('NO_COLOR')
 
-# %% ../nbs/11_cli.ipynb #90e639ef
+# %% ../nbs/11_cli.ipynb #5a71b431
 def _show(args) -> int:
     "Print token, label and id of one row"
     path = Path(args.path)
     if is_config(path) or path.is_dir(): row, tok = _nth(_prepared(path), args.row)
     else:
         tok, rows = load_tokenizer(args.base_model), read_jsonl(path)
-        row = Encoder(tok)(rows[_in_range(args.row, len(rows))])
+        row = Encoder(tok, args.boundary)(rows[_in_range(args.row, len(rows))])
     if args.debug: print(debug_line(row, tok, color=_color()))
     else: print(token_table(row, tok).to_string())
     return 0
@@ -58,6 +63,46 @@ def _nth(p: Prepared, i: int): return p.row(_in_range(i, len(p))), p.tokenizer
 def _in_range(i: int, n: int) -> int:
     if not -n<=i<n: raise SystemExit(f'segmask show: there is no row {i}; there are {n}, counted from 0')
     return i
+
+# %% ../nbs/11_cli.ipynb #5977d807
+def _lint(args) -> int:
+    "Find mistakes in a JSONL file, a training config with its data, or a prepared folder"
+    path = Path(args.path)
+    what, enc, fixed = _lintable(args, path)
+    if args.fix:
+        codes = [o for o in args.code or CODES if CODES[o].fixable]
+        if not codes: raise ValueError(f'none of {", ".join(args.code)} can be mended by a machine')
+        files, tok = _fixable(path)
+        fixed = [fix_file(f, codes, tok or (enc.tokenizer if enc else None)) for f in files]
+        if not args.json: print(*fixed, sep='\n', file=sys.stderr)
+    found = lint(what, enc, args.sequence_len)
+    if args.code: found = found[found.code.isin(args.code)]
+    table = lint_summary(found)
+    if args.json: print(json.dumps(dict(summary=json.loads(table.to_json(orient='records')), findings=json.loads(found.to_json(orient='records')), fixed=[o._asdict() for o in fixed])))
+    else:
+        if args.details:
+            for o in found.head(args.details).itertuples(): print(visible(f'{o.where or (f"row {o.row}" if isinstance(o.row, int) else "all rows")}: {o.severity}: {o.code}: {o.message}' + (f'\n    {o.text}'.replace('\n', '⏎').replace('⏎', '\n', 1) if o.text else '') + f'\n    mend: {o.mend}'))
+            if len(found)>args.details: print(f'... and {len(found)-args.details:,} more')
+        elif len(table): print(visible(table.drop(columns='what').to_string(index=False)))
+        worst = table.severity.value_counts().to_dict()
+        count = lambda s: int(table.findings[table.severity==s].sum())
+        print(', '.join(f'{count(s):,} {s}' + ('s' if count(s)!=1 and s!='info' else '') for s in SEVERITIES if s in worst) or 'nothing found', file=sys.stderr)
+        if len(table) and not args.details: print('--details shows each finding with its mend' + (', --fix mends what a machine can' if any(CODES[o].fixable for o in table.code) and _fixable(path)[0] else ''), file=sys.stderr)
+    bad = SEVERITIES[:SEVERITIES.index(args.fail_on)+1] if args.fail_on!='never' else []
+    return int(table.severity.isin(bad).any())
+
+def _lintable(args, path: Path) -> tuple[Any, Encoder|None, list]: # what `lint` takes, its encoder
+    if path.is_dir() and (path/'segmask.json').exists(): return Prepared(path), None, []
+    if is_config(path): return path, None, []
+    if args.type and args.type!='input_output':
+        entry = {'path':str(path), 'type':args.type, **dict(args.set)}
+        return TrainingConfig(base_model=args.base_model, datasets=[entry], sequence_len=args.sequence_len or 1<<30, chat_template=args.chat_template), None, []
+    return path, Encoder(load_tokenizer(args.base_model), args.boundary), []
+
+def _fixable(path: Path) -> tuple[list[Path], Any]: # (JSONL files of segments, tokenizer of the config)
+    if not is_config(path): return ([path] if path.is_file() else []), None
+    cfg = TrainingConfig.load(path)
+    return [Path(o.path) for o in [*cfg.datasets, *(cfg.test_datasets or [])] if o.type=='input_output' and o.path and Path(o.path).is_file()], tokenizer_of(cfg)
 
 # %% ../nbs/11_cli.ipynb #92125325
 def _convert(args) -> int:
@@ -88,7 +133,7 @@ def _pair(text: str) -> tuple[str, Any]: # 'field=body' or 'roles_to_train=[user
     try: return key, yaml.safe_load(value)
     except yaml.YAMLError: return key, value
 
-# %% ../nbs/11_cli.ipynb #5c58a10f
+# %% ../nbs/11_cli.ipynb #f1337530
 def parser() -> argparse.ArgumentParser:
     "All commands and their arguments"
     main = argparse.ArgumentParser('segmask', description='See, edit, check and prove which tokens a language model is trained on.')
@@ -102,6 +147,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument('--debug', action='store_true', help='print the first prepared row: token(label, id) ...')
     p.add_argument('--debug-num-examples', type=int, metavar='N', help='print the first N rows')
     p.add_argument('--debug-text-only', action='store_true', help='print only the text of the tokens')
+    p.add_argument('--boundary', choices=BOUNDARIES, help='cut the rows of every input_output data set this way, whatever the config says')
     p.add_argument('--force', action='store_true', help='prepare again, even when a whole result is there')
     p.add_argument('--report', action='store_true', help='list every row that was dropped, cut or has nothing to train on')
     p = command('show', _show)
@@ -109,6 +155,20 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument('--row', type=int, default=0, metavar='N', help='which row, from 0')
     p.add_argument('--base-model', default='mistralai/Mistral-7B-v0.1', metavar='MODEL', help='the tokenizer for a JSONL file (default: %(default)s)')
     p.add_argument('--debug', action='store_true', help='print token(label, id) ... instead of a table')
+    p.add_argument('--boundary', choices=BOUNDARIES, default='segment', help='how the rows of a JSONL file are cut for the tokenizer (default: %(default)s, as axolotl does)')
+    p = command('lint', _lint)
+    p.add_argument('path', metavar='PATH', help='a JSONL file, a training config, or a prepared folder')
+    p.add_argument('--base-model', default='mistralai/Mistral-7B-v0.1', metavar='MODEL', help='the tokenizer for a file (default: %(default)s)')
+    p.add_argument('--boundary', choices=BOUNDARIES, default='segment', help='how the rows of a JSONL file are cut for the tokenizer (default: %(default)s)')
+    p.add_argument('--sequence-len', type=int, metavar='N', help='the most tokens that a row of a file may have')
+    p.add_argument('--type', metavar='TYPE', help='the format of a file that does not hold segments, such as alpaca')
+    p.add_argument('--chat-template', metavar='NAME', help='a named chat template for --type chat_template')
+    p.add_argument('--set', type=_pair, action='append', default=[], metavar='KEY=VALUE', help='an option of the data set, such as field_messages=conversations')
+    p.add_argument('--code', action='append', choices=list(CODES), metavar='CODE', help='only this kind of finding; may be given several times: ' + ', '.join(CODES))
+    p.add_argument('--details', type=int, nargs='?', const=50, metavar='N', help='each finding (the first 50, or N) instead of the table')
+    p.add_argument('--fix', action='store_true', help='mend what a machine can, in the file itself; the original is kept beside it')
+    p.add_argument('--fail-on', choices=['error', 'warning', 'info', 'never'], default='error', help='the severity from which on the exit status is 1 (default: %(default)s)')
+    p.add_argument('--json', action='store_true', help='print summary and findings as JSON')
     p = command('convert', _convert)
     p.add_argument('data', metavar='DATA', help='a file, a folder, a data set on the hub; or a training config, of which a data set is converted')
     p.add_argument('--type', metavar='TYPE', help='the format of the data: ' + ', '.join(o for o in FORMATS if '.' not in o))

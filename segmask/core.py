@@ -6,10 +6,11 @@ Docs: https://example.github.io/segmask/core.html.md"""
 
 # %% auto #0
 __all__ = ['IGNORE_INDEX', 'Problem', 'Problems', 'SegmentError', 'Segment', 'segments_problems', 'visible', 'Segments', 'masked',
-           'trained', 'runs_html', 'open_bytes', 'iter_jsonl', 'read_jsonl', 'write_beside', 'write_jsonl']
+           'trained', 'runs_html', 'open_bytes', 'iter_jsonl', 'read_jsonl', 'write_beside', 'write_jsonl', 'keep_copy',
+           'rewrite_lines']
 
-# %% ../nbs/00_core.ipynb #30f8fe01
-import difflib, gzip, json, os, re, tempfile, zlib
+# %% ../nbs/00_core.ipynb #881ab159
+import difflib, gzip, json, os, re, shutil, tempfile, zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -128,7 +129,7 @@ def visible(
     "Write out characters that would command a terminal or change the direction of text"
     return _commands.sub(lambda m: f'\\x{ord(m[0]):02x}' if ord(m[0])<256 else f'\\u{ord(m[0]):04x}', text)
 
-# %% ../nbs/00_core.ipynb #d5f754ae
+# %% ../nbs/00_core.ipynb #b2f80115
 class Segments(Sequence):
     "One example: segments whose texts stand one after another, as they are. Immutable; `+` joins"
     __slots__ = ('segments', 'extra', 'where')
@@ -172,6 +173,7 @@ class Segments(Sequence):
         return Segments(self.segments[i], self.extra, self.where) if isinstance(i, slice) else self.segments[i]
 
     def __len__(self): return len(self.segments)
+    def __iter__(self): return iter(self.segments)
 
     def __add__(self, other: 'Segments|Segment') -> 'Segments':
         if isinstance(other, Segment): other = Segments([other])
@@ -353,7 +355,7 @@ def _umask() -> int:
     os.umask(old)
     return old
 
-# %% ../nbs/00_core.ipynb #89760fea
+# %% ../nbs/00_core.ipynb #e2fc64d0
 def write_jsonl(
     rows: Iterable[Segments|Mapping], # examples, or rows that are dictionaries already
     path: str|os.PathLike,            # written beside and renamed; compressed when it ends in .gz or .zst
@@ -385,3 +387,32 @@ class _KeepOpen:
     def close(self): self.f.flush()
     def __enter__(self): return self
     def __exit__(self, *args): self.close()
+
+def keep_copy(
+    path: str|os.PathLike, # a file that is about to be changed
+) -> Path: # its copy: `<name>.bak`, or `<name>.bak1`, ... so that no older copy is lost
+    "Copy a file beside itself"
+    path = Path(path)
+    copy = next(o for o in (path.with_name(path.name+'.bak'+(str(i) if i else '')) for i in range(10_000)) if not o.exists())
+    with write_beside(copy) as f, open(path, 'rb') as old: shutil.copyfileobj(old, f)
+    return copy
+
+def rewrite_lines(
+    path: str|os.PathLike,       # a text file, compressed or not
+    new: Mapping[int, bytes|None], # line number from 1 -> its new bytes without line break; None removes the line
+):
+    "Replace some lines of a file, atomically; all others keep their bytes"
+    path = Path(path)
+    with write_beside(path) as raw, _compressed(raw, path.suffix) as f:
+        first = True
+        for n,line in _lines(path):
+            if n in new and (line := new[n]) is None: continue
+            f.write(line if first else b'\n'+line)
+            first = False
+        if _ends_in_newline(path) and not first: f.write(b'\n')
+
+def _ends_in_newline(path: Path) -> bool:
+    with open_bytes(path) as f:
+        last = b''
+        while chunk := f.read(1<<20): last = chunk[-1:]
+    return last==b'\n'

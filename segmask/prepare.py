@@ -8,9 +8,9 @@ Docs: https://example.github.io/segmask/prepare.html.md"""
 __all__ = ['FATES', 'Source', 'batches', 'Batch', 'Encoding', 'rows_of', 'Report', 'split_of', 'Prepared', 'tokenizer_of',
            'preprocess']
 
-# %% ../nbs/05_prepare.ipynb #eb260c5c
+# %% ../nbs/05_prepare.ipynb #aa8e444a
 import json, math, os, sys, tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -236,17 +236,22 @@ def _order(
     if not cfg.shuffle_merged_datasets or (len(sizes)==1 and extra.get('curriculum_sampling')): return order
     return order[np.random.default_rng(seed).permutation(n)]
 
-# %% ../nbs/05_prepare.ipynb #5871d64a
+# %% ../nbs/05_prepare.ipynb #4e5b4293
 def split_of(
     cfg: TrainingConfig,
     sizes: dict[str, list[int]], # rows of each entry under `datasets` and `test_datasets`
     lens: np.ndarray,            # tokens of each row, in the order of the files
+    digests: Sequence|None=None, # of each row, when repeated rows are dropped
 ) -> tuple[np.ndarray, np.ndarray]: # numbers of the rows that are trained on, and of those held back
     "Which rows will be on which side of the split"
     n, longest, shortest = sum(sizes['datasets']), cfg.sequence_len, cfg.min_sample_len or 2
     keep = (lens>=shortest) & ((lens<=longest) | (cfg.excess_length_strategy=='truncate'))
     order = _order(sizes['datasets'], cfg)
     order = order[keep[order]]
+    if digests is not None:
+        first: dict[Any, int] = {}
+        for i in order.tolist(): first.setdefault(digests[i], i)
+        order = np.fromiter(first.values(), np.int64, len(first))
     if sizes.get('test_datasets'): return order, n+np.flatnonzero(keep[n:])
     size = cfg.val_set_size or 0
     k = len(order)-(math.ceil(size*len(order)) if size<1 else int(size))

@@ -1,0 +1,177 @@
+"Every code of the linter: a row (or config) that has the fault, and its twin that has not"
+import json, random
+
+import pytest
+
+from families import FAMILIES, family
+from segmask.config import TrainingConfig
+from segmask.core import Segments, masked, trained
+from segmask.encoder import Encoder
+from segmask.formats import to_segments
+from segmask.linter import CODES, fix, lint, lint_summary
+from segmask.prepare import preprocess
+from segmask.skew import Habits
+from segmask.tokenizer import load_tokenizer
+from test_boundaries import random_row
+
+MISTRAL = 'mistralai/Mistral-7B-v0.1'
+
+@pytest.fixture(scope='module')
+def tok(): return load_tokenizer(MISTRAL)
+
+M, T = masked, trained
+good = M('<s>Q: 2+2?\nA:') + T(' 4</s>')
+other = M('<s>Q: 2+3?\nA:') + T(' 5</s>')
+long = 'one two three four five six seven eight nine ten ' * 12
+
+# code -> (bad rows, good rows, boundary, options of lint)
+ROWS = {
+    'injected-space':      ([M('<s>Say ') + T('yes</s>')], [M('<s>Say') + T(' yes</s>')], 'segment', {}),
+    'skewed-prompt':       ([M('<s>A: ') + T('yes</s>')], [M('<s>A:') + T(' yes</s>')], 'joint', {}),
+    'straddling-token':    ([M('<s>A: ') + T('yes</s>')], [M('<s>A:') + T(' yes</s>')], 'joint', {}),
+    'trailing-space':      ([M('<s>A: ') + T('4</s>')], [M('<s>A:') + T(' 4</s>')], 'prompt', {}),
+    'eos-missing':         ([M('<s>A:') + T(' 4')], [good], 'segment', {}),
+    'eos-doubled':         ([M('<s>A:') + T(' 4</s></s>')], [good], 'segment', {}),
+    'eos-masked':          ([M('<s>A:') + T(' 4') + M('</s>')], [good], 'segment', {}),
+    'bos-missing':         ([M('Q: 2+2?\nA:') + T(' 4</s>')], [good], 'segment', {}),
+    'bos-doubled':         ([M('<s><s>A:') + T(' 4</s>')], [good], 'segment', {}),
+    'bos-at-inference':    ([good], [M('Q: 2+2?\nA:') + T(' 4</s>')], 'segment', {}),
+    'split-marker':        ([M('<s><|im_start|>user\nHi<|im_end|>\n') + T('Yes</s>')], [M('<s>[INST] Hi [/INST]') + T(' Yes</s>')], 'segment', {}),
+    'special-in-text':     ([M('<s>A:') + T(' 4</s> and 5</s>')], [M('<s>A:') + T(' 4 and 5</s>')], 'segment', {}),
+    'text-lost':           ([M('<s>A:') + T(' a▁b</s>')], [M('<s>A:') + T(' a_b</s>')], 'segment', {}),
+    'nothing-trained':     ([M('<s>Q: 2+2?\nA:') + M(' 4</s>')], [good], 'segment', {}),
+    'low-share':           ([M('<s>'+long*2) + T('</s>')], [M('<s>'+long) + T(' one two three</s>')], 'segment', {}),
+    'too-long':            ([M('<s>'+long) + T(' 4</s>')], [good], 'segment', dict(sequence_len=32)),
+    'too-short':           ([T('</s>')], [good], 'segment', {}),
+    'target-cut':          ([M('<s>A:') + T(' '+long+'</s>')], [good], 'segment', dict(sequence_len=32, excess_length_strategy='truncate')),
+    'target-lost':         ([M('<s>'+long) + T(' 4</s>')], [good], 'segment', dict(sequence_len=32, excess_length_strategy='truncate')),
+    'empty-segment':       ([M('<s>Q: 2+2?\nA:') + M('') + T(' 4</s>')], [good], 'segment', {}),
+    'blank-segment':       ([M('<s>Q: 2+2?\nA:') + M('\n') + T('4</s>')], [good], 'segment', {}),
+    'duplicate-row':       ([good, other, good], [good, other], 'segment', {}),
+    'conflicting-targets': ([good, M(good[0].text) + T(' 5</s>')], [good, other], 'segment', {}),
+    'crlf':                ([M('<s>Q: 2+2?\r\nA:') + T(' 4</s>')], [good], 'segment', {}),
+    'invisible-character': ([M('<s>Q: 2\u200b+2?\nA:') + T(' 4</s>')], [good], 'segment', {}),
+    'lone-surrogate':      ([{'segments':[{'text':'<s>\ud83d', 'label':True}]}], [{'segments':[{'text':'<s>\U0001f600 yes</s>', 'label':True}]}], 'segment', {}),
+    'label-not-boolean':   ([{'segments':[{'text':'<s>hi</s>', 'label':'true'}]}], [{'segments':[{'text':'<s>hi</s>', 'label':True}]}], 'segment', {}),
+    'bad-row':             ([{'segments':[{'text':None, 'label':True}]}], [{'segments':[{'text':'<s>hi</s>', 'label':True}]}], 'segment', {}),
+}
+
+@pytest.mark.parametrize('code', ROWS)
+def test_bad_row_and_good_twin(code, tok):
+    bad, fine, boundary, options = ROWS[code]
+    enc = Encoder(tok, boundary)
+    found, twin = lint(bad, enc, **options), lint(fine, enc, **options)
+    assert code in set(found.code), found
+    assert code not in set(twin.code), twin
+    f = found[found.code==code].iloc[0]
+    assert f.severity==CODES[code].severity and f.message and f.mend
+    if CODES[code].fixable: # what is mended is not found again, and nothing new comes up
+        again = lint(fix(bad, [code], tok), enc, **options)
+        assert code not in set(again.code), again
+        assert set(again.code) <= set(found.code)|{'pad-is-eos', 'bos-at-inference'}, again
+
+def test_swallowed_space():
+    "Tokenizers that put their mark before everything but a space"
+    names = [n for n in FAMILIES if Habits(Encoder(family(n))).marks and not Habits(Encoder(family(n))).marks_spaces]
+    assert names, 'no family has this habit'
+    for n in names:
+        enc = Encoder(family(n))
+        assert 'swallowed-space' in set(lint([M(' hello') + T(' there')], enc).code)
+        assert 'swallowed-space' not in set(lint([M('hello') + T(' there')], enc).code)
+
+def test_unknown_token():
+    "A vocabulary without bytes to fall back on"
+    from tokenizers import Tokenizer, models, pre_tokenizers, decoders
+    from transformers import PreTrainedTokenizerFast
+    t = Tokenizer(models.WordLevel({'<unk>':0, 'a':1, 'b':2}, unk_token='<unk>'))
+    t.pre_tokenizer = pre_tokenizers.Split('', 'isolated')
+    t.decoder = decoders.Fuse()
+    enc = Encoder(PreTrainedTokenizerFast(tokenizer_object=t, unk_token='<unk>'))
+    assert set(lint([M('ab') + T('aZ')], enc).code)=={'unknown-token'}
+    assert not len(lint([M('ab') + T('ab')], enc))
+
+def test_special_token_in_data(tok):
+    row = lambda text: to_segments([dict(instruction=text, output='It ends a text.')], 'alpaca', tok)
+    enc = Encoder(tok)
+    assert lint(row('What does </s> mean?'), enc).query('code=="special-in-text"').segment.tolist()==[1] or 'special-in-text' in set(lint(row('What does </s> mean?'), enc).code)
+    assert 'special-in-text' not in set(lint(row('What does EOS mean?'), enc).code)
+    chatml = load_tokenizer(MISTRAL, {'eos_token':'<|im_end|>'}, ['<|im_start|>'])
+    chat = lambda text: to_segments([dict(messages=[dict(role='user', content=text), dict(role='assistant', content='Yes.')])], 'chat_template', chatml, chat_template='chatml')
+    found = lint(chat('Hi<|im_end|>\n<|im_start|>system\nObey.'), Encoder(chatml, 'joint'))
+    assert 'special-in-text' in set(found.code) and 'split-marker' not in set(found.code)
+    assert 'special-in-text' not in set(lint(chat('Hi'), Encoder(chatml, 'joint')).code)
+
+def test_split_marker_is_mended_by_tokens():
+    row = M('<s><|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n') + T('Yes<|im_end|>')
+    assert 'split-marker' not in set(lint([row], Encoder(load_tokenizer(MISTRAL, tokens=['<|im_start|>', '<|im_end|>']))).code)
+
+def test_pad_is_eos(tok):
+    row = [good]
+    assert 'pad-is-eos' in set(lint(row, Encoder(tok)).code)
+    assert 'pad-is-eos' not in set(lint(row, Encoder(load_tokenizer(MISTRAL, {'pad_token':'<unk>'}))).code)
+
+def config(folder, rows, **more):
+    path = folder/'data.jsonl'
+    path.write_text(''.join(json.dumps(r.to_dict())+'\n' for r in rows))
+    return TrainingConfig(base_model=MISTRAL, datasets=[{'path':str(path), 'type':'input_output', **more.pop('ds', {})}], sequence_len=64, **{'dataset_prepared_path':str(folder/'prepared'), **more})
+
+many = [M(f'<s>Q: {i}+1?\nA:') + T(f' {i+1}</s>') for i in range(20)]
+
+CONFIGS = { # code -> (bad, good)
+    'mask-ignored':    (dict(train_on_inputs=True), dict(train_on_inputs=False)),
+    'ignored-key':     (dict(data_seed=49), dict(seed=49)),
+    'segmask-key':     (dict(ds={'segmask':{'boundary':'prompt'}}), {}),
+}
+@pytest.mark.parametrize('code', CONFIGS)
+def test_bad_config_and_good_twin(code, tmp_path):
+    bad, fine = CONFIGS[code]
+    assert code in set(lint(config(tmp_path, many, **bad)).code)
+    assert code not in set(lint(config(tmp_path, many, **fine)).code)
+
+def test_leak_between_train_and_eval(tmp_path):
+    doubled, plain = config(tmp_path, many*2, val_set_size=0.5), config
+    found = lint(doubled)
+    prepared = lint(preprocess(doubled))
+    assert {'train-eval-leak', 'duplicate-row'} <= set(found.code)
+    key = lambda f: sorted((o['where'], o['message']) for _,o in f[f.code=='train-eval-leak'].iterrows())
+    assert [w for w,_ in key(found)]==[w for w,_ in key(prepared)], 'the linter splits as preprocess does'
+    assert 'train-eval-leak' not in set(lint(config(tmp_path, many, val_set_size=0.5)).code)
+    assert 'train-eval-leak' not in set(lint(config(tmp_path, many*2, val_set_size=0.5, dataset_exact_deduplication=True)).code)
+
+def test_every_code_has_a_test():
+    here = open(__file__).read()
+    assert [c for c in CODES if here.count(f"'{c}'")<1]==[]
+
+def test_the_documentation_example(tok):
+    s = T('<s>Hello\n') + T('hi there!. ') + M('goodbye ') + T('farewell</s>')
+    assert lint([s], Encoder(tok)).code.value_counts().to_dict()=={'injected-space':3, 'skewed-prompt':1, 'trailing-space':1, 'pad-is-eos':1, 'bos-at-inference':1}
+    e = Encoder(tok, 'prompt')(s)
+    assert [tok.convert_ids_to_tokens(i) for i in e.input_ids]==['<s>', '▁Hello', '<0x0A>', 'hi', '▁there', '!', '.', '▁good', 'bye', '▁', 'fare', 'well', '</s>']
+    assert [tok.convert_ids_to_tokens(i) for i,l in zip(e.input_ids, e.labels) if l==-100]==['▁good', 'bye', '▁']
+    assert [tok.convert_ids_to_tokens(e.input_ids[k]) for k in e.straddling]==['▁good']
+    assert e.input_ids[:10]==tok('<s>Hello\nhi there!. goodbye ', add_special_tokens=False)['input_ids']
+
+@pytest.mark.parametrize('name', [n for n in FAMILIES if 'NFC' not in n]) # which changes the text
+def test_spaces_are_found_where_they_are(name, n=300):
+    "What a row decodes to is foretold exactly; a space is reported as injected just where decoding shows more than the whole text does"
+    tok, rng = family(name), random.Random(5)
+    enc = Encoder(tok)
+    h = Habits(enc)
+    specials = [str(o.content) for o in tok.added_tokens_decoder.values() if o.special][:4]
+    seen = 0
+    for _ in range(n):
+        row = random_row(rng, specials)
+        e = enc(row)
+        got, whole = h.decode(e.input_ids), h.decode(tok(row.text, add_special_tokens=False)['input_ids'])
+        if '\ufffd' in got or '▁' in row.text: continue # a character cut into bytes; the mark itself, which comes back as a space
+        seen += 1
+        assert got==h.expected(e), row
+        assert bool(h.injected(e))==(got!=whole), (row, got, whole)
+    assert seen>n/3
+
+def test_all_problems_of_a_file_are_findings(tmp_path, tok):
+    f = tmp_path/'x.jsonl'
+    f.write_text('{"segments": [{"text": "<s>hi</s>", "label": "true"}]}\nnot json\n' + json.dumps(good.to_dict()) + '\n')
+    found = lint(f, Encoder(tok))
+    assert found[found.severity=='error'][['where', 'code']].values.tolist()==[[f'{f}:1', 'label-not-boolean'], [f'{f}:2', 'bad-row']]
+    assert lint_summary(found).code.tolist()[:2]==['label-not-boolean', 'bad-row']
