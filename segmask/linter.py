@@ -8,7 +8,7 @@ Docs: https://example.github.io/segmask/linter.html.md"""
 __all__ = ['SEVERITIES', 'CODES', 'Found', 'Code', 'Finding', 'Look', 'Known', 'Linter', 'lint', 'lint_summary', 'fix', 'Fixed',
            'fix_file']
 
-# %% ../nbs/06_linter.ipynb #ff3623b1
+# %% ../nbs/06_linter.ipynb #cfea8c62
 import hashlib, json, os, re, tempfile, unicodedata
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -23,6 +23,7 @@ from .encoder import Encoded, Encoder
 from .formats import lower_all
 from .prepare import Encoding, Prepared, rows_of, split_of, tokenizer_of
 from .skew import Habits, round_trip, token_text
+from .yamltext import dotted
 
 if TYPE_CHECKING: import pandas as pd
 
@@ -284,7 +285,7 @@ class Linter:
         df = pd.DataFrame(self.findings, columns=Finding._fields)
         return df.astype({'row':'Int64', 'segment':'Int64'})
 
-# %% ../nbs/06_linter.ipynb #336ecd86
+# %% ../nbs/06_linter.ipynb #1582ecff
 def lint(
     data: Any,                        # rows (`Segments` or dictionaries), a JSONL file, a config (object or YAML file), or a `Prepared`
     encoder: Encoder|None = None,     # how rows are encoded; a config and a prepared set bring their own
@@ -323,7 +324,7 @@ def _parts(rows: Iterable, most: int=500) -> Iterator[list]:
     if part: yield part
 
 def _lint_config(cfg: TrainingConfig, out: Linter):
-    for path,near in ignored_keys(cfg): out.add(None, cfg.where(*path), None, 'ignored-key', f'{".".join(map(str, path))}: nobody reads it', '', f'Did you mean {near}?' if near else None)
+    for path,mend in ignored_keys(cfg): out.add(None, cfg.where(*path), None, 'ignored-key', f'{dotted(path)}: nobody reads it', '', mend)
     tok, extra = tokenizer_of(cfg), cfg.model_extra or {}
     sizes: dict[str, list[int]] = {'datasets':[], 'test_datasets':[]}
     places: list[str] = []
