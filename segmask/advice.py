@@ -70,7 +70,7 @@ def model_config(
     except (OSError, ValueError): return {}
     return {**out, **(out.get('text_config') or {})} if isinstance(out, dict) else {}
 
-# %% ../nbs/03c_advice.ipynb #514c49b3
+# %% ../nbs/03c_advice.ipynb #e3df5782
 Found = Iterator[tuple[str, tuple, str, str]]
 
 def _keys(v: Mapping, gpu: Gpu|None) -> Found:
@@ -82,6 +82,8 @@ def _keys(v: Mapping, gpu: Gpu|None) -> Found:
             if translated: yield 'info', (k,), 'is an old name', f'Write {new}.'
             elif v[k]: yield 'error', (k,), 'is gone', f'Use {new}.'
         elif k in REMOVED and (v[k] or k.startswith(('dpo', 'rpo'))): yield 'error', (k,), 'is gone, and axolotl stops at it', 'Remove it.'
+        elif k=='fsdp_config' and isinstance(v[k], Mapping):
+            if old := [o for o in v[k] if str(o).startswith('fsdp_') and o!='fsdp_version']: yield 'info', (k, old[0]), 'has the prefix fsdp_, which is deprecated', 'Leave the prefix away, in all keys of fsdp_config.'
         elif k in NEVER_READ: yield 'warning', (k,), 'is accepted by axolotl and never read', 'Remove it.'
 
 def _required(v: Mapping, gpu: Gpu|None) -> Found:
@@ -114,11 +116,12 @@ def _steps(v: Mapping, gpu: Gpu|None) -> Found:
         if v.get(c) and v[c]!='steps' and (v.get(a) or (what=='eval' and v.get(b))): yield 'error', (c,), f'is {v[c]!r}, but {a if v.get(a) else b} is set', f'Set {c}: steps, or remove the other.'
     held_back = v.get('test_datasets') or (_float(v.get('val_set_size')) or 0)>0
     for k in ('eval_steps', 'evals_per_epoch', 'eval_strategy'):
-        if v.get(k) and v.get(k)!='no' and not held_back: yield 'error' if _float(v.get('val_set_size'))==0 and k!='evals_per_epoch' else 'warning', (k,), 'is set, but no rows are held back to evaluate on', 'Set val_set_size (0.05 holds back a twentieth), name test_datasets, or remove it.'
+        if v.get(k) and v.get(k)!='no' and not held_back: yield 'info' if k=='evals_per_epoch' else 'error' if _float(v.get('val_set_size'))==0 else 'warning', (k,), 'is set, but no rows are held back to evaluate on', 'Set val_set_size (0.05 holds back a twentieth), name test_datasets, or remove it.'
     if v.get('early_stopping_patience'):
         s, e = _float(v.get('save_steps')), _float(v.get('eval_steps'))
         if not s or not e: yield 'error', ('early_stopping_patience',), 'needs save_steps and eval_steps', 'Set both; eval_steps must divide save_steps.'
         elif s%e: yield 'error', ('early_stopping_patience',), f'needs eval_steps ({e:g}) to divide save_steps ({s:g})', 'Make save_steps a multiple of eval_steps.'
+    if v.get('save_strategy')=='best' and not v.get('metric_for_best_model'): yield 'error', ('save_strategy',), 'is best, but best at what?', 'Add metric_for_best_model: eval_loss.'
     if v.get('max_steps') and v.get('num_epochs'): yield 'info', ('num_epochs',), f'is not looked at, because max_steps is {v["max_steps"]}', 'Remove one of them.'
     if v.get('val_set_size') and v.get('test_datasets'): yield 'error', ('val_set_size',), 'and test_datasets exclude each other', 'Remove one of them.'
     if (rate := _float(v.get('learning_rate'))) is not None and rate>=.1: yield 'warning', ('learning_rate',), f'is {rate:g}, a thousand times what is usual', 'Was it to be 2e-4?'
@@ -152,6 +155,10 @@ def _adapter(v: Mapping, gpu: Gpu|None) -> Found:
 
 def _parallel(v: Mapping, gpu: Gpu|None) -> Found:
     if v.get('deepspeed') and (v.get('fsdp') or v.get('fsdp_config')): yield 'error', ('deepspeed',), 'and fsdp exclude each other', 'Remove one of them.'
+    inside = v['fsdp_config'] if isinstance(v.get('fsdp_config'), Mapping) else {}
+    if (v.get('fsdp') or inside) and str(v.get('fsdp_version') or inside.get('fsdp_version') or inside.get('version') or '')=='2':
+        if v.get('optimizer') in ('adamw_8bit', 'adamw_bnb_8bit'): yield 'error', ('optimizer',), f'is {v["optimizer"]}, which does not go with FSDP2', 'Use adamw_torch_8bit.'
+        if v.get('load_in_4bit') and (inside.get('cpu_ram_efficient_loading') or inside.get('fsdp_cpu_ram_efficient_loading')): yield 'error', ('load_in_4bit',), 'with fsdp_config.cpu_ram_efficient_loading hangs under FSDP2', 'Set fsdp_config.cpu_ram_efficient_loading: false.'
 
 def _tokens(v: Mapping, gpu: Gpu|None) -> Found:
     template = v.get('chat_template')

@@ -33,7 +33,7 @@ class DatasetConfig(BaseModel):
     type: str|dict|None = None     # the format, such as 'input_output'; a mapping spells one out
     segmask: dict|None = None      # our own key: `{boundary: prompt}`
 
-# %% ../nbs/04_config.ipynb #90455bad
+# %% ../nbs/04_config.ipynb #b43419a3
 class TrainingConfig(BaseModel):
     "A training config in axolotl's words. Keys that are not listed are kept as they are"
     model_config = ConfigDict(extra='allow', protected_namespaces=(), validate_assignment=True)
@@ -65,7 +65,7 @@ class TrainingConfig(BaseModel):
     max_grad_norm: float|None = Field(None, ge=0)             # gradients are clipped to this norm
     bf16: Literal['auto','full']|bool|None = None             # bfloat16? auto: where the GPU has it, else fp16
     fp16: bool|None = None
-    tf32: bool|None = None
+    tf32: Literal['auto']|bool|None = None
     gradient_checkpointing: Any = None                        # compute activations twice to save memory?
     attn_implementation: str|None = None                      # such as 'flash_attention_2', 'sdpa'
     adapter: str|None = None                                  # 'lora', 'qlora'; none: all weights are trained
@@ -291,7 +291,7 @@ def _lengths(data: str, type: str, base_model: str, more: Mapping, most: int=20_
     boundary = 'joint' if type.startswith(('chat_template', 'sharegpt')) else 'segment'
     return Encoder(tok, boundary).columns(rows[:most])[2], len(rows)
 
-# %% ../nbs/04_config.ipynb #f104489c
+# %% ../nbs/04_config.ipynb #d9bc62ce
 _same = 'learning_rate weight_decay max_grad_norm seed logging_steps save_total_limit neftune_noise_alpha adam_beta1 adam_beta2 adam_epsilon torch_compile dataloader_num_workers dataloader_pin_memory dataloader_prefetch_factor dataloader_drop_last gradient_accumulation_steps gradient_checkpointing_kwargs deepspeed hub_model_id metric_for_best_model greater_is_better label_smoothing_factor optim_target_modules torch_empty_cache_steps lr_scheduler_kwargs include_num_input_tokens_seen'.split()
 _data_keys = {o for k in ('model', 'data', 'tokens', 'adapter') for o in _groups[k].split()} | {'sequence_len', 'eval_sequence_len', 'min_sample_len', 'excess_length_strategy', 'sample_packing', 'eval_sample_packing', 'pad_to_sequence_len', 'attn_implementation', 'flash_attention', 'dataset_num_proc', 'dataset_processes', 'strict', 'datasets', 'segmask'}
 
@@ -311,7 +311,7 @@ def _arguments(cfg: TrainingConfig, more: Mapping) -> dict:
     put('warmup_steps', cfg.warmup_steps if cfg.warmup_steps is not None else cfg.warmup_ratio if cfg.warmup_ratio is not None else .03, 'warmup_steps', 'warmup_ratio')
     put('bf16', _has_bf16() if cfg.bf16=='auto' else bool(cfg.bf16 or v.get('bfloat16')), 'bf16', 'bfloat16')
     put('fp16', bool(cfg.fp16 or v.get('float16')) or (cfg.bf16=='auto' and _has_cuda() and not _has_bf16()), 'fp16', 'float16')
-    if cfg.tf32: put('tf32', True)
+    if cfg.tf32 is True: put('tf32', True)
     put('gradient_checkpointing', bool(cfg.gradient_checkpointing) if cfg.gradient_checkpointing is not None else None, 'gradient_checkpointing')
     per_epoch = lambda n: 1/(cfg.num_epochs*n)
     held_back = bool(cfg.val_set_size or cfg.test_datasets)

@@ -86,7 +86,7 @@ def nearest(
     same = [o for o in names if plain(o)==plain(key)]
     return (same or difflib.get_close_matches(key, list(names), 1, .8) or [None])[0]
 
-# %% ../nbs/03b_schema.ipynb #ecc83a3d
+# %% ../nbs/03b_schema.ipynb #aec685bb
 def nested_types(
     t: Any, # a type
 ) -> list[str]: # names of the mappings that it may be, such as 'SFTDataset'
@@ -121,7 +121,7 @@ def _unknown_inside(path: tuple, value: Any, t: Any) -> Iterator[tuple[tuple, st
         for k,v in value.items():
             if k in keys: yield from _unknown_inside(path+(k,), v, keys[k])
             elif 'Dataset' in names[0] and k=='segmask': pass
-            elif path[0]=='fsdp_config' and str(k).startswith('fsdp_') and str(k)[5:] in keys: yield path+(k,), f'Inside fsdp_config it is called `{str(k)[5:]}`; the prefix is deprecated.'
+            elif path[0]=='fsdp_config' and str(k).startswith('fsdp_') and str(k)[5:] in keys: pass # an old name that axolotl translates
             elif path[0]=='special_tokens' and isinstance(v, str): pass # roles of a model's own
             elif k in axolotl_keys()['keys']: yield path+(k,), 'It is read only at the top level; move it there.'
             else: yield path+(k,), _meant(k, keys).strip() or 'Remove it.'
