@@ -68,7 +68,7 @@ def _split_thinking(m: dict, key: str) -> dict:
         return {**m, key: content[content.find(a)+len(a):content.find(b)].strip(), 'content':rest}
     return m
 
-# %% ../nbs/00c_chat.ipynb #b256262c
+# %% ../nbs/00c_chat.ipynb #add69f66
 class Chat:
     "Reads conversations as the config says, and turns them into segments. Keys and defaults are those of axolotl 0.19's `type: chat_template`"
     def __init__(self,
@@ -130,7 +130,7 @@ class Chat:
         if self.get('split_thinking') and role=='assistant': new = _split_thinking(new, self.thinking)
         for call in new.get('tool_calls') or []:
             if isinstance(call, Mapping) and isinstance(f := call.get('function'), dict) and 'arguments' in f: f['arguments'] = _parsed(f, 'arguments')
-        stretches = {k:None for k in ('content', self.thinking)}
+        stretches: dict[str, Any] = {k:None for k in ('content', self.thinking)}
         for k in stretches:
             if isinstance(new.get(k), list): new[k], stretches[k] = _joined(new[k], f'{at}.{self.map.get(k, k)}')
         own = m.get(self.get('message_field_training_detail'))
@@ -157,7 +157,7 @@ class Chat:
         turns = self.turns(row)
         msgs = [t.message for t in turns]
         draw = partial(render, self.tokenizer, self.template, tools=self.tools(row), **self.kwargs)
-        text = draw(msgs)
+        text = draw(msgs) # type: ignore[call-arg]
         if not text: raise format_error(self.field, 'is rendered as nothing by the chat template', 'Use another chat_template.')
         trains = [self.trains(t) for t in turns]
         wanted = [i for i,o in enumerate(trains) if o or 'all' in (self.on_eos, self.on_eot)]
@@ -206,10 +206,13 @@ def _trims(tokenizer) -> bool:
     spans = tokenizer('a b', add_special_tokens=False, return_offsets_mapping=True)['offset_mapping']
     return any(a>b for (_,b),(a,_) in zip(spans, spans[1:]))
 
-# %% ../nbs/00c_chat.ipynb #e06c10f6
+# %% ../nbs/00c_chat.ipynb #9b62030f
 class _Rendered:
     "A rendered text and, when they are needed, its tokens"
-    def __init__(self, text: str, tokenizer, whole=None): self.text, self.tokenizer, self.whole, self._enc, self._spans = text, tokenizer, whole, None, None
+    def __init__(self, text: str, tokenizer, whole: Any=None):
+        self.text, self.tokenizer, self.whole = text, tokenizer, whole
+        self._enc: tuple|None = None
+        self._spans: list|None = None
 
     def tokens(self) -> tuple[list[int], list[int], list[int]]:
         "(ids, first character of each token, one past its last character)"

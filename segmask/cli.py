@@ -66,7 +66,7 @@ def _in_range(i: int, n: int) -> int:
     if not -n<=i<n: raise SystemExit(f'segmask show: there is no row {i}; there are {n}, counted from 0')
     return i
 
-# %% ../nbs/11_cli.ipynb #97cbc075
+# %% ../nbs/11_cli.ipynb #56a1ee37
 def _lint(args) -> int:
     "Find mistakes in a JSONL file, a training config with its data, or a prepared folder"
     path = Path(args.path)
@@ -97,7 +97,7 @@ def _lintable(args, path: Path) -> tuple[Any, Encoder|None, list]: # what `lint`
     if is_config(path): return path, None, []
     if args.type and args.type!='input_output':
         entry = {'path':str(path), 'type':args.type, **dict(args.set)}
-        return TrainingConfig(base_model=args.base_model, datasets=[entry], sequence_len=args.sequence_len or 1<<30, chat_template=args.chat_template), None, []
+        return TrainingConfig.of(dict(base_model=args.base_model, datasets=[entry], sequence_len=args.sequence_len or 1<<30, chat_template=args.chat_template)), None, []
     return path, Encoder(load_tokenizer(args.base_model), args.boundary), []
 
 def _fixable(path: Path) -> tuple[list[Path], Any]: # (JSONL files of segments, tokenizer of the config)

@@ -355,7 +355,7 @@ def _umask() -> int:
     os.umask(old)
     return old
 
-# %% ../nbs/00_core.ipynb #e2fc64d0
+# %% ../nbs/00_core.ipynb #01172dbc
 def write_jsonl(
     rows: Iterable[Segments|Mapping], # examples, or rows that are dictionaries already
     path: str|os.PathLike,            # written beside and renamed; compressed when it ends in .gz or .zst
@@ -406,8 +406,9 @@ def rewrite_lines(
     with write_beside(path) as raw, _compressed(raw, path.suffix) as f:
         first = True
         for n,line in _lines(path):
-            if n in new and (line := new[n]) is None: continue
-            f.write(line if first else b'\n'+line)
+            put = new[n] if n in new else line
+            if put is None: continue
+            f.write(put if first else b'\n'+put)
             first = False
         if _ends_in_newline(path) and not first: f.write(b'\n')
 

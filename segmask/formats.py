@@ -141,7 +141,7 @@ def alpaca(row: Mapping, c: Context) -> Segments:
     "`instruction`, `input` (may be missing or empty), `output`"
     return ask_and_answer(c, text_of(row, 'instruction'), text_of(row, 'input', ''), text_of(row, 'output'), _styles[c.get('style', 'instruct')], _below)
 
-# %% ../nbs/01_formats.ipynb #53a58776
+# %% ../nbs/01_formats.ipynb #5e5157a5
 _chatty = ('Below is an instruction from a USER that describes a task, paired with an input that provides further context. The ASSISTANT writes a response that concisely and appropriately completes the request.\n\n',
            'Below is an instruction from a USER that describes a task. The ASSISTANT writes a response that appropriately and concisely completes the request.\n\n')
 _context = 'Use the following contextual information to concisely answer the question.\n'
@@ -189,7 +189,8 @@ _family: dict[str, tuple] = { # name -> how to read a row, style, system text
 
 def _relative(row: Mapping, c: Context, read, style, system) -> Segments:
     if system in ('system', 'system_prompt'): system = text_of(row, system) # from the row
-    return ask_and_answer(c, *read(row), _styles[c.get('style', c.get('conversation', style))] if isinstance(style, str) else style, system)
+    return ask_and_answer(c, *read(row), # type: ignore[call-arg]
+        _styles[c.get('style', c.get('conversation', style))] if isinstance(style, str) else style, system)
 
 for _name,_how in _family.items(): register(_name)(partial(_relative, read=_how[0], style=_how[1], system=_how[2]))
 
@@ -214,7 +215,7 @@ def chat(row: Mapping, c: Context) -> Segments:
     "Messages, written by a chat template (axolotl/prompt_strategies/chat_template.py)"
     return c.chat.segments(row)
 
-# %% ../nbs/01_formats.ipynb #8ed8fed0
+# %% ../nbs/01_formats.ipynb #df91b158
 def lowering(
     type: str|Mapping|None,                           # as in the config: a name, `name:style`, or a mapping that spells a format out
     tokenizer: 'PreTrainedTokenizerBase|None' = None, # needed by all but `input_output`
@@ -232,7 +233,7 @@ def lowering(
         options['style'] = style
     c = Context(tokenizer, {**FORMATS[name].presets, **options}, config)
     if FORMATS[name].boundary=='joint': c.chat # what is wrong with the template is said before a row is read
-    return partial(FORMATS[name].lower, c=c), FORMATS[name].boundary
+    return partial(FORMATS[name].lower, c=c), FORMATS[name].boundary # type: ignore[call-arg]
 
 def lower_all(
     rows: Iterable[tuple[int, Mapping]],        # (number, row)

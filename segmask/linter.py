@@ -165,14 +165,14 @@ def _round_trip(r: Look) -> Found:
     start = h.added.sub('', r.text, count=1) if h.added and h.added.match(r.text) and h.marks_again else r.text
     if h.marks and not h.marks_spaces and start[:1]==' ': yield 0, 'swallowed-space', f'{start[:12]!r} is tokenized as {start[1:13]!r}', _around(r.text, 0)
 
-# %% ../nbs/06_linter.ipynb #211a1ce9
+# %% ../nbs/06_linter.ipynb #9114b46b
 _marker = re.compile(r'<\|[^\s<>|]{1,40}\|>|<(?:start|end)_of_turn>|\[\|\w{1,20}\|\]|<｜[^\s<>]{1,40}｜>')
 _structure = {'template', 'BOS', 'EOS', 'end'} # origins of segments that a format wrote, not the data
 
 @_check
 def _special_tokens(r: Look) -> Found:
     k, e = r.know, r.e
-    ids, eos = e.input_ids, k.tok.eos_token or ''
+    ids, eos = e.input_ids, str(k.tok.eos_token or '')
     if r.decoded is not None:
         edges = [o for o in ('<s>', '<bos>') if r.text.startswith(o)] + [o for o in ('</s>', '<eos>') if r.text.rstrip().endswith(o)]
         for m in dict.fromkeys(_marker.findall(r.text)+edges):
@@ -195,8 +195,8 @@ def _special_tokens(r: Look) -> Found:
     if ids[last] in k.ends:
         if last and ids[last-1]==ids[last]: yield seg(), 'eos-doubled', 'two of them', _around(r.text, len(r.text))
         return
-    after = next((i for i in ids[last+1:last+4] if k.tok.decode([i]).strip()), None)
-    if after in k.ends: yield seg(), 'eos-masked', f'{k.tok.decode([after])!r} is masked', _around(r.text, len(r.text))
+    after = next((i for i in ids[last+1:last+4] if str(k.tok.decode([i])).strip()), None)
+    if after is not None and after in k.ends: yield seg(), 'eos-masked', f'{k.tok.decode([after])!r} is masked', _around(r.text, len(r.text))
     else: yield seg(), 'eos-missing', f'the last trained token is {token_text(k.tok, [ids[last]])[0]!r}', _around(r.text, len(r.text))
 
 # %% ../nbs/06_linter.ipynb #ac15085d
@@ -287,7 +287,7 @@ class Linter:
         df = pd.DataFrame(self.findings, columns=Finding._fields)
         return df.astype({'row':'Int64', 'segment':'Int64'})
 
-# %% ../nbs/06_linter.ipynb #416b6d7d
+# %% ../nbs/06_linter.ipynb #6ac77211
 def lint(
     data: Any,                        # rows (`Segments` or dictionaries), a JSONL file, a config (object or YAML file), or a `Prepared`
     encoder: Encoder|None = None,     # how rows are encoded; a config and a prepared set bring their own
@@ -301,8 +301,7 @@ def lint(
     else:
         if encoder is None: raise TypeError('rows are judged by the tokenizer that reads them; give an encoder: lint(rows, Encoder(load_tokenizer("...")))')
         know = Known(encoder, sequence_len, excess_length_strategy)
-        if isinstance(data, (str, os.PathLike)): rows = ((f'{data}:{n}', Segments.from_dict(o)) for n,o in iter_jsonl(data, tell=out.problem))
-        else: rows = _given(data, out)
+        rows = _given(data, out) if not isinstance(data, (str, os.PathLike)) else ((f'{data}:{n}', Segments.from_dict(o)) for n,o in iter_jsonl(data, tell=out.problem))
         for part in _parts(rows): out.rows(part, know, any(s.origin for _,r in part[:1] for s in r))
     return out.frame()
 
@@ -364,14 +363,14 @@ def _lint_prepared(p: Prepared, out: Linter):
     n = len(p)-p.n_eval
     out.leaks(range(n), range(n, len(p)), lambda i: str(p.source(i)))
 
-# %% ../nbs/06_linter.ipynb #ed4e9c52
+# %% ../nbs/06_linter.ipynb #8300639e
 def lint_summary(
     findings: 'pd.DataFrame', # from `lint`
 ) -> 'pd.DataFrame': # code, severity, findings, rows, first, what; errors first
     "How often each code was found, and where"
     import pandas as pd
     rows = []
-    for code,f in findings.groupby('code', sort=False):
+    for code,f in ((str(k), o) for k,o in findings.groupby('code', sort=False)):
         places = [w for w in f['where'].unique()[:4] if w][:3] or [f'row {i}' for i in f['row'].dropna().unique()[:3]]
         rows.append((code, CODES[code].severity, len(f), f['row'].nunique(), ', '.join(places), CODES[code].what))
     order = {'error':0, 'warning':1, 'info':2}
@@ -491,7 +490,7 @@ _fixes: dict[str, Callable[[Segments, Any], Segments]] = {
     'eos-missing':         _eos_last, 'eos-masked': _eos_last, 'eos-doubled': _eos_last,
 }
 
-# %% ../nbs/06_linter.ipynb #31830ce6
+# %% ../nbs/06_linter.ipynb #492f8edc
 class Fixed(NamedTuple):
     "What `fix_file` did"
     path: str         # the file
@@ -510,7 +509,8 @@ def fix_file(
     tokenizer: Any = None,             # needed for BOS and EOS
 ) -> Fixed:
     "Mend a JSONL file in place and keep the original beside it. `SegmentError` when a row cannot be read; the file is then as it was"
-    mend, new, n = _Mender(codes, tokenizer), {}, 0
+    mend, n = _Mender(codes, tokenizer), 0
+    new: dict[int, bytes|None] = {}
     check = lambda row: segments_problems(mend.readable(row))
     for n,(line,row) in enumerate(iter_jsonl(path, check=check), 1):
         made = mend(row)

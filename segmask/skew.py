@@ -38,7 +38,7 @@ _printable = [*range(33, 127), *range(161, 173), *range(174, 256)] # the bytes t
 _to_byte = {chr(b):b for b in _printable} | {chr(256+n):b for n,b in enumerate(b for b in range(256) if b not in _printable)}
 def _bytes(t: str) -> list[int]: return [_to_byte.get(c, 63) for c in t]
 
-# %% ../nbs/05b_skew.ipynb #c5e5c98d
+# %% ../nbs/05b_skew.ipynb #bf68503d
 class Skew(NamedTuple):
     "The end of one prompt in a row"
     char: int                # where the prompt ends in the row's text
@@ -58,7 +58,7 @@ class Skew(NamedTuple):
         same = 'the same tokens in training and at inference' if not self.skewed else f'other tokens from position {self.parts_at} on\n  trained on: {name(self.trained_on)}\n  inference:  {name(self.inference)}'
         bos = f'\n  with its automatic BOS the tokenizer gives two: {name(self.automatic[:3])} ...' if self.double_bos else ''
         return f'prompt ending at character {self.char}: {same}{bos}' + (f'\n  mend: {self.mend}' if self.mend else '')
-    __repr__ = __str__
+    def __repr__(self): return str(self)
     def _repr_html_(self) -> str: return strips_html([('trained on', self.trained_on), ('inference', self.inference)], self.tokenizer, '; '.join(o for o in (self.mend, 'the automatic BOS would come on top of the written one' if self.double_bos else '') if o))
 
 class Skews(list):
@@ -66,7 +66,7 @@ class Skews(list):
     def __repr__(self): return '\n'.join(map(str, self)) or 'no prompt: nothing is trained after masked text'
     def _repr_html_(self) -> str: return ''.join(o._repr_html_() for o in self) or '<p>no prompt: nothing is trained after masked text</p>'
 
-# %% ../nbs/05b_skew.ipynb #5aba0b48
+# %% ../nbs/05b_skew.ipynb #08b807b4
 _chip = 'display:inline-block;margin:1px;padding:0 3px;border-radius:3px;white-space:pre;font-family:monospace;'
 _plain, _odd = _chip+'border:1px solid rgba(128,128,128,.35)', _chip+'border:2px dashed #e65100;background:rgba(255,152,0,.18)'
 
@@ -79,7 +79,9 @@ def strips_html(
     (_, a), (_, b) = strips
     odd: list[set[int]] = [set(), set()]
     for op,i,j,k,l in difflib.SequenceMatcher(None, list(a), list(b), autojunk=False).get_opcodes():
-        if op!='equal': odd[0].update(range(i, j)), odd[1].update(range(k, l))
+        if op!='equal':
+            odd[0].update(range(i, j))
+            odd[1].update(range(k, l))
     def row(n):
         name, ids = strips[n]
         chips = ''.join(f'<{"mark" if i in odd[n] else "span"} style="{_odd if i in odd[n] else _plain};color:inherit" title="{t}">{escape(s)}</{"mark" if i in odd[n] else "span"}>' for i,(t,s) in enumerate(zip(ids, token_text(tokenizer, ids))))
@@ -113,7 +115,7 @@ def _mend(row: Segments, char: int, encoder: Encoder) -> str:
     if row.text[char-1:char]==' ': ways.append('move the space at the end of the prompt to the beginning of the answer')
     return ', or '.join(ways) or 'move the boundary to a place where the tokenizer begins a token'
 
-# %% ../nbs/05b_skew.ipynb #c75a2c0d
+# %% ../nbs/05b_skew.ipynb #3ef67025
 class Habits:
     "What a tokenizer does at the beginning of a text: found by trying"
     def __init__(self, encoder: Encoder):
@@ -128,7 +130,7 @@ class Habits:
         self.added = re.compile('('+'|'.join(map(re.escape, added))+')') if added else None
 
     def decode(self, ids: Sequence[int]) -> str:
-        if self.backend is None: return self.tokenizer.decode(ids, skip_special_tokens=False)
+        if self.backend is None: return str(self.tokenizer.decode(list(ids), skip_special_tokens=False))
         return self.backend.decode(list(ids), skip_special_tokens=False)
 
     def mark(self, text: str) -> str: # ' ' or ''

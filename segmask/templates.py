@@ -162,7 +162,7 @@ def chat_template(
         raise format_error('chat_template', f'is {choice!r}, which is not here', f'Known are {", ".join(sorted(TEMPLATES))}. Any other goes with chat_template: jinja and the template in chat_template_jinja.')
     return TEMPLATES[choice]
 
-# %% ../nbs/00b_templates.ipynb #027661ac
+# %% ../nbs/00b_templates.ipynb #aa084495
 def render(
     tokenizer: 'PreTrainedTokenizerBase', # lends its special tokens (`bos_token`, `eos_token`)
     template: str,                        # Jinja
@@ -171,7 +171,7 @@ def render(
     **kwargs: Any,                        # `chat_template_kwargs:` of the config, such as `enable_thinking`
 ) -> str:
     "The text that a template makes of a conversation. Raises `FormatError` when the template refuses it"
-    try: return tokenizer.apply_chat_template(list(messages), tools=list(tools) if tools else None, chat_template=template, tokenize=False, add_generation_prompt=False, **kwargs) # type: ignore[return-value]
+    try: return tokenizer.apply_chat_template(list(messages), tools=list(tools) if tools else None, chat_template=template, tokenize=False, add_generation_prompt=False, **kwargs) # type: ignore
     except Exception as e: # a template may raise anything: jinja2's errors, TypeError from adding None to a text, ...
         raise format_error('', f'the chat template refuses it: {str(e).splitlines()[0] if str(e) else type(e).__name__}', 'Change the conversation, or use another chat_template.') from e
 

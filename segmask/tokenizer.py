@@ -55,7 +55,7 @@ def _from_sentencepiece(path: Path, name: str) -> 'PreTrainedTokenizerBase':
     return PreTrainedTokenizerFast(tokenizer_object=tok, **specials, name_or_path=name, legacy=True, add_bos_token=True, add_eos_token=False, # type: ignore[arg-type]
                                    clean_up_tokenization_spaces=False)
 
-# %% ../nbs/02_tokenizer.ipynb #5183a74e
+# %% ../nbs/02_tokenizer.ipynb #8af46aa7
 _special = 'bos_token', 'eos_token', 'unk_token', 'sep_token', 'pad_token', 'cls_token', 'mask_token'
 
 def add_tokens(
@@ -70,8 +70,8 @@ def add_tokens(
     for k,v in special_tokens.items():
         if k not in _special: raise _no('there is no such role', f'Known are {", ".join(_special)} and additional_special_tokens.', f'special_tokens.{k}')
         if not isinstance(v, str) or not v: raise _no(f'is {v!r}, not a token', 'Write it as text in quotes, or remove the line.', f'special_tokens.{k}')
-    for k,v in (('tokens', tokens), ('special_tokens.additional_special_tokens', more)):
-        if v is not None and (isinstance(v, str) or not all(isinstance(o, str) and o for o in v)): raise _no(f'is {v!r}, not a list of tokens', 'Write ["<|im_start|>", "<|im_end|>"].', k)
+    for key,some in (('tokens', tokens), ('special_tokens.additional_special_tokens', more)):
+        if some is not None and (isinstance(some, str) or not all(isinstance(o, str) and o for o in some)): raise _no(f'is {some!r}, not a list of tokens', 'Write ["<|im_start|>", "<|im_end|>"].', key)
     if type(tok).__name__ in ('LlamaTokenizer', 'LlamaTokenizerFast', 'CodeLlamaTokenizer', 'CodeLlamaTokenizerFast') and not tok.pad_token: tok.pad_token = '</s>'
     for k,v in special_tokens.items(): tok.add_special_tokens({k: AddedToken(v, **plain)})
     if tokens: tok.add_tokens([AddedToken(o, **plain) for o in tokens])

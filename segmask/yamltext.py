@@ -102,7 +102,7 @@ def dump_yaml(
     out = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1<<30, default_flow_style=flow)
     return out.removesuffix('...\n').rstrip('\n') if flow else out.removesuffix('...\n')
 
-# %% ../nbs/03a_yaml.ipynb #10ee3c88
+# %% ../nbs/03a_yaml.ipynb #dc7a0d76
 def _line_start(text: str, at: int) -> int: return text.rfind('\n', 0, at)+1
 def _line_end(text: str, at: int) -> int: # one past the line break
     i = text.find('\n', at)
@@ -117,7 +117,9 @@ def _end(node, text: str) -> int: # one past the last character of a node that i
 
 class _Patch:
     "Collects the edits that turn a document into one that says something else"
-    def __init__(self, text: str, after: Mapping[str, Sequence[str]], deep: bool): self.text, self.after, self.deep, self.edits = text, after, deep, []
+    def __init__(self, text: str, after: Mapping[str, Sequence[str]], deep: bool): 
+        self.text, self.after, self.deep = text, after, deep
+        self.edits: list[tuple[int, int, str]] = []
 
     def mapping(self, node, old: Mapping, new: Mapping, top: bool=False):
         text, at = self.text, {k.value:(k,v) for k,v in node.value}
