@@ -14,6 +14,7 @@ _where = {
     'config': 'ConfigError DatasetConfig TrainingConfig',
     'prepare': 'Prepared Report Source preprocess',
     'exchange': 'Converted Exported convert export',
+    'packing': 'Packed fill_of join_rows pack pack_prepared',
     'skew': 'inference_skew round_trip',
     'linter': 'CODES fix fix_file lint lint_summary',
     'views': 'debug_line token_table',
@@ -28,6 +29,7 @@ if _TYPE_CHECKING:
     from .exchange import Converted, Exported, convert, export
     from .formats import FORMATS, register, to_segments
     from .linter import CODES, fix, fix_file, lint, lint_summary
+    from .packing import Packed, fill_of, join_rows, pack, pack_prepared
     from .prepare import Prepared, Report, Source, preprocess
     from .skew import inference_skew, round_trip
     from .sources import FormatError, SourceError
