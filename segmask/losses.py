@@ -54,13 +54,16 @@ def loss_table(
     if segments and len(segments)==len(ids): out['segment'] = segments
     return out
 
-# %% ../nbs/09d_losses.ipynb #28db4d19
+# %% ../nbs/09d_losses.ipynb #15b1d9ca
 def segment_losses(
-    table: 'pd.DataFrame', # from `loss_table` of an `Encoded`
-) -> 'pd.DataFrame': # a line for each segment: text of its tokens, trained, tokens, loss (mean, nats)
+    table: 'pd.DataFrame', # from `loss_table`
+    row: Any,              # the `Encoded` that it is of
+) -> 'pd.DataFrame': # a line for each segment that has tokens: text, trained, tokens, loss (mean, nats)
     "Mean loss of each segment"
     if 'segment' not in table: raise ValueError('this table does not know its segments; make it with loss_table(model, Encoder(tokenizer)(row))')
-    return table.groupby('segment').agg(text=('token', ''.join), trained=('trained', 'any'), tokens=('id', 'size'), loss=('loss', 'mean'))
+    out = table.groupby('segment').agg(trained=('trained', 'any'), tokens=('id', 'size'), loss=('loss', 'mean'))
+    out.insert(0, 'text', [row.row[i].text for i in out.index])
+    return out
 
 # %% ../nbs/09d_losses.ipynb #e5882e1c
 def show_losses(

@@ -151,7 +151,7 @@ def with_adapter(
     try: return get_peft_model(model, LoraConfig(task_type='CAUSAL_LM', **{k:v for k,v in options.items() if v is not None}))
     except ValueError as e: raise ConfigError([Problem(cfg.where('lora_target_modules'), 'lora_target_modules', f'does not fit this model ({str(e).splitlines()[0]})', 'Leave it out to adapt all linear layers.')]) from e
 
-# %% ../nbs/09f_startup.ipynb #f8b0c461
+# %% ../nbs/09f_startup.ipynb #3617927e
 def total_steps(
     cfg: TrainingConfig, # epochs or steps, batch sizes
     items: int,          # rows, or packed sequences
@@ -227,6 +227,8 @@ def training_arguments(
     "The trainer's arguments; what transformers refuses is told with the key's line"
     from transformers import TrainingArguments
     out = arguments(cfg, has_eval, **more)
+    new = {k: k.replace('gradient_', 'activation_') for k in ('gradient_checkpointing', 'gradient_checkpointing_kwargs')} # the names from transformers 5.23 on
+    out = {n if (n := new.get(k)) in TrainingArguments.__dataclass_fields__ else k: v for k,v in out.items()}
     try: return TrainingArguments(**out)
     except (ValueError, TypeError) as e:
         text = str(e).strip().splitlines()[0]
