@@ -283,22 +283,41 @@ def test_full_disk_keeps_the_last_checkpoint(base, tmp_path, runs):
 
 # -- more than one device
 
-def launch(tmp_path, n, cfg):
+def launch(tmp_path, cfg, *launcher):
     import yaml
     (tmp_path/'c.yaml').write_text(yaml.safe_dump({k:v for k,v in cfg.items() if v is not None}))
     env = {**os.environ, 'OMP_NUM_THREADS':'1', 'PYTHONPATH':os.pathsep.join(sys.path)}
-    args = ['--cpu', '--num_processes', str(n), '--num_machines', '1', '--mixed_precision', 'no', '--dynamo_backend', 'no', '--main_process_port', '0']
-    out = subprocess.run([sys.executable, '-m', 'accelerate.commands.launch', *args, '-m', 'segmask.training', str(tmp_path/'c.yaml')], capture_output=True, text=True, env=env, timeout=300)
-    assert out.returncode==0, out.stderr[-3000:]
-    return json.loads((Path(cfg['output_dir'])/'trainer_state.json').read_text())['log_history'], out
+    p = subprocess.Popen([sys.executable, '-m', *launcher, '-m', 'segmask.training', str(tmp_path/'c.yaml')], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env, start_new_session=True)
+    try: out, err = p.communicate(timeout=120)
+    except subprocess.TimeoutExpired:
+        os.killpg(p.pid, signal.SIGKILL)
+        raise
+    assert p.returncode==0, err[-3000:]
+    return json.loads((Path(cfg['output_dir'])/'trainer_state.json').read_text())['log_history'], out, err
 
-def test_two_processes_equal_one_with_the_doubled_batch(base, tmp_path):
-    model = no_dropout(base)
-    model.save_pretrained(tmp_path/'model')
-    cfg = {**base, 'base_model':str(tmp_path/'model'), 'val_set_size':5, 'eval_steps':2, 'max_steps':3, 'gradient_accumulation_steps':1}
-    two, out = launch(tmp_path, 2, {**cfg, 'micro_batch_size':2, 'output_dir':str(tmp_path/'two')})
-    one = run({**cfg, 'micro_batch_size':4}, tmp_path/'one').log
+def free_port():
+    import socket
+    with socket.socket() as s:
+        s.bind(('127.0.0.1', 0))
+        return s.getsockname()[1]
+
+def same_log(one, two):
     for k in ('loss', 'eval_loss', 'grad_norm', 'trained', 'eval_trained'):
         a, b = ([o[k] for o in log if k in o] for log in (one, two))
         assert len(a)==len(b)>0 and a==pytest.approx(b, abs=2e-5, rel=2e-5), k
-    assert 'TrainResult' in out.stdout and out.stdout.count('TrainResult')==1
+
+def test_two_processes_equal_one_with_the_doubled_batch(base, tmp_path):
+    "gloo; accelerate launches more than one CPU process only through MPI, so this is torchrun, which it uses for GPUs"
+    no_dropout(base).save_pretrained(tmp_path/'model')
+    cfg = {**base, 'base_model':str(tmp_path/'model'), 'val_set_size':5, 'eval_steps':2, 'max_steps':3, 'gradient_accumulation_steps':1}
+    two, out, err = launch(tmp_path, {**cfg, 'micro_batch_size':2, 'output_dir':str(tmp_path/'two')}, 'torch.distributed.run', '--nproc-per-node', '2', '--master-port', str(free_port()))
+    one = run({**cfg, 'micro_batch_size':4}, tmp_path/'one').log
+    same_log(one, two)
+    assert out.count('TrainResult')==1 and err.count('the same loss')==1
+
+def test_accelerate_launch(base, tmp_path):
+    no_dropout(base).save_pretrained(tmp_path/'model')
+    cfg = {**base, 'base_model':str(tmp_path/'model'), 'val_set_size':5, 'eval_steps':2, 'max_steps':3}
+    log, out, _ = launch(tmp_path, {**cfg, 'output_dir':str(tmp_path/'a')}, 'accelerate.commands.launch', '--cpu', '--num_processes', '1', '--num_machines', '1', '--mixed_precision', 'no', '--dynamo_backend', 'no')
+    same_log(run(cfg, tmp_path/'b').log, log)
+    assert 'TrainResult' in out
