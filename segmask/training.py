@@ -7,7 +7,7 @@ Docs: https://example.github.io/segmask/training.html.md"""
 # %% auto #0
 __all__ = ['Rows', 'collator_of', 'resume_point', 'TrainResult', 'model_card', 'train', 'train_command']
 
-# %% ../nbs/09_training.ipynb #85571b1b
+# %% ../nbs/09_training.ipynb #127cbc40
 import math, os, random, sys, time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from .attention import KERNEL, prove, segment_attention
 from .checkpoint import TrainingError, checkpoints, half, newest, read_seal, remove_old, seal
-from .collator import SegmentCollator
+from .collator import SegmentCollator, batch_rows
 from .config import ConfigError, TrainingConfig
 from .core import IGNORE_INDEX, Problem, Problems, Segments, masked, visible, write_beside
 from .encoder import Encoder
@@ -328,10 +328,10 @@ def model_card(
     return '\n'.join(['---', head.rstrip(), '---', '', f'# {Path(r.output_dir).name}', '', f'Fine-tuned from `{cfg["base_model"]}` with segmask.', '', '## Data', '', *data, '', '## Masking', '', *mask, f'- {r.saved!r}', '',
                       '## Result', '', f'- loss on trained text: {last("loss")}', f'- evaluation loss: {last("eval_loss")}', f'- updates: {int(h.step.max()) if len(h) else 0}', '', '## Config', '', '```yaml', yaml.safe_dump({**cfg, **secret}, sort_keys=False, allow_unicode=True).rstrip(), '```', ''])
 
-# %% ../nbs/09_training.ipynb #4a4225f2
+# %% ../nbs/09_training.ipynb #fc844308
 def _say(*lines: str): # on stderr, by the first process
     if int(os.environ.get('RANK', '0'))==0:
-        for o in lines: print(o if o.startswith('segmask: ') else f'segmask: {o}', file=sys.stderr)
+        for o in lines: print(o if o.startswith(('segmask: ', '  ')) else f'segmask: {o}', file=sys.stderr)
 
 def _as_config(config, model) -> tuple[TrainingConfig, Any]:
     "A config, and a model object if one was given"
@@ -340,13 +340,19 @@ def _as_config(config, model) -> tuple[TrainingConfig, Any]:
         config = {**config, 'base_model': getattr(model.config, '_name_or_path', '') or config.get('tokenizer_config') or type(model).__name__}
     return TrainingConfig.of(config), model
 
-def _first_rows(rows: Rows, tok: Any, n: int) -> tuple[list, str]:
-    "(rows to prove with, what the first of them looks like: trained text in brackets)"
-    order = random.Random(0).sample(range(len(rows)), min(len(rows), 64))
-    some = [rows[i] for i in order]
+def _some_rows(rows: Rows, n: int) -> list[dict]:
+    "A few rows that train something, to prove with"
+    some = [rows[i] for i in random.Random(0).sample(range(len(rows)), min(len(rows), 64))]
     flat = [r for o in some for r in (o if isinstance(o, list) else [o])]
-    good = [r for r in flat if any(o!=IGNORE_INDEX for o in r['labels'][1:])][:max(2, min(n, 4))]
-    return good, _brackets(good[0], tok) if good else ''
+    return [r for r in flat if any(o!=IGNORE_INDEX for o in r['labels'][1:])][:max(2, min(n, 4))]
+
+def _first_batch(trainer, tok: Any, most: int=4) -> list[str]:
+    "What the first batch holds, without drawing from the random numbers of the run"
+    import torch
+    with torch.random.fork_rng(devices=[]): batch = next(iter(trainer.get_train_dataloader()))
+    rows = batch_rows({k: v for k,v in batch.items() if k!='segmask'})
+    text = [_brackets(o, tok) for o in rows[:most]]
+    return [f'segmask: the first batch, [trained] in brackets: {batch["segmask"]["tokens"]:,} tokens in {len(batch["segmask"]["rows"])} rows, {batch["segmask"]["computed"]:,} positions read', *(f'  {o if len(o)<400 else o[:180]+" ... "+o[-180:]}' for o in text), *([f'  and {len(rows)-most} more'] if len(rows)>most else [])]
 
 def _brackets(row: Mapping, tok: Any) -> str: # 'What? [ 4</s>]'
     "A row's text with its trained stretches in brackets"
@@ -391,19 +397,20 @@ def train(
     if torch.cuda.device_count()>1 and args.world_size==1: said.append('segmask: one GPU is used; for all of them: accelerate launch -m segmask.training CONFIG')
     start, told = resume_point(cfg, output_dir, p.path.name)
     said += [f'segmask: {o}' for o in told]
-    good, shown = _first_rows(rows, tok, cfg.get('micro_batch_size') or 1)
+    good = _some_rows(rows, cfg.get('micro_batch_size') or 1)
     if not good: raise TrainingError([Problem(str(p.path), '', 'none of the rows has anything to train on', 'Look at the report: segmask preprocess CONFIG --report.')])
-    said.append(f'segmask: a row of this run, [trained] in brackets: {shown}' if len(shown)<400 else f'segmask: a row of this run, [trained] in brackets: {shown[:180]} ... {shown[-180:]}')
     if proof and not (args.fsdp or args.deepspeed):
         model.to(args.device)
         result = prove(model, collator, good, gradients=sum(o.numel() for o in model.parameters() if o.requires_grad)<=3e8)
         if not result.close: raise TrainingError([Problem(_sources(p, [r['row'] for r in good]), '', repr(result).removeprefix('segmask: '), 'Please report this with the model\'s name. To train plainly: segmask: {keep_trained: false, cut_tail: false, share_prefixes: false}, sample_packing: false.')])
         said.append(repr(result))
-    _say(*said)
     set_seed(args.seed) # what was done until here does not change the run
     view = Live() if live is True else live or None
-    trainer = _trainer()(model=model, args=args, train_dataset=rows, eval_dataset=held, data_collator=collator, processing_class=tok, cfg=cfg, prepared=p, live=view, note='\n'.join(said), callbacks=list(callbacks))
+    trainer = _trainer()(model=model, args=args, train_dataset=rows, eval_dataset=held, data_collator=collator, processing_class=tok, cfg=cfg, prepared=p, live=view, callbacks=list(callbacks))
     for o in (PrinterCallback, ProgressCallback): trainer.remove_callback(o)
+    said += _first_batch(trainer, tok)
+    _say(*said)
+    trainer.note = '\n'.join(said)
     shower = type(trainer).shown()
     shower.trainer = trainer
     trainer.add_callback(shower)

@@ -6,7 +6,7 @@ import torch
 from transformers import GPT2Config, GemmaConfig, Gemma3TextConfig, LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config, AutoModelForCausalLM, Trainer, TrainingArguments
 
 from segmask.attention import ARCHITECTURES, KERNEL, plain_batch, prove, segment_attention, segment_trial
-from segmask.collator import SegmentCollator
+from segmask.collator import SegmentCollator, batch_rows
 
 V = 150
 torch.set_num_threads(1) # small models: more threads wait for each other
@@ -96,6 +96,14 @@ def test_random_batches(mode):
         rows = [row(rng, n, {t for t in range(n) if rng.random()<.2}, rng.choice(starts)[:n]) for n in (rng.randrange(2, 30) for _ in range(rng.randrange(1, 9)))]
         if trained(rows): check(model, rows, SegmentCollator(**modes[mode]), bounds[torch.float64])
 
+@pytest.mark.parametrize('mode', modes)
+def test_a_batch_can_be_read_back(mode):
+    "Every trained token of every row, and nothing else, is in the batch"
+    seen = sorted(tuple(zip(o['input_ids'], o['labels'])) for o in batch_rows(SegmentCollator(**modes[mode])(some_rows())))
+    want = [tuple(zip(o['input_ids'], [-100, *o['labels'][1:]])) for o in some_rows()]
+    cut = lambda o: o[:max((i+1 for i,(_,l) in enumerate(o) if l!=-100), default=0)]
+    assert [o for o in map(cut, seen) if o]==sorted(o for o in map(cut, want) if o)
+
 @pytest.mark.parametrize('mode', ['keep and cut', 'pack and share'])
 def test_accumulation(mode): check(model_of('llama'), some_rows(), SegmentCollator(**modes[mode]), bounds[torch.float64], batches=4)
 
@@ -136,7 +144,7 @@ def test_trial_passes(kind, dtype): assert (t := segment_trial(model_of(kind, dt
 @pytest.mark.parametrize('share', [False, True])
 @pytest.mark.parametrize('kind', configs)
 def test_no_leak(kind, share):
-    "Whatever happens to one row, the gradients that another row's loss sends to its own tokens stay what they are, to the last bit"
+    "Whatever happens to one row, the losses of the others stay what they are"
     model = model_of(kind)
     assert segment_attention(model).passed
     rows, other = some_rows()[:6], random.Random(9)

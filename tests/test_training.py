@@ -55,7 +55,7 @@ def test_bf16(base, tmp_path):
 
 def test_packing_takes_rows_into_sequences(base, tmp_path):
     r = run(base, tmp_path, sample_packing=True, micro_batch_size=1, gradient_accumulation_steps=1, max_steps=None, num_epochs=1)
-    assert 'rows may share a sequence' in r.note and 'the same loss' in r.note
+    assert 'rows may share a sequence' in r.note and 'the same loss' in r.note and 'the first batch' in r.note
     assert len(losses(r))<24 and r.saved.trained==sum(r.prepared.sizes['trained'].to_pylist()) # each row once
 
 def test_packing_falls_back(base, tmp_path):
@@ -315,6 +315,7 @@ def test_two_processes_equal_one_with_the_doubled_batch(base, tmp_path):
     same_log(one, two)
     assert out.count('TrainResult')==1 and err.count('the same loss')==1
 
+@pytest.mark.slow
 def test_accelerate_launch(base, tmp_path):
     no_dropout(base).save_pretrained(tmp_path/'model')
     cfg = {**base, 'base_model':str(tmp_path/'model'), 'val_set_size':5, 'eval_steps':2, 'max_steps':3}
