@@ -7,10 +7,10 @@ Docs: https://example.github.io/segmask/training.html.md"""
 # %% auto #0
 __all__ = ['Rows', 'collator_of', 'resume_point', 'TrainResult', 'model_card', 'train', 'train_command']
 
-# %% ../nbs/09_training.ipynb #127cbc40
+# %% ../nbs/09_training.ipynb #a12918a1
 import math, os, random, sys, time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -245,7 +245,7 @@ def resume_point(
     if was not in (None, data): raise refuse(f'{path} was trained on other data (prepared as {was}; now it is {data})', 'Choose another output_dir, or remove the old checkpoints.')
     return path, [*said, f'going on from {path}']
 
-# %% ../nbs/09_training.ipynb #fc7b3022
+# %% ../nbs/09_training.ipynb #ac0bec05
 @dataclass(repr=False)
 class TrainResult:
     "A trained model and how it came about"
@@ -257,7 +257,6 @@ class TrainResult:
     config: TrainingConfig   # of the run
     prepared: Prepared|None  # its data
     note: str = ''           # the trial's and the proof's lines
-    before: Any = field(default=None) # a copy of the trained weights before the run, when `keep_before` was asked for
 
     @property
     def history(self) -> 'pd.DataFrame': # columns step, epoch, loss, eval_loss, learning_rate, grad_norm, tokens, trained, padded, computed, head

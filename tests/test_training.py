@@ -49,6 +49,10 @@ def test_equals_plain_training(base, tmp_path, more):
     assert max(abs(x-y) for x,y in zip(losses(a), losses(b)))<1e-4
     assert max(abs(x-y) for x,y in zip(a.history.grad_norm, b.history.grad_norm))<1e-2
 
+def test_a_model_object_in_the_config(base, tmp_path):
+    a, b = run(base, tmp_path/'a', model=no_dropout(base)), run(base, tmp_path/'b', base_model=no_dropout(base))
+    assert losses(a)==losses(b) and b.config.base_model==base['base_model']
+
 def test_bf16(base, tmp_path):
     a, b = (run(base, tmp_path/str(i), bf16=True, model=None, **o) for i,o in enumerate((plainly(), {})))
     assert max(abs(x-y) for x,y in zip(losses(a)[:1], losses(b)[:1]))<.1 and next(b.model.parameters()).dtype==torch.bfloat16
