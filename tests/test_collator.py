@@ -1,0 +1,231 @@
+"The collator computes the same loss and gradients as padding, and packed rows do not see each other"
+import random
+
+import pytest
+import torch
+from transformers import GPT2Config, GemmaConfig, Gemma3TextConfig, LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config, AutoModelForCausalLM, Trainer, TrainingArguments
+
+from segmask.attention import ARCHITECTURES, KERNEL, plain_batch, prove, segment_attention, segment_trial
+from segmask.collator import SegmentCollator, batch_rows
+
+V = 150
+torch.set_num_threads(1) # small models: more threads wait for each other
+small = dict(hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, vocab_size=V, max_position_embeddings=128)
+configs = {
+    'llama': lambda: LlamaConfig(**small),
+    'mistral': lambda: MistralConfig(**small, sliding_window=12), # shorter than the rows
+    'qwen2': lambda: Qwen2Config(**small, tie_word_embeddings=True),
+    'qwen3': lambda: Qwen3Config(**small, head_dim=8),
+    'gpt2': lambda: GPT2Config(n_embd=32, n_layer=2, n_head=4, n_positions=128, vocab_size=V, resid_pdrop=0, embd_pdrop=0, attn_pdrop=0),
+    'gemma': lambda: GemmaConfig(**small, head_dim=8),
+    'gemma3_text': lambda: Gemma3TextConfig(**small, head_dim=8, sliding_window=12, layer_types=['sliding_attention', 'full_attention']),
+}
+# largest difference of the loss, and of a gradient relative to the largest gradient
+bounds = {torch.float64: (1e-11, 1e-7), # rotary tables and norms are computed in 32 bits
+           torch.float32: (2e-6, 2e-5), torch.bfloat16: (3e-2, 6e-2)}
+modes = {'keep and cut': {}, 'cut': dict(keep_trained=False), 'keep': dict(cut_tail=False), 'pack': dict(pack=True), 'share': dict(share_prefixes=True), 'pack and share': dict(pack=True, share_prefixes='auto')}
+
+def model_of(kind, dtype=torch.float64, **kw):
+    torch.manual_seed(0)
+    cfg = configs[kind]()
+    for k,v in kw.items(): setattr(cfg, k, v)
+    model = AutoModelForCausalLM.from_config(cfg, attn_implementation='sdpa').to(dtype)
+    if dtype==torch.float64: model.loss_function = loss_in_64_bits
+    return model
+
+def loss_in_64_bits(logits, labels, vocab_size, num_items_in_batch=None, shift_labels=None, **kwargs):
+    "transformers' ForCausalLMLoss without the cast to 32 bits"
+    if shift_labels is None: shift_labels = torch.nn.functional.pad(labels, (0, 1), value=-100)[...,1:]
+    total = torch.nn.functional.cross_entropy(logits.reshape(-1, vocab_size), shift_labels.reshape(-1), reduction='sum')
+    return total/(num_items_in_batch if num_items_in_batch is not None else (shift_labels!=-100).sum())
+
+def row(rng, n, trained, start=()):
+    ids = [*start, *(rng.randrange(3, V) for _ in range(n-len(start)))]
+    return dict(input_ids=ids, labels=[i if t in trained else -100 for t,i in enumerate(ids)])
+
+def some_rows(seed=0):
+    "Mixed lengths, two templates, several turns, text after the last trained token, the first token trained, nothing trained"
+    rng = random.Random(seed)
+    a, b = [[rng.randrange(3, V) for _ in range(n)] for n in (18, 9)]
+    return [row(rng, 30, range(25, 30), a), row(rng, 22, {20}, a), row(rng, 26, [*range(20, 23), 25], a), row(rng, 14, range(10, 12), b), row(rng, 16, range(12, 16), b),
+            row(rng, 40, [5, 6, 7, 20, 21]), row(rng, 7, range(7)), row(rng, 11, []), row(rng, 2, {1}), row(rng, 24, range(20, 24), a)]
+
+def measure(model, batches, n=None):
+    "Loss and gradients of some batches that are one update"
+    model.zero_grad()
+    n, total = torch.tensor(n if n is not None else 1), 0.
+    for b in batches:
+        loss = model(**b, num_items_in_batch=n, use_cache=False).loss
+        loss.backward()
+        total += loss.item()
+    return total, {k: p.grad.double().clone() for k,p in model.named_parameters() if p.requires_grad and p.grad is not None}
+
+def trained(rows): return sum(o!=-100 for r in rows for o in r['labels'][1:])
+
+def check(model, rows, collator, bound, batches=1):
+    k = -(-len(rows)//batches)
+    parts, n = [rows[i:i+k] for i in range(0, len(rows), k)], trained(rows)
+    if model.config._attn_implementation==KERNEL: model.set_attn_implementation('sdpa')
+    a, g = measure(model, [plain_batch(o) for o in parts], n)
+    if collator.pack or collator.share_prefixes: assert (t := segment_attention(model)).passed, t
+    b, h = measure(model, [collator(o) for o in parts], n)
+    largest = max(o.abs().max() for o in g.values())
+    assert abs(a-b)<=bound[0]*max(1, abs(a))
+    assert set(g)==set(h) and largest>0
+    assert max((g[k]-h[k]).abs().max() for k in g)<=bound[1]*largest
+
+@pytest.mark.parametrize('mode', modes)
+@pytest.mark.parametrize('kind', configs)
+def test_exact_in_64_bits(kind, mode): check(model_of(kind), some_rows(), SegmentCollator(**modes[mode]), bounds[torch.float64])
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16], ids=['fp32', 'bf16'])
+@pytest.mark.parametrize('mode', ['keep and cut', 'pack and share'])
+@pytest.mark.parametrize('kind', configs)
+def test_exact_up_to_rounding(kind, mode, dtype): check(model_of(kind, dtype), some_rows(), SegmentCollator(**modes[mode]), bounds[dtype])
+
+@pytest.mark.parametrize('mode', modes)
+@pytest.mark.parametrize('rows', [some_rows()[:1], some_rows()[8:9], some_rows()[6:8], [some_rows()[0]]*3], ids=['one row', 'two tokens', 'one is masked', 'the same row'])
+def test_odd_batches(rows, mode): check(model_of('llama'), rows, SegmentCollator(**modes[mode]), bounds[torch.float64])
+
+@pytest.mark.parametrize('mode', modes)
+def test_random_batches(mode):
+    "Rows from a few beginnings, trained at random"
+    model, rng = model_of('llama'), random.Random(1)
+    for _ in range(8):
+        starts = [[rng.randrange(3, V) for _ in range(rng.randrange(0, 12))] for _ in range(3)]
+        rows = [row(rng, n, {t for t in range(n) if rng.random()<.2}, rng.choice(starts)[:n]) for n in (rng.randrange(2, 30) for _ in range(rng.randrange(1, 9)))]
+        if trained(rows): check(model, rows, SegmentCollator(**modes[mode]), bounds[torch.float64])
+
+@pytest.mark.parametrize('mode', modes)
+def test_a_batch_can_be_read_back(mode):
+    "Every trained token of every row, and nothing else, is in the batch"
+    seen = sorted(tuple(zip(o['input_ids'], o['labels'])) for o in batch_rows(SegmentCollator(**modes[mode])(some_rows())))
+    want = [tuple(zip(o['input_ids'], [-100, *o['labels'][1:]])) for o in some_rows()]
+    cut = lambda o: o[:max((i+1 for i,(_,l) in enumerate(o) if l!=-100), default=0)]
+    assert [o for o in map(cut, seen) if o]==sorted(o for o in map(cut, want) if o)
+
+@pytest.mark.parametrize('mode', ['keep and cut', 'pack and share'])
+def test_accumulation(mode): check(model_of('llama'), some_rows(), SegmentCollator(**modes[mode]), bounds[torch.float64], batches=4)
+
+@pytest.mark.parametrize('mode', ['keep and cut', 'pack and share'])
+@pytest.mark.parametrize('kind', configs)
+def test_gradient_checkpointing(kind, mode):
+    model = model_of(kind)
+    model.gradient_checkpointing_enable(dict(use_reentrant=False))
+    model.train()
+    check(model, some_rows(), SegmentCollator(**modes[mode]), bounds[torch.float64])
+
+@pytest.mark.parametrize('mode', ['keep and cut', 'pack and share'])
+@pytest.mark.parametrize('kind', ['llama', 'gpt2'])
+def test_lora(kind, mode):
+    from peft import LoraConfig, get_peft_model
+    torch.manual_seed(1)
+    model = get_peft_model(model_of(kind), LoraConfig(r=4, target_modules='all-linear', init_lora_weights=False, task_type='CAUSAL_LM')).double()
+    base = model.get_base_model()
+    a, g = measure(model, [plain_batch(some_rows())], n := trained(some_rows()))
+    if mode!='keep and cut': assert segment_attention(model).passed and base.config._attn_implementation==KERNEL
+    b, h = measure(model, [SegmentCollator(**modes[mode])(some_rows())], n)
+    assert abs(a-b)<1e-11 and set(g)==set(h) and all('lora' in k for k in g)
+    assert max((g[k]-h[k]).abs().max() for k in g)<1e-7*max(o.abs().max() for o in g.values())
+
+def test_all_masked_batch_has_gradients_of_zero():
+    model = model_of('llama')
+    for mode in modes.values():
+        if mode.get('pack') or mode.get('share_prefixes'): segment_attention(model)
+        loss, g = measure(model, [SegmentCollator(**mode)([some_rows()[7]]*2)], 5)
+        assert loss==0 and all(o.abs().max()==0 for o in g.values())
+
+def test_the_list_is_what_is_tested(): assert set(ARCHITECTURES)==set(configs)
+
+@pytest.mark.parametrize('dtype', bounds, ids=str)
+@pytest.mark.parametrize('kind', configs)
+def test_trial_passes(kind, dtype): assert (t := segment_trial(model_of(kind, dtype))).passed, t
+
+@pytest.mark.parametrize('share', [False, True])
+@pytest.mark.parametrize('kind', configs)
+def test_no_leak(kind, share):
+    "Whatever happens to one row, the losses of the others stay what they are"
+    model = model_of(kind)
+    assert segment_attention(model).passed
+    rows, other = some_rows()[:6], random.Random(9)
+    def own_loss(rows):
+        batch = SegmentCollator(pack=True, share_prefixes=share, keep_trained=False)(rows)
+        logits = model(**{k: v for k,v in batch.items() if k not in ('labels', 'shift_labels')}, use_cache=False).logits[0]
+        losses = torch.nn.functional.cross_entropy(logits, batch['shift_labels'][0], reduction='none')
+        ids, layout = batch['input_ids'][0].tolist(), batch['attention_mask'][0,0].tolist()
+        return {(*ids[p:q], *ids[a:b]): losses[a:b].sum().item() for p,q,a,b in layout}
+    before = own_loss(rows)
+    for i in range(6):
+        n = len(rows[i]['input_ids'])
+        changed = [*rows[:i], dict(input_ids=rows[i]['input_ids'][:n-8]+[other.randrange(3, V) for _ in range(8)], labels=rows[i]['labels'][:n-8]+[7]*8), *rows[i+1:]]
+        after = own_loss(changed)
+        same = [k for k in before if k in after]
+        assert len(same)>=len(rows)-1
+        assert all(abs(before[k]-after[k])<1e-12 for k in same)
+
+def test_stock_attention_does_not_take_a_layout():
+    for how in ('sdpa', 'eager'):
+        model = model_of('llama')
+        model.set_attn_implementation(how)
+        for rows in (some_rows(), some_rows()[:1], some_rows()[8:9]):
+            with pytest.raises(Exception): model(**SegmentCollator(pack=True)(rows), use_cache=False)
+
+def test_padded_batches_and_generation_go_on_as_before():
+    model = model_of('mistral').eval()
+    ids, batch = torch.tensor([some_rows()[0]['input_ids']]), plain_batch(some_rows())
+    before = model(**batch).loss, model.generate(ids, max_new_tokens=8, do_sample=False, pad_token_id=0)
+    segment_attention(model)
+    after = model(**batch).loss, model.generate(ids, max_new_tokens=8, do_sample=False, pad_token_id=0)
+    assert torch.equal(before[0], after[0]) and torch.equal(before[1], after[1])
+
+def test_prove_finds_a_leak():
+    model = model_of('llama')
+    segment_attention(model)
+    class Leaky(SegmentCollator):
+        def __call__(self, rows):
+            batch = super().__call__(rows)
+            n = batch['input_ids'].shape[1]
+            return {**batch, 'attention_mask': torch.tensor([[[[0, 0, 0, n]]]], dtype=torch.int32)}
+    assert prove(model, SegmentCollator(pack=True), some_rows()).close
+    assert not prove(model, Leaky(pack=True), some_rows()).close
+
+# -- the trainers of others
+
+class Rows(torch.utils.data.Dataset):
+    def __init__(self, rows): self.rows = rows
+    def __len__(self): return len(self.rows)
+    def __getitem__(self, i): return self.rows[i]
+
+def arguments(tmp_path, **kw):
+    return dict(output_dir=str(tmp_path), per_device_train_batch_size=3, gradient_accumulation_steps=2, max_steps=4, logging_steps=1, learning_rate=1e-2, report_to='none', use_cpu=True,
+                save_strategy='no', disable_tqdm=True, seed=3, eval_strategy='steps', eval_steps=2, prediction_loss_only=True, per_device_eval_batch_size=20, **kw)
+
+def losses(trainer):
+    trainer.train()
+    return [(o.get('loss'), o.get('grad_norm'), o.get('eval_loss')) for o in trainer.state.log_history if 'loss' in o or 'eval_loss' in o]
+
+def equal(a, b, bound): return len(a)==len(b) and all((x is None and y is None) or abs(x-y)<=bound*max(1, abs(x)) for o,p in zip(a, b) for x,y in zip(o, p))
+
+@pytest.mark.parametrize('mode', ['keep and cut', 'pack and share'])
+def test_unmodified_trainer(mode, tmp_path):
+    rows = some_rows()+some_rows(1)
+    def run(collator):
+        model = model_of('llama', torch.float32)
+        if collator and collator.pack: segment_attention(model)
+        return losses(Trainer(model, TrainingArguments(**arguments(tmp_path)), train_dataset=Rows(rows), eval_dataset=Rows(rows), data_collator=collator or plain_batch))
+    plain, ours = run(None), run(SegmentCollator(**modes[mode]))
+    assert len(plain)==6 and equal(plain, ours, 2e-4)
+
+def test_trl_sft_trainer(tmp_path):
+    "In its padding mode, with pre-tokenized rows"
+    from datasets import Dataset
+    from trl import SFTConfig, SFTTrainer
+    from transformers import PreTrainedTokenizerFast
+    from tokenizers import Tokenizer, models
+    tok = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.WordLevel({f't{i}': i for i in range(V)}, unk_token='t0')), pad_token='t0', eos_token='t1')
+    rows = some_rows()+some_rows(1)
+    def run(collator):
+        args = SFTConfig(**arguments(tmp_path), max_length=None, dataset_kwargs=dict(skip_prepare_dataset=True), remove_unused_columns=False, bf16=False, loss_type='nll')
+        return losses(SFTTrainer(model_of('llama', torch.float32), args, train_dataset=Dataset.from_list(rows), eval_dataset=Dataset.from_list(rows), processing_class=tok, data_collator=collator))
+    plain, ours = run(plain_batch), run(SegmentCollator(tok, keep_trained=False))
+    assert len(plain)==6 and equal(plain, ours, 2e-4)
