@@ -308,14 +308,14 @@ def _fingerprint(cfg: TrainingConfig, key: str, encodings: 'list[Encoding]', tok
                 tokenizer=[type(tok).__name__, backend.to_str() if backend else repr(tok), getattr(tok, 'chat_template', None), bool(getattr(tok, 'split_special_tokens', False))])
     return xxhash.xxh3_128_hexdigest(json.dumps(what, sort_keys=True, default=str).encode()), inputs
 
-# %% ../nbs/05_prepare.ipynb #f6c04b8b
+# %% ../nbs/05_prepare.ipynb #86bdad20
 class Prepared:
     "A prepared data set on disk: `train` and `eval` are `datasets.Dataset`, `source(i)` tells where row i came from, `report` what became of every row"
     path: Path # its folder, which `datasets.load_from_disk` opens
 
-    def __init__(self, path: str|os.PathLike, config: TrainingConfig|None=None, tokenizer: 'PreTrainedTokenizerBase|None'=None, test: 'Prepared|None'=None):
+    def __init__(self, path: str|os.PathLike, config: TrainingConfig|None=None, tokenizer: 'PreTrainedTokenizerBase|None'=None, test: 'Prepared|None'=None, checked: bool=False):
         self.path, self._config, self._tokenizer, self._test = Path(path), config, tokenizer, test
-        if why := broken(self.path): raise ValueError(f'{self.path} is not a whole prepared data set: {why}. Run `segmask preprocess` again.')
+        if not checked and (why := broken(self.path)): raise ValueError(f'{self.path} is not a whole prepared data set: {why}. Run `segmask preprocess` again.')
         self.manifest: dict = read_manifest(self.path) or {}
 
     def __repr__(self): return f'Prepared({str(self.path)!r}: {self.report!r})'
@@ -384,7 +384,7 @@ def tokenizer_of(cfg: TrainingConfig) -> 'PreTrainedTokenizerBase':
         key = 'tokenizer_config' if cfg.tokenizer_config else 'base_model'
         raise ConfigError(Problem(cfg.where(*(o.field or key).split('.')), o.field or key, o.what, o.mend) for o in e.problems) from e
 
-# %% ../nbs/05_prepare.ipynb #da731042
+# %% ../nbs/05_prepare.ipynb #c87edbed
 def preprocess(
     config: str|os.PathLike|TrainingConfig|Mapping, # a YAML file, a config, or its keys
     debug: bool = False,  # print the first stored row as axolotl does
@@ -406,13 +406,13 @@ def _prepare(cfg: TrainingConfig, key: str, tok: 'PreTrainedTokenizerBase', forc
         if final.exists() and not force:
             if not (why := broken(final)):
                 print(f'segmask: found {final}, made from the same inputs', file=sys.stderr)
-                return Prepared(final, cfg, tok, test)
+                return Prepared(final, cfg, tok, test, checked=True)
             print(f'segmask: {final} is broken ({why}); preparing it again', file=sys.stderr)
         with make_folder(final, replace=True) as (out, scratch):
             spool, sizes = _spool(encodings, scratch)
             totals = _store(spool, _order(sizes, cfg), cfg, key, [o['path'] for o in inputs], out, name)
             write_manifest(out, totals=totals, inputs=inputs, config=cfg.to_dict(), segmask=__version__)
-    return Prepared(final, cfg, tok, test)
+    return Prepared(final, cfg, tok, test, checked=True)
 
 def _spool(encodings: list[Encoding], scratch: Path) -> tuple[Spool, list[int]]:
     "Encode all rows of all data sets; (them, how many each has). One error lists the bad rows of all files"
