@@ -384,7 +384,7 @@ def tokenizer_of(cfg: TrainingConfig) -> 'PreTrainedTokenizerBase':
         key = 'tokenizer_config' if cfg.tokenizer_config else 'base_model'
         raise ConfigError(Problem(cfg.where(*(o.field or key).split('.')), o.field or key, o.what, o.mend) for o in e.problems) from e
 
-# %% ../nbs/05_prepare.ipynb #c87edbed
+# %% ../nbs/05_prepare.ipynb #2c1fa00a
 def preprocess(
     config: str|os.PathLike|TrainingConfig|Mapping, # a YAML file, a config, or its keys
     debug: bool = False,  # print the first stored row as axolotl does
@@ -437,7 +437,7 @@ def _store(spool: Spool, order: np.ndarray, cfg: TrainingConfig, key: str, names
     extra = cfg.model_extra or {}
     longest = (extra.get('eval_sequence_len') if key=='test_datasets' else None) or cfg.sequence_len
     shortest, strategy = cfg.min_sample_len or 2, cfg.excess_length_strategy or 'drop'
-    lens, n_trained = np.minimum(spool.lens, longest) if strategy=='truncate' else spool.lens, spool.trained.copy()
+    lens, n_trained = (np.minimum(spool.lens, longest), spool.trained.copy()) if strategy=='truncate' else (spool.lens, spool.trained)
     for i in np.flatnonzero(lens<spool.lens): n_trained[i] = int((spool.gather(np.array([i]), lens[[i]])[1]!=IGNORE_INDEX).sum())
     fate = _fates(spool.lens, n_trained, longest, shortest, strategy=='truncate')
     where = lambda i: str(Source(names[spool.file[i]], int(spool.lines[i])))
@@ -454,12 +454,21 @@ def _store(spool: Spool, order: np.ndarray, cfg: TrainingConfig, key: str, names
         raise SegmentError([Problem(', '.join(names), '', f'no row is left of {len(spool):,} ({why})', f'Raise sequence_len (it is {longest}) or look at the data.')])
     write_dataset(spool, stored, lens[stored], out, fingerprint)
     cols = dict(file=spool.file, line=spool.lines, tokens=lens, trained=n_trained)
-    with pa.ipc.new_file(str(out/'rows.arrow'), pa.schema([(k, pa.from_numpy_dtype(v.dtype)) for k,v in cols.items()])) as f: f.write_table(pa.table({k: v[stored] for k,v in cols.items()}))
-    reasons = _reasons(fate[odd], spool.lens[odd], longest, shortest, spool.trained[odd])
-    pq.write_table(pa.table(dict(file=[names[i] for i in spool.file[odd]], line=spool.lines[odd], fate=[FATES[i] for i in fate[odd]], reason=reasons,
-                                 tokens=spool.lens[odd], trained=n_trained[odd])), out/'report.parquet')
+    with pa.ipc.new_file(str(out/'rows.arrow'), pa.schema([(k, pa.from_numpy_dtype(v.dtype)) for k,v in cols.items()])) as f:
+        for rows in _slices(stored): f.write_table(pa.table({k: v[rows] for k,v in cols.items()}))
+    with pq.ParquetWriter(out/'report.parquet', _report_schema()) as w:
+        for rows in _slices(odd):
+            reasons = _reasons(fate[rows], spool.lens[rows], longest, shortest, spool.trained[rows])
+            w.write_table(pa.table(dict(file=[names[i] for i in spool.file[rows]], line=spool.lines[rows], fate=[FATES[i] for i in fate[rows]], reason=reasons,
+                                        tokens=spool.lens[rows], trained=n_trained[rows]), schema=w.schema))
     counts = {o: int((fate==i).sum()) for i,o in enumerate(FATES)}
     return {'read':len(spool), 'stored':len(stored), **counts, 'tokens':int(lens[stored].sum(dtype=np.int64)), 'trained tokens':int(n_trained[stored].sum(dtype=np.int64))}
+
+def _slices(rows: np.ndarray, most: int=1<<16) -> list[np.ndarray]: return [rows[a:a+most] for a in range(0, len(rows), most)]
+
+def _report_schema():
+    import pyarrow as pa
+    return pa.schema([('file',pa.string()), ('line',pa.int64()), ('fate',pa.string()), ('reason',pa.string()), ('tokens',pa.int32()), ('trained',pa.int32())])
 
 def _refuse(rows: np.ndarray, where, what, mend: str):
     "Raise a `SegmentError` that lists these rows, if there are any"

@@ -22,12 +22,18 @@ from .encoder import list_column
 
 if TYPE_CHECKING: import pyarrow as pa
 
-# %% ../nbs/04a_store.ipynb #d92dbebf
+# %% ../nbs/04a_store.ipynb #47197c95
+_row = np.dtype([('lines',np.int64), ('lens',np.int32), ('trained',np.int32), ('file',np.int32)])
+
 class Spool:
     "Encoded rows on disk, in the order in which they were read; any of them can be gathered again"
-    def __init__(self, folder: Path): # for its two files
-        self.folder, self._ids, self._labels = Path(folder), open(Path(folder)/'ids.bin', 'wb'), open(Path(folder)/'labels.bin', 'wb')
-        self._parts: list[tuple[np.ndarray, ...]] = []
+    lens: np.ndarray    # of each row: tokens
+    trained: np.ndarray # trained tokens
+    file: np.ndarray    # number of the input file
+    lines: np.ndarray   # line in it, from 1
+
+    def __init__(self, folder: Path): # for its files
+        self.folder, self._files = Path(folder), [open(Path(folder)/f'{o}.bin', 'wb') for o in ('ids', 'labels', 'rows')]
         self._n, self._masks = 0, {} # rows so far; the few attention masks that are not all ones
         self._maps: tuple|None = None
 
@@ -42,23 +48,20 @@ class Spool:
         "Append rows"
         for i,o in (masks or {}).items(): self._masks[self._n+i] = np.asarray(o, np.int8)
         self._n += len(lens)
-        for file_,o in ((self._ids, ids), (self._labels, labels)): file_.write(np.ascontiguousarray(o, np.int32).data) # tofile would not say why it failed
         seen = np.concatenate([[0], np.cumsum(labels!=IGNORE_INDEX)])
-        ends = np.cumsum(lens)
-        self._parts.append((lens.astype(np.int32), (seen[ends]-seen[ends-lens]).astype(np.int32),
-                            np.broadcast_to(np.asarray(file, np.int32), lens.shape), np.asarray(lines, np.int64)))
+        ends, rows = np.cumsum(lens), np.empty(len(lens), _row)
+        for k,v in zip(_row.names, (lines, lens, seen[ends]-seen[ends-lens], file)): rows[k] = v
+        for f,o in zip(self._files, (np.ascontiguousarray(ids, np.int32), np.ascontiguousarray(labels, np.int32), rows)): f.write(o.data) # tofile would not say why it failed
 
     def close(self):
         "No more rows; from here on they can be gathered"
-        self._ids.close()
-        self._labels.close()
-        kinds = np.int32, np.int32, np.int32, np.int64
-        cols = [np.concatenate([o[i] for o in self._parts]) if self._parts else np.zeros(0, k) for i,k in enumerate(kinds)]
-        self._parts = []
-        self.lens, self.trained, self.file, self.lines = cols # of each row: tokens, trained tokens, input file, line
-        self.starts = np.cumsum(self.lens, dtype=np.int64)-self.lens
-        read = lambda name: np.memmap(self.folder/name, np.int32, 'r') if len(self) and self.lens.any() else np.zeros(0, np.int32)
-        self._maps = read('ids.bin'), read('labels.bin')
+        for f in self._files: f.close()
+        read = lambda name, kind: np.memmap(self.folder/name, kind, 'r') if os.path.getsize(self.folder/name) else np.zeros(0, kind)
+        rows = read('rows.bin', _row)
+        for k in _row.names: setattr(self, k, rows[k])
+        self.starts = np.cumsum(self.lens, dtype=np.int64)
+        self.starts -= self.lens
+        self._maps = read('ids.bin', np.int32), read('labels.bin', np.int32)
 
     def __len__(self): return len(self.lens)
 
@@ -177,7 +180,7 @@ def _sweep(beside: Path, name: str):
                 file.unlink(missing_ok=True)
         except (Timeout, OSError): pass
 
-# %% ../nbs/04a_store.ipynb #fe2b62b2
+# %% ../nbs/04a_store.ipynb #81d5a684
 MANIFEST = 'segmask.json'
 _whole, _every, _block = 1<<30, 1<<26, 1<<20
 
@@ -203,21 +206,26 @@ def write_manifest(
 ):
     "Write the last file of a prepared set"
     files = {o.name: {'size':o.stat().st_size, 'xxh3':hash_file(o, _whole)} for o in sorted(folder.iterdir())}
-    (folder/MANIFEST).write_text(json.dumps({**what, 'files':files}, indent=1, ensure_ascii=False))
+    man = {**what, 'files':files}
+    (folder/MANIFEST).write_text(json.dumps({**man, 'xxh3':_hash(man)}, indent=1, ensure_ascii=False))
+
+def _hash(man: dict) -> str:
+    import xxhash
+    return xxhash.xxh3_128_hexdigest(json.dumps(man, sort_keys=True, ensure_ascii=False).encode())
 
 def read_manifest(
     folder: Path, # a prepared set
-) -> dict|None: # None when there is none, or it cannot be read
+) -> dict|None: # None when there is none, or it is not what was written
     "What `write_manifest` remembered"
     try: man = json.loads((folder/MANIFEST).read_text())
     except (OSError, ValueError): return None
-    return man if isinstance(man, dict) and isinstance(man.get('files'), dict) else None
+    return man if isinstance(man, dict) and isinstance(man.get('files'), dict) and man.pop('xxh3', None)==_hash(man) else None
 
 def broken(
     folder: Path, # a prepared set
 ) -> str|None: # what is wrong with it, or None
     "Is a prepared set something else than what was written?"
-    if (man := read_manifest(folder)) is None: return f'{MANIFEST} is missing or cannot be read'
+    if (man := read_manifest(folder)) is None: return f'{MANIFEST} is missing or damaged'
     for name,want in man['files'].items():
         try: size = (folder/name).stat().st_size
         except OSError: return f'{name} is missing'

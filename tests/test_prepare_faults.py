@@ -222,9 +222,9 @@ def test_damage_is_noticed(place, capsys):
     p = preprocess(CONFIG)
     want, rng = prepared_rows(p.path), random.Random(0)
     for name in sorted(o.name for o in p.path.iterdir()):
-        for what in ('a bit', 'the end', 'everything'):
+        for what in ('a bit', 'another', 'a third', 'the end', 'everything'):
             file, data = p.path/name, (p.path/name).read_bytes()
-            if what=='a bit':
+            if what in ('a bit', 'another', 'a third'):
                 at = rng.randrange(len(data))
                 file.write_bytes(data[:at] + bytes([data[at]^1]) + data[at+1:])
             elif what=='the end': file.write_bytes(data[:-1])
