@@ -6,9 +6,9 @@ Docs: https://example.github.io/segmask/prepare.html.md"""
 
 # %% auto #0
 __all__ = ['T', 'FATES', 'Source', 'batches', 'ahead', 'Batch', 'Lost', 'Encoding', 'rows_of', 'Report', 'split_of', 'Prepared',
-           'tokenizer_of', 'preprocess']
+           'tokenizer_of', 'preprocess', 'Decided']
 
-# %% ../nbs/05_prepare.ipynb #e1a2e0ac
+# %% ../nbs/05_prepare.ipynb #9c22981f
 import json, math, os, sys, tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -26,7 +26,7 @@ from .core import IGNORE_INDEX, Problem, Problems, SegmentError, iter_jsonl
 from .encoder import Encoder, debug_line
 from .formats import lower_all, lowering
 from .sources import FormatError, Rows, SourceError, format_error
-from .store import Spool, broken, hash_file, make_folder, read_manifest, write_dataset, write_manifest
+from .store import Spool, broken, hash_file, make_folder, read_manifest, read_shards, write_dataset, write_manifest
 from .tokenizer import TokenizerError, load_tokenizer
 
 if TYPE_CHECKING:
@@ -316,7 +316,7 @@ def _fingerprint(cfg: TrainingConfig, key: str, encodings: 'list[Encoding]', tok
                 tokenizer=[type(tok).__name__, backend.to_str() if backend else repr(tok), getattr(tok, 'chat_template', None), bool(getattr(tok, 'split_special_tokens', False))])
     return xxhash.xxh3_128_hexdigest(json.dumps(what, sort_keys=True, default=str).encode()), inputs
 
-# %% ../nbs/05_prepare.ipynb #86bdad20
+# %% ../nbs/05_prepare.ipynb #09fe08ab
 class Prepared:
     "A prepared data set on disk: `train` and `eval` are `datasets.Dataset`, `source(i)` tells where row i came from, `report` what became of every row"
     path: Path # its folder, which `datasets.load_from_disk` opens
@@ -378,9 +378,8 @@ class Prepared:
         i: int, # number of a stored row
     ) -> dict: # input_ids, labels, attention_mask
         "One stored row, without loading `datasets`"
-        import pyarrow as pa
         i = range(len(self))[i]
-        for batch in pa.ipc.open_stream(pa.memory_map(str(self.path/'data-00000-of-00001.arrow'))):
+        for batch in read_shards(self.path):
             if i<batch.num_rows: return batch.slice(i, 1).to_pylist()[0]
             i -= batch.num_rows
         raise IndexError(i)
@@ -392,22 +391,30 @@ def tokenizer_of(cfg: TrainingConfig) -> 'PreTrainedTokenizerBase':
         key = 'tokenizer_config' if cfg.tokenizer_config else 'base_model'
         raise ConfigError(Problem(cfg.where(*(o.field or key).split('.')), o.field or key, o.what, o.mend) for o in e.problems) from e
 
-# %% ../nbs/05_prepare.ipynb #be877efa
+# %% ../nbs/05_prepare.ipynb #164c68da
 def preprocess(
     config: str|os.PathLike|TrainingConfig|Mapping, # a YAML file, a config, or its keys
     debug: bool = False,  # print the first stored row as axolotl does
     force: bool = False,  # prepare again, even when a whole result is there
+    engine: str = 'local',# 'local', or 'ray': on a cluster (`pip install segmask[ray]`), with the same result
+    ray_address: str|None = None, # of a running cluster; by default Ray finds one, or starts one here
 ) -> Prepared:
     "Read, encode, shuffle, store. Raises `ConfigError` and `SegmentError`; nothing is dropped without a line in `report`"
+    if engine not in ('local', 'ray'): raise ValueError(f'engine={engine!r}: choose local or ray')
+    make: Callable = _here
+    if engine=='ray':
+        from segmask.cluster import connect, on_ray # a later chapter: it builds on this one
+        connect(ray_address)
+        make = on_ray
     cfg = TrainingConfig.of(config)
     _policy(cfg) # what is wrong with it is said before anything is read
     tok = tokenizer_of(cfg)
-    test = _prepare(cfg, 'test_datasets', tok, force) if cfg.test_datasets else None
-    p = _prepare(cfg, 'datasets', tok, force, test)
+    test = _prepare(cfg, 'test_datasets', tok, force, make) if cfg.test_datasets else None
+    p = _prepare(cfg, 'datasets', tok, force, make, test)
     if debug: print(debug_line(p.row(0), p.tokenizer))
     return p
 
-def _prepare(cfg: TrainingConfig, key: str, tok: 'PreTrainedTokenizerBase', force: bool, test: Prepared|None=None) -> Prepared:
+def _prepare(cfg: TrainingConfig, key: str, tok: 'PreTrainedTokenizerBase', force: bool, make: Callable, test: Prepared|None=None) -> Prepared:
     with tempfile.TemporaryDirectory(prefix='segmask-') as cache:
         encodings = [Encoding(rows, ds, cfg, tok, (key, i)) for rows,ds,i in rows_of(cfg, key, cache)]
         name, inputs = _fingerprint(cfg, key, encodings, tok)
@@ -418,10 +425,14 @@ def _prepare(cfg: TrainingConfig, key: str, tok: 'PreTrainedTokenizerBase', forc
                 return Prepared(final, cfg, tok, test, checked=True)
             print(f'segmask: {final} is broken ({why}); preparing it again', file=sys.stderr)
         with make_folder(final, replace=True) as (out, scratch):
-            spool, sizes, lost = _spool(encodings, scratch)
-            totals = _store(spool, _order(sizes, cfg), lost, cfg, key, [o['path'] for o in inputs], out, name)
+            totals = make(encodings, cfg, key, [o['path'] for o in inputs], out, scratch, name)
             write_manifest(out, totals=totals, inputs=inputs, config=cfg.to_dict(), segmask=__version__)
     return Prepared(final, cfg, tok, test, checked=True)
+
+def _here(encodings: list[Encoding], cfg: TrainingConfig, key: str, names: list[str], out: Path, scratch: Path, fingerprint: str) -> dict[str,int]:
+    "Prepare on this machine; the totals"
+    spool, sizes, lost = _spool(encodings, scratch)
+    return _store(spool, _order(sizes, cfg), lost, cfg, key, names, out, fingerprint)
 
 def _spool(encodings: list[Encoding], scratch: Path) -> tuple[Spool, list[int], Lost]:
     "Encode all rows of all data sets; (them, how many each has, what became no row). One error lists the bad rows of all files"
@@ -445,41 +456,60 @@ def _spool(encodings: list[Encoding], scratch: Path) -> tuple[Spool, list[int], 
 
 def _store(spool: Spool, order: np.ndarray, lost: Lost, cfg: TrainingConfig, key: str, names: list[str], out: Path, fingerprint: str) -> dict[str,int]:
     "Decide every row's fate and write what is kept; the totals"
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    def trained_in(i, n): return int((spool.gather(np.array([i]), np.array([n]))[1]!=IGNORE_INDEX).sum())
+    d = _decide(spool, order, lost, cfg, key, names, trained_in, lambda rows, lens: _repeated(spool, rows, lens))
+    write_dataset(spool, d.stored, d.lens[d.stored], out, fingerprint)
+    return _record(spool, d, lost, names, out)
+
+class Decided(NamedTuple):
+    "What becomes of every row"
+    fate: np.ndarray    # index into FATES
+    stored: np.ndarray  # the rows that are stored, in their order
+    lens: np.ndarray    # tokens of each row, after cutting
+    trained: np.ndarray # trained tokens of each row, after cutting
+    longest: int        # tokens that a row may have
+    shortest: int       # tokens that it must have
+
+def _decide(rows: Spool, order: np.ndarray, lost: Lost, cfg: TrainingConfig, key: str, names: list[str], trained_in: Callable, repeated: Callable) -> Decided:
+    "Every row's fate, from a few numbers of each; `trained_in(i, n)` counts in the first n tokens of row i, `repeated` finds copies"
     longest = (getattr(cfg, 'eval_sequence_len', None) if key=='test_datasets' else None) or cfg.sequence_len
     shortest, strategy = cfg.min_sample_len or 2, cfg.excess_length_strategy or 'drop'
-    lens, n_trained = (np.minimum(spool.lens, longest), spool.trained.copy()) if strategy=='truncate' else (spool.lens, spool.trained)
-    for i in np.flatnonzero(lens<spool.lens): n_trained[i] = int((spool.gather(np.array([i]), lens[[i]])[1]!=IGNORE_INDEX).sum())
-    fate = _fates(spool.lens, n_trained, longest, shortest, strategy=='truncate')
-    where = lambda i: str(Source(names[spool.file[i]], int(spool.lines[i])))
-    if strategy=='raise': _refuse(np.flatnonzero(fate==FATES.index('too long')), where, lambda i: f'has {spool.lens[i]} tokens, more than sequence_len {longest}',
+    lens, n_trained = (np.minimum(rows.lens, longest), rows.trained.copy()) if strategy=='truncate' else (rows.lens, rows.trained)
+    for i in np.flatnonzero(lens<rows.lens): n_trained[i] = trained_in(i, lens[i])
+    fate = _fates(rows.lens, n_trained, longest, shortest, strategy=='truncate')
+    where = lambda i: str(Source(names[rows.file[i]], int(rows.lines[i])))
+    if strategy=='raise': _refuse(np.flatnonzero(fate==FATES.index('too long')), where, lambda i: f'has {rows.lens[i]} tokens, more than sequence_len {longest}',
                                   'Shorten it, raise sequence_len, or choose excess_length_strategy drop or truncate.')
     masked, policy = fate==FATES.index('fully masked'), _policy(cfg)
-    if policy=='raise': _refuse(np.flatnonzero(masked), where, lambda i: f'has nothing to train on ({spool.lens[i]} tokens, all masked)', 'Train a segment of it, remove it, or choose segmask: {fully_masked: warn} or drop.')
+    if policy=='raise': _refuse(np.flatnonzero(masked), where, lambda i: f'has nothing to train on ({rows.lens[i]} tokens, all masked)', 'Train a segment of it, remove it, or choose segmask: {fully_masked: warn} or drop.')
     if policy=='drop': fate[masked] = FATES.index('masked away')
-    if getattr(cfg, 'dataset_exact_deduplication', None): fate[_repeated(spool, order[fate[order]<_dropped], lens)] = FATES.index('duplicate')
+    if getattr(cfg, 'dataset_exact_deduplication', None): fate[repeated(order[fate[order]<_dropped], lens)] = FATES.index('duplicate')
     for i in lost.behind: fate[i] = fate[i] or FATES.index('cut')
     stored = order[fate[order]<_dropped]
     if not len(stored):
         why = ', '.join(f'{int((fate==i).sum()):,} {o}' for i,o in enumerate(FATES) if (fate==i).any()) or 'they hold no text'
-        raise SegmentError([Problem(', '.join(names), '', f'no row is left of {len(spool):,} ({why})', f'Raise sequence_len (it is {longest}) or look at the data.')])
-    write_dataset(spool, stored, lens[stored], out, fingerprint)
-    cols = dict(file=spool.file, line=spool.lines, tokens=lens, trained=n_trained)
+        raise SegmentError([Problem(', '.join(names), '', f'no row is left of {len(fate):,} ({why})', f'Raise sequence_len (it is {longest}) or look at the data.')])
+    return Decided(fate, stored, lens, n_trained, longest, shortest)
+
+def _record(rows: Spool, d: Decided, lost: Lost, names: list[str], out: Path) -> dict[str,int]:
+    "Write where each stored row came from, and the report; the totals"
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    cols = dict(file=rows.file, line=rows.lines, tokens=d.lens, trained=d.trained)
     with pa.ipc.new_file(str(out/'rows.arrow'), pa.schema([(k, pa.from_numpy_dtype(v.dtype)) for k,v in cols.items()])) as f:
-        for rows in _slices(stored): f.write_table(pa.table({k: v[rows] for k,v in cols.items()}))
-    odd = np.flatnonzero(fate)
+        for part in _slices(d.stored): f.write_table(pa.table({k: v[part] for k,v in cols.items()}))
+    odd = np.flatnonzero(d.fate)
     none = np.zeros(len(lost.empty), np.int64)
-    told = dict(file=spool.file[odd], line=spool.lines[odd], fate=fate[odd], had=spool.trained[odd], behind=np.isin(odd, list(lost.behind)), trained=n_trained[odd],
-                tokens=np.array([lost.behind.get(i, n) for i,n in zip(odd.tolist(), spool.lens[odd].tolist())], np.int64) if lost.behind else spool.lens[odd])
+    told = dict(file=rows.file[odd], line=rows.lines[odd], fate=d.fate[odd], had=rows.trained[odd], behind=np.isin(odd, list(lost.behind)), trained=d.trained[odd],
+                tokens=np.array([lost.behind.get(i, n) for i,n in zip(odd.tolist(), rows.lens[odd].tolist())], np.int64) if lost.behind else rows.lens[odd])
     if lost.empty: told = {k: np.concatenate([v, dict(file=np.array([o[0] for o in lost.empty]), line=np.array([o[1] for o in lost.empty]), fate=none+FATES.index('empty')).get(k, none)]) for k,v in told.items()}
     with pq.ParquetWriter(out/'report.parquet', _report_schema()) as w:
-        for rows in _slices(np.lexsort((told['line'], told['file']))):
-            r = {k: v[rows] for k,v in told.items()}
-            reasons = _reasons(r['fate'], r['tokens'], longest, shortest, r['had'], r['behind'])
+        for part in _slices(np.lexsort((told['line'], told['file']))):
+            r = {k: v[part] for k,v in told.items()}
+            reasons = _reasons(r['fate'], r['tokens'], d.longest, d.shortest, r['had'], r['behind'])
             w.write_table(pa.table(dict(file=[names[i] for i in r['file']], line=r['line'], fate=[FATES[i] for i in r['fate']], reason=reasons, tokens=r['tokens'], trained=r['trained']), schema=w.schema))
-    counts = {**{o: int((fate==i).sum()) for i,o in enumerate(FATES)}, 'empty':len(lost.empty)}
-    return {'read':len(spool)+len(lost.empty), 'stored':len(stored), **counts, 'tokens':int(lens[stored].sum(dtype=np.int64)), 'trained tokens':int(n_trained[stored].sum(dtype=np.int64))}
+    counts = {**{o: int((d.fate==i).sum()) for i,o in enumerate(FATES)}, 'empty':len(lost.empty)}
+    return {'read':len(d.fate)+len(lost.empty), 'stored':len(d.stored), **counts, 'tokens':int(d.lens[d.stored].sum(dtype=np.int64)), 'trained tokens':int(d.trained[d.stored].sum(dtype=np.int64))}
 
 def _slices(rows: np.ndarray, most: int=1<<16) -> list[np.ndarray]: return [rows[a:a+most] for a in range(0, len(rows), most)]
 
