@@ -6,7 +6,7 @@ META   := settings.ini setup.py pyproject.toml constraints.txt
 PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: demo lab test test-slow outputs docs clean
+.PHONY: demo lab test test-slow bench outputs docs clean
 .DEFAULT_GOAL := demo
 
 define TRAINING_CONFIG
@@ -52,6 +52,10 @@ test: $(VENV)/.dev
 
 test-slow: $(VENV)/.dev
 	$(BIN)/pytest -q -m slow
+
+# speed and memory of preparing, against the raw tokenizer, datasets.map and (when it is here) axolotl; writes bench/RESULTS.md
+bench: $(VENV)/.dev
+	$(BIN)/python bench/bench.py
 
 # run the notebooks, store their outputs, and write README.md from them
 outputs: $(VENV)/.dev

@@ -149,21 +149,22 @@ def commands(folder: Path, rows_500: Path, many: Path, n: int) -> list[tuple]:
     (model/'config.json').write_text(json.dumps(dict(architectures=['MistralForCausalLM'], model_type='mistral', hidden_size=64, intermediate_size=128, num_attention_heads=4,
                                                      num_hidden_layers=2, num_key_value_heads=2, vocab_size=32000, max_position_embeddings=32768)))
     out = []
-    for name,path in (('500 rows', rows_500), ('many rows', many)):
+    for name,path,ours_from in (('500 rows', rows_500, MODEL), ('500 rows, tokenizer from a folder', rows_500, model), ('many rows', many, MODEL)):
         work = folder/name.replace(' ', '-')
         work.mkdir()
-        cfg = dict(base_model=str(model), seed=49, datasets=[dict(path=str(path), type='input_output')], val_set_size=.1, sequence_len=896, micro_batch_size=2,
+        cfg = dict(base_model=str(ours_from), seed=49, datasets=[dict(path=str(path), type='input_output')], val_set_size=.1, sequence_len=896, micro_batch_size=2,
                    gradient_accumulation_steps=3, num_epochs=1, learning_rate=2e-4, special_tokens=dict(bos_token='<s>', eos_token='</s>', unk_token='<unk>'))
         (work/'c.yaml').write_text(yaml.safe_dump(cfg, sort_keys=False))
+        (work/'a.yaml').write_text(yaml.safe_dump({**cfg, 'base_model':str(model)}, sort_keys=False)) # axolotl has no tokenizer of its own
         ours, theirs = [], []
         for i in range(n if axolotl else max(n, 5)):
             ours.append(run_preprocess(work/'c.yaml', OURS))
             rows = stored(work/'c.yaml') if i==0 else None
-            if axolotl: theirs.append(run_preprocess(work/'c.yaml', [*axolotl, 'preprocess'], dict(HF_HUB_OFFLINE='1', AXOLOTL_DO_NOT_TRACK='1')))
+            if axolotl: theirs.append(run_preprocess(work/'a.yaml', [*axolotl, 'preprocess'], dict(HF_HUB_OFFLINE='1', AXOLOTL_DO_NOT_TRACK='1')))
             if rows is not None: equal = axolotl and rows==stored(work/'c.yaml')
             print(f'  {name}, round {i+1}: ours {ours[-1]:.2f} s' + (f', axolotl {theirs[-1]:.2f} s' if axolotl else ''), file=sys.stderr)
         count = sum(1 for _ in open(path, 'rb'))
-        out.append((f'{count:,} rows', statistics.median(ours), statistics.median(theirs) if theirs else None,
+        out.append((f'{count:,} rows{name.partition(" rows")[2]}', statistics.median(ours), statistics.median(theirs) if theirs else None,
                     statistics.median(t/o for t,o in zip(theirs, ours)) if theirs else None, equal))
     return out
 

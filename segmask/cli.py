@@ -7,7 +7,7 @@ Docs: https://example.github.io/segmask/cli.html.md"""
 # %% auto #0
 __all__ = ['is_config', 'parser', 'main']
 
-# %% ../nbs/11_cli.ipynb #3f8878cb
+# %% ../nbs/11_cli.ipynb #b2072707
 import argparse, json, os, sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,23 +19,25 @@ from .encoder import BOUNDARIES, Encoder, debug_line
 from .exchange import convert, export
 from .formats import FORMATS
 from .linter import CODES, SEVERITIES, fix_file, lint, lint_summary
+from .packing import pack_prepared
 from .prepare import Prepared, preprocess, tokenizer_of
 from .templates import TEMPLATES
 from .tokenizer import load_tokenizer
 from .views import token_table
 
-# %% ../nbs/11_cli.ipynb #ae6723a4
+# %% ../nbs/11_cli.ipynb #f8403530
 def _preprocess(args) -> int:
     "Read, encode, shuffle and store the data that CONFIG names"
     cfg = TrainingConfig.load(args.config)
     if args.boundary:
         for ds in [*cfg.datasets, *(cfg.test_datasets or [])]:
             if ds.type=='input_output': ds.segmask = {**(ds.segmask or {}), 'boundary':args.boundary}
-    p = preprocess(cfg, force=args.force)
+    p = preprocess(cfg, force=args.force, engine=args.engine, ray_address=args.ray_address)
     if args.debug or args.debug_text_only or args.debug_num_examples is not None:
         want = 1 if args.debug_num_examples is None else args.debug_num_examples
         for i in range(min(want, len(p))): print(debug_line(p.row(i), p.tokenizer, args.debug_text_only, _color()) + '\n')
     print(p.report.lines(None if args.report else 5), file=sys.stderr)
+    if cfg.sample_packing: print(pack_prepared(p).fill, file=sys.stderr)
     print(f'Prepared data: {p.path}')
     return 0
 
@@ -133,7 +135,7 @@ def _pair(text: str) -> tuple[str, Any]: # 'field=body' or 'roles_to_train=[user
     try: return key, yaml.safe_load(value)
     except yaml.YAMLError: return key, value
 
-# %% ../nbs/11_cli.ipynb #f1337530
+# %% ../nbs/11_cli.ipynb #b2cee029
 def parser() -> argparse.ArgumentParser:
     "All commands and their arguments"
     main = argparse.ArgumentParser('segmask', description='See, edit, check and prove which tokens a language model is trained on.')
@@ -149,6 +151,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument('--debug-text-only', action='store_true', help='print only the text of the tokens')
     p.add_argument('--boundary', choices=BOUNDARIES, help='cut the rows of every input_output data set this way, whatever the config says')
     p.add_argument('--force', action='store_true', help='prepare again, even when a whole result is there')
+    p.add_argument('--engine', choices=('local', 'ray'), default='local', help='prepare here, or on a Ray cluster with the same result (default: %(default)s)')
+    p.add_argument('--ray-address', metavar='ADDRESS', help='of a running cluster, such as ray://host:10001; by default one is found or started here')
     p.add_argument('--report', action='store_true', help='list every row that was dropped, cut or has nothing to train on')
     p = command('show', _show)
     p.add_argument('path', metavar='PATH', help='a training config, a prepared folder, or a JSONL file')
