@@ -203,7 +203,7 @@ def _cannot_continue(spell: _Speller) -> str|None:
             a, b = spell.encode([known[:cut], known[cut:]], [True, False])
             if nfc(decode(a.ids+b.ids)) != nfc(whole): return f'it cannot continue inside a text: {known[:cut]!r} + {known[cut:]!r} becomes {decode(a.ids+b.ids)!r}'
 
-# %% ../nbs/03_encoder.ipynb #d8b2b969
+# %% ../nbs/03_encoder.ipynb #b2c5af47
 _mark = '\ue3a7\ue1c5'     # two characters that Unicode leaves to private use
 _few, _short, _join = 20_000, 300, 2_000 # texts before joining pays for a copy of the tokenizer; characters of a short text; of a joined one
 
@@ -216,6 +216,7 @@ class _Joiner:
         if any(c in o for o in added for c in _mark) or getattr(backend.model, 'dropout', None): return
         if any('"prepend_scheme": "first"' in json.dumps(_part(o)) for o in (backend.normalizer, backend.pre_tokenizer)): return
         new = _without_post(backend)
+        new.encode_special_tokens = backend.encode_special_tokens # which no copy takes along
         new.add_tokens([AddedToken(_mark, normalized=False)])
         self.mark = new.token_to_id(_mark)
         if backend.id_to_token(self.mark) is not None: return # the vocabulary has gaps, and the mark fell into one
