@@ -6,7 +6,7 @@ META   := settings.ini setup.py pyproject.toml constraints.txt
 PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: demo lab test test-slow bench-train outputs docs clean
+.PHONY: demo lab test test-slow bench bench-train outputs docs clean
 .DEFAULT_GOAL := demo
 
 define TRAINING_CONFIG
@@ -56,6 +56,10 @@ test-slow: $(VENV)/.dev
 # what a training step costs, against the plain Trainer and TRL (half an hour; ratios within one run)
 bench-train: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python bench/train.py
+
+# speed and memory of preparing, against the raw tokenizer, datasets.map and (when it is here) axolotl; writes bench/RESULTS.md
+bench: $(VENV)/.dev
+	$(BIN)/python bench/bench.py
 
 # run the notebooks, store their outputs, and write README.md from them
 outputs: $(VENV)/.dev

@@ -5,7 +5,7 @@ from setuptools import find_packages, setup
 cfg = ConfigParser(delimiters=['='])
 cfg.read('settings.ini', encoding='utf-8')
 cfg = cfg['DEFAULT']
-extras = {k: cfg[f'{k}_requirements'].split() for k in ('train', 'qlora', 'lab')}
+extras = {k: cfg[f'{k}_requirements'].split() for k in ('train', 'qlora', 'lab', 'ray')}
 extras['dev'] = cfg['dev_requirements'].split() + extras['train'] + extras['lab']
 
 setup(

@@ -12,6 +12,7 @@ _where = {
     'sources': 'FormatError SourceError',
     'formats': 'FORMATS register to_segments',
     'config': 'ConfigError DatasetConfig TrainingConfig',
+    'store': 'StoreError',
     'prepare': 'Prepared Report Source preprocess',
     'exchange': 'Converted Exported convert export',
     'packing': 'Packed fill_of join_rows pack pack_prepared',
@@ -42,6 +43,7 @@ if _TYPE_CHECKING:
     from .prepare import Prepared, Report, Source, preprocess
     from .skew import inference_skew, round_trip
     from .sources import FormatError, SourceError
+    from .store import StoreError
     from .tokenizer import TokenizerError, load_tokenizer
     from .training import TrainResult, train
     from .views import debug_line, token_table

@@ -7,7 +7,7 @@ Docs: https://example.github.io/segmask/cli.html.md"""
 # %% auto #0
 __all__ = ['is_config', 'parser', 'main']
 
-# %% ../nbs/11_cli.ipynb #a2411f1d
+# %% ../nbs/11_cli.ipynb #f74d7068
 import argparse, json, os, sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,13 +19,14 @@ from .encoder import BOUNDARIES, Encoder, debug_line
 from .exchange import convert, export
 from .formats import FORMATS
 from .linter import CODES, SEVERITIES, fix_file, lint, lint_summary
+from .packing import pack_prepared
 from .prepare import Prepared, preprocess, tokenizer_of
 from .templates import TEMPLATES
 from .tokenizer import load_tokenizer
 from .views import token_table
 from .yamltext import dotted
 
-# %% ../nbs/11_cli.ipynb #38dcf6d7
+# %% ../nbs/11_cli.ipynb #279d8602
 def _preprocess(args) -> int:
     "Read, encode, shuffle and store the data that CONFIG names"
     cfg = TrainingConfig.load(args.config)
@@ -33,11 +34,12 @@ def _preprocess(args) -> int:
         for ds in [*cfg.datasets, *(cfg.test_datasets or [])]:
             if ds.type=='input_output': ds.segmask = {**(ds.segmask or {}), 'boundary':args.boundary}
     for path,mend in ignored_keys(cfg): print(f'segmask: {cfg.where(*path)}: {dotted(path)}: nobody reads this key. {mend}', file=sys.stderr)
-    p = preprocess(cfg, force=args.force)
+    p = preprocess(cfg, force=args.force, engine=args.engine, ray_address=args.ray_address)
     if args.debug or args.debug_text_only or args.debug_num_examples is not None:
         want = 1 if args.debug_num_examples is None else args.debug_num_examples
         for i in range(min(want, len(p))): print(debug_line(p.row(i), p.tokenizer, args.debug_text_only, _color()) + '\n')
     print(p.report.lines(None if args.report else 5), file=sys.stderr)
+    if cfg.sample_packing: print(pack_prepared(p).fill, file=sys.stderr)
     print(f'Prepared data: {p.path}')
     return 0
 
@@ -183,7 +185,7 @@ def _write(cfg: TrainingConfig, path: Path, yes: bool, backup: bool=False) -> in
     print(f'Wrote {path}', file=sys.stderr)
     return 0
 
-# %% ../nbs/11_cli.ipynb #b8eacb61
+# %% ../nbs/11_cli.ipynb #4bf76150
 def parser() -> argparse.ArgumentParser:
     "All commands and their arguments"
     main = argparse.ArgumentParser('segmask', description='See, edit, check and prove which tokens a language model is trained on.')
@@ -199,6 +201,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument('--debug-text-only', action='store_true', help='print only the text of the tokens')
     p.add_argument('--boundary', choices=BOUNDARIES, help='cut the rows of every input_output data set this way, whatever the config says')
     p.add_argument('--force', action='store_true', help='prepare again, even when a whole result is there')
+    p.add_argument('--engine', choices=('local', 'ray'), default='local', help='prepare here, or on a Ray cluster with the same result (default: %(default)s)')
+    p.add_argument('--ray-address', metavar='ADDRESS', help='of a running cluster, such as ray://host:10001; by default one is found or started here')
     p.add_argument('--report', action='store_true', help='list every row that was dropped, cut or has nothing to train on')
     p = command('show', _show)
     p.add_argument('path', metavar='PATH', help='a training config, a prepared folder, or a JSONL file')

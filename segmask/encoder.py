@@ -203,7 +203,42 @@ def _cannot_continue(spell: _Speller) -> str|None:
             a, b = spell.encode([known[:cut], known[cut:]], [True, False])
             if nfc(decode(a.ids+b.ids)) != nfc(whole): return f'it cannot continue inside a text: {known[:cut]!r} + {known[cut:]!r} becomes {decode(a.ids+b.ids)!r}'
 
-# %% ../nbs/03_encoder.ipynb #942ebaff
+# %% ../nbs/03_encoder.ipynb #b2c5af47
+_mark = '\ue3a7\ue1c5'     # two characters that Unicode leaves to private use
+_few, _short, _join = 20_000, 300, 2_000 # texts before joining pays for a copy of the tokenizer; characters of a short text; of a joined one
+
+class _Joiner:
+    "Tokenizes many short texts as few long ones; `backend` is None when that would not be exact"
+    def __init__(self, backend):
+        from tokenizers import AddedToken
+        self.vocab_size, self.backend, self.mark = backend.get_vocab_size(), None, -1
+        added = [o.content for o in backend.get_added_tokens_decoder().values()]
+        if any(c in o for o in added for c in _mark) or getattr(backend.model, 'dropout', None): return
+        if any('"prepend_scheme": "first"' in json.dumps(_part(o)) for o in (backend.normalizer, backend.pre_tokenizer)): return
+        new = _without_post(backend)
+        new.encode_special_tokens = backend.encode_special_tokens # which no copy takes along
+        new.add_tokens([AddedToken(_mark, normalized=False)])
+        self.mark = new.token_to_id(_mark)
+        if backend.id_to_token(self.mark) is not None: return # the vocabulary has gaps, and the mark fell into one
+        for o in (new, backend): o.no_truncation(); o.no_padding()
+        texts = [t for o in ('', *_probe_texts, *added[:50]) for t in (o, f' {o} ', f'a{o}b')]
+        self.backend = new
+        out = self.encode(texts)
+        want = [o.ids for o in backend.encode_batch_fast(texts, add_special_tokens=False)]
+        if out is None or out[0].tolist()!=list(chain.from_iterable(want)) or out[1].tolist()!=[len(o) for o in want]: self.backend = None
+
+    def encode(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]|None:
+        "(token ids of all texts, int32; tokens of each text); None when a text holds the mark"
+        ends = np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)))
+        cuts = [0, *(np.flatnonzero(np.diff(ends//_join))+1).tolist(), len(texts)]
+        joined = [_mark.join(texts[a:b]) + _mark for a,b in zip(cuts, cuts[1:]) if b>a]
+        lists = [o.ids for o in self.backend.encode_batch_fast(joined, add_special_tokens=False)]
+        ids = np.fromiter(chain.from_iterable(lists), np.int32, sum(map(len, lists)))
+        is_mark = ids==self.mark
+        at = np.flatnonzero(is_mark)
+        return (ids[~is_mark], np.diff(at, prepend=-1)-1) if len(at)==len(texts) else None
+
+# %% ../nbs/03_encoder.ipynb #5da56666
 BOUNDARIES = 'segment', 'prompt', 'joint'
 
 class Encoder:
@@ -218,6 +253,8 @@ class Encoder:
         self.tokenizer, self.boundary, self.train_on_inputs = tokenizer, boundary, bool(train_on_inputs)
         self._backend = getattr(tokenizer, 'backend_tokenizer', None) # None for a tokenizer written in Python
         self._spell: _Speller|None = None
+        self._join: _Joiner|None = None
+        self._seen = 0 # short texts so far
         if boundary!='segment':
             name = getattr(tokenizer, 'name_or_path', '') or type(tokenizer).__name__
             if self._backend is None: raise ValueError(f'boundary={boundary!r} needs a fast tokenizer; that of {name} is written in Python and does not say which characters a token covers. Use boundary="segment".')
@@ -225,7 +262,7 @@ class Encoder:
                 raise ValueError(f'boundary="prompt" would not be exact with the tokenizer of {name}: {why}. Use boundary="segment" or "joint".')
 
     def __repr__(self): return f'Encoder({getattr(self.tokenizer, "name_or_path", "")!r}, boundary={self.boundary!r}' + (', train_on_inputs=True)' if self.train_on_inputs else ')')
-    def __getstate__(self): return {**self.__dict__, '_spell':None} # so that caches and pickles do not depend on what was called before
+    def __getstate__(self): return {**self.__dict__, '_spell':None, '_join':None, '_seen':0} # so that caches and pickles do not depend on what was called before
 
     @property
     def speller(self) -> _Speller: # made when first needed, and again when tokens were added
@@ -288,9 +325,20 @@ class Encoder:
 
     def _ids(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
         "(token ids of all texts, int32; tokens of each text), every text alone"
+        if self._backend is not None and (joined := self._many_short(texts)) is not None: return joined
         ids = self.lists(texts)
         lens = np.fromiter(map(len, ids), np.int64, len(ids))
         return np.fromiter(chain.from_iterable(ids), np.int32, int(lens.sum())), lens
+
+    def _many_short(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]|None:
+        "The same for many short texts, joined into few; None where that gains nothing, or would not be exact"
+        if sum(map(len, texts))>_short*len(texts): return None
+        self._seen += len(texts)
+        if self._seen<_few: return None # not worth a copy of the tokenizer
+        if self._join is None or self._join.vocab_size != self._backend.get_vocab_size(): self._join = _Joiner(self._backend)
+        if self._join.backend is None: return None
+        _as_called(self._join.backend, self.tokenizer)
+        return self._join.encode(texts)
 
     def many(self,
         rows: Sequence[Segments], # examples
@@ -330,7 +378,7 @@ def _sums(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
     ends = np.cumsum(counts)
     return total[ends]-total[ends-counts]
 
-# %% ../nbs/03_encoder.ipynb #1aceb279
+# %% ../nbs/03_encoder.ipynb #d11c1152
 def _as_called(backend, tokenizer):
     "The backend in the state that `tokenizer(text, add_special_tokens=False)` gives it: no truncation, no padding"
     if backend.truncation is not None: backend.no_truncation()
@@ -351,13 +399,15 @@ def _flatten(rows: Iterable[Segments|Mapping], checked: bool=False) -> tuple[lis
     labels: list[bool] = []
     counts: list[int] = []
     for i,row in enumerate(rows):
-        if isinstance(row, Segments): segs = [(o.text, o.label) for o in row]
-        else:
-            if not checked and (bad := list(segments_problems(row))): raise SegmentError(Problem(f'row {i}', *p) for p in bad)
-            segs = [(o['text'], o['label']) for o in row['segments']]
-        for t,l in segs:
-            texts.append(t)
-            labels.append(l)
+        if type(row) is not dict and isinstance(row, Segments):
+            texts += [o.text for o in row.segments]
+            labels += [o.label for o in row.segments]
+            counts.append(len(row.segments))
+            continue
+        if not checked and (bad := list(segments_problems(row))): raise SegmentError(Problem(f'row {i}', *p) for p in bad)
+        segs = row['segments']
+        texts += [o['text'] for o in segs]
+        labels += [o['label'] for o in segs]
         counts.append(len(segs))
     return texts, np.array(labels, bool), np.array(counts, np.int64)
 

@@ -125,7 +125,7 @@ def join_rows(
     labels[starts[:-1]] = IGNORE_INDEX
     return dict(input_ids=ids, labels=labels, position_ids=np.concatenate(empty+[np.arange(len(i)) for i,_ in pairs]), cu_seqlens=starts)
 
-# %% ../nbs/05c_packing.ipynb #fd3451bf
+# %% ../nbs/05c_packing.ipynb #4dfecf93
 class Packed(Sequence):
     "The rows of a prepared set as full sequences: item i is what `join_rows` gives for the rows of sequence i"
     def __init__(self,
@@ -143,13 +143,14 @@ def pack_prepared(
     held_back: bool = False, # the evaluation rows instead of the train rows
 ) -> Packed:
     "A prepared set packed as its config says, into sequences of `sequence_len`"
-    cfg, extra = prepared.config, prepared.config.model_extra or {}
+    cfg = prepared.config
+    get = lambda key: getattr(cfg, key, None)
     ds, whole = (prepared.eval, prepared._test) if held_back else (prepared.train, None)
     if ds is None: raise ValueError('there are no evaluation rows; set val_set_size or test_datasets')
     tokens = (whole or prepared).sizes['tokens'].to_numpy()
     lens = tokens if whole is not None else tokens[len(prepared)-prepared.n_eval:] if held_back else tokens[:len(prepared)-prepared.n_eval]
     capacity = max(cfg.sequence_len, int(lens.max(initial=0))) if held_back else cfg.sequence_len # eval_sequence_len may be longer
-    in_order = bool(extra.get('sample_packing_sequentially') or extra.get('curriculum_sampling'))
-    bins = pack(lens, capacity, (42 if cfg.seed is None else cfg.seed)+epoch, extra.get('sample_packing_group_size') or 100_000,
-                extra.get('sample_packing_bin_size') or 200, in_order)
+    in_order = bool(get('sample_packing_sequentially') or get('curriculum_sampling'))
+    bins = pack(lens, capacity, (42 if cfg.seed is None else cfg.seed)+epoch, get('sample_packing_group_size') or 100_000,
+                get('sample_packing_bin_size') or 200, in_order)
     return Packed(ds, bins, fill_of(bins, lens, capacity))

@@ -1,0 +1,92 @@
+"On a cluster, here of two workers on one machine: the rows of the local engine, also when a worker dies"
+import json, os, random, shutil, signal, sys, threading, time
+from pathlib import Path
+
+import pytest
+
+ray = pytest.importorskip('ray', reason='Ray is not installed (pip install segmask[ray])')
+os.environ.setdefault('RAY_DATA_DISABLE_PROGRESS_BARS', '1')
+
+from segmask import preprocess
+from segmask.config import TrainingConfig
+
+MODEL = 'mistralai/Mistral-7B-v0.1'
+
+@pytest.fixture(scope='module', autouse=True)
+def cluster():
+    root = str(Path(__file__).parents[1])
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level='ERROR', object_store_memory=256<<20,
+             runtime_env={'env_vars':{'PYTHONPATH':os.pathsep.join([root, os.environ.get('PYTHONPATH', '')])}})
+    yield
+    ray.shutdown()
+
+def row(i, rng): return {'segments': [{'label':False, 'text':f'<s>Row {i}: '}, {'label':i%9!=0, 'text':' '.join(map(str, range(rng.randint(0, 60))))+'</s>'}]}
+
+@pytest.fixture
+def place(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    rng = random.Random(0)
+    rows = [row(i, rng) for i in range(3000)] + [row(i, random.Random(i)) for i in range(200)]*2
+    Path('rows.jsonl').write_text('\n\n'.join(map(json.dumps, rows))) # blank lines count
+    return tmp_path
+
+def both(monkeypatch, **cfg):
+    "The same config here and on Ray, in small units and shards"
+    from functools import partial
+    from segmask import cluster
+    monkeypatch.setattr(cluster, 'on_ray', partial(cluster.on_ray, shard_tokens=40_000, unit=40_000))
+    cfg = {'base_model':MODEL, **cfg}
+    a = preprocess({**cfg, 'dataset_prepared_path':'here'})
+    b = preprocess({**cfg, 'dataset_prepared_path':'there'}, engine='ray')
+    return a, b
+
+def same(a, b):
+    assert a.path.name==b.path.name and a.report.totals==b.report.totals
+    assert a.report.rows.equals(b.report.rows)
+    assert a.dataset.to_list()==b.dataset.to_list() # in the same order
+    assert a.sizes.to_pylist()==b.sizes.to_pylist()
+    assert (len(a.train), a.eval and len(a.eval))==(len(b.train), b.eval and len(b.eval))
+
+def test_the_same_rows(place, monkeypatch):
+    a, b = both(monkeypatch, datasets=[dict(path='rows.jsonl', type='input_output')], sequence_len=150, excess_length_strategy='truncate', dataset_exact_deduplication=True, val_set_size=.1)
+    same(a, b)
+    assert len(json.loads((b.path/'state.json').read_text())['_data_files'])>3
+    assert b.row(len(b)-1)==a.row(len(a)-1)
+    from datasets import load_dataset
+    files = [str(b.path/o['filename']) for o in json.loads((b.path/'state.json').read_text())['_data_files']]
+    assert load_dataset('arrow', data_files=files, split='train', cache_dir='cache').to_list()==a.dataset.to_list()
+
+def test_sharded_parquet_and_completions(place, monkeypatch):
+    from datasets import Dataset
+    Path('parts').mkdir()
+    for i in range(4): Dataset.from_list([dict(text=f'part {i}, row {k}. '*(k%40)) for k in range(50)]).to_parquet(f'parts/{i}.parquet')
+    a, b = both(monkeypatch, datasets=[dict(path='parts', type='completion'), dict(path='rows.jsonl', type='input_output')], sequence_len=64)
+    assert a.report.totals['empty']>0
+    same(a, b)
+
+def workers() -> list[int]:
+    import psutil
+    return [p.pid for p in psutil.process_iter(['cmdline']) if (p.info['cmdline'] or [''])[0].startswith('ray::') and 'MapBatches' in p.info['cmdline'][0]]
+
+def test_a_worker_is_killed(place, monkeypatch):
+    from segmask import cluster
+    killed = []
+    original = cluster.encode_unit
+    def slow(encodings, n, *args): # so that there is time to kill
+        import time
+        time.sleep(.3)
+        yield from original(encodings, n, *args)
+    monkeypatch.setattr(cluster, 'encode_unit', slow)
+    def kill():
+        for _ in range(1200):
+            for pid in workers():
+                os.kill(pid, signal.SIGKILL)
+                killed.append(pid)
+                return
+            time.sleep(.05)
+    thread = threading.Thread(target=kill)
+    thread.start()
+    a, b = both(monkeypatch, datasets=[dict(path='rows.jsonl', type='input_output')], sequence_len=150)
+    thread.join()
+    assert len(killed)==1
+    same(a, b)
