@@ -16,7 +16,7 @@ _where = {
     'exchange': 'Converted Exported convert export',
     'skew': 'inference_skew round_trip',
     'linter': 'CODES fix fix_file lint lint_summary',
-    'views': 'debug_line token_table',
+    'views': 'debug_line shifted_table show_tokens style_tokens token_table',
 }
 _module_of = {name: module for module, names in _where.items() for name in names.split()}
 __all__ = list(_module_of)
@@ -32,7 +32,7 @@ if _TYPE_CHECKING:
     from .skew import inference_skew, round_trip
     from .sources import FormatError, SourceError
     from .tokenizer import TokenizerError, load_tokenizer
-    from .views import debug_line, token_table
+    from .views import debug_line, shifted_table, show_tokens, style_tokens, token_table
 
 def __getattr__(name):
     if name not in _module_of: raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
