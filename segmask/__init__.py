@@ -16,23 +16,31 @@ _where = {
     'exchange': 'Converted Exported convert export',
     'skew': 'inference_skew round_trip',
     'linter': 'CODES fix fix_file lint lint_summary',
+    'differences': 'diff',
+    'batches': 'show_batch',
+    'plots': 'plot_lengths plot_lost plot_packing plot_trained_share',
+    'widgets': 'browse edit',
     'views': 'debug_line shifted_table show_tokens style_tokens token_table',
 }
 _module_of = {name: module for module, names in _where.items() for name in names.split()}
 __all__ = list(_module_of)
 
 if _TYPE_CHECKING:
+    from .batches import show_batch
     from .config import ConfigError, DatasetConfig, TrainingConfig
     from .core import IGNORE_INDEX, Problem, Problems, Segment, SegmentError, Segments, masked, read_jsonl, trained, write_jsonl
+    from .differences import diff
     from .encoder import Encoded, Encoder
     from .exchange import Converted, Exported, convert, export
     from .formats import FORMATS, register, to_segments
     from .linter import CODES, fix, fix_file, lint, lint_summary
+    from .plots import plot_lengths, plot_lost, plot_packing, plot_trained_share
     from .prepare import Prepared, Report, Source, preprocess
     from .skew import inference_skew, round_trip
     from .sources import FormatError, SourceError
     from .tokenizer import TokenizerError, load_tokenizer
     from .views import debug_line, shifted_table, show_tokens, style_tokens, token_table
+    from .widgets import browse, edit
 
 def __getattr__(name):
     if name not in _module_of: raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

@@ -7,7 +7,7 @@ Docs: https://example.github.io/segmask/differences.html.md"""
 # %% auto #0
 __all__ = ['aligned', 'RowDiff', 'Pair', 'SetDiff', 'diff']
 
-# %% ../nbs/07b_differences.ipynb #d794cb17
+# %% ../nbs/07b_differences.ipynb #01435410
 import difflib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .core import IGNORE_INDEX, Segments
+from .core import Segments, visible
 from .rows import RowSet, StoredRows, flat_lists, row_set
 from .views import LEGEND, PRE_STYLE, RUN_STYLE, Token, View, as_table, tip, tokens_of
 
@@ -40,13 +40,13 @@ def aligned(
     ops = [(eq, i+head, j+head, k+head, l+head) for eq,i,j,k,l in ops]
     return [o for o in [(True, 0, head, 0, head), *ops, (True, n-tail, n, m-tail, m)] if o[2]>o[1] or o[4]>o[3]]
 
-# %% ../nbs/07b_differences.ipynb #a75d3b8c
+# %% ../nbs/07b_differences.ipynb #14ffcf51
 _mark = {'tokens':'outline:2px dashed #e65100;outline-offset:-1px;background:rgba(255,152,0,.22)', 'labels':'outline:2px solid #c2185b;outline-offset:-1px'}
 
 class RowDiff(View):
     "Two encodings of a row. `table` has a line for each difference; `same` says whether there is none"
     def __init__(self, a: list[Token], b: list[Token], names: Sequence[str]):
-        self.a, self.b, self.names = a, b, tuple(names)
+        self.a, self.b, self.names = a, b, tuple(map(visible, names))
         self.stretches: list[tuple[str, int, int, int, int]] = [] # kind: 'same', 'tokens' or 'labels'
         for eq,i,j,k,l in aligned([t.id for t in a], [t.id for t in b]):
             if not eq:
@@ -101,7 +101,7 @@ def _chip(t: Token, i: int, kind: str) -> str:
     inner = escape(t.text.replace('⏎', '⏎\n'))
     return f'<{tag} style="{style}" title="{escape(tip(t, i))}">{f"<ins>{inner}</ins>" if tag=="mark" and t.trained else inner}</{tag}>'
 
-# %% ../nbs/07b_differences.ipynb #4247ebd9
+# %% ../nbs/07b_differences.ipynb #31233fb1
 def _digests(s: RowSet) -> tuple[np.ndarray, np.ndarray]:
     "Hashes of each row's tokens, and of its tokens and labels"
     import xxhash
@@ -151,7 +151,7 @@ def _paired(a: tuple, b: tuple) -> list[Pair]:
 class SetDiff(View):
     "Two data sets. `pairs` are the rows that differ, `d[k]` shows the k-th of them, `same` says whether there is none"
     def __init__(self, a: RowSet, b: RowSet, names: Sequence[str]):
-        self.a, self.b, self.names = a, b, tuple(names)
+        self.a, self.b, self.names = a, b, tuple(map(visible, names))
         found = _paired(_digests(a), _digests(b))
         self.moved = sum(o.what=='moved' for o in found) # rows that stand elsewhere and are the same
         self.pairs = sorted((o for o in found if o.what!='moved'), key=lambda o: (o.a if o.a is not None else 1<<60, o.b or 0))

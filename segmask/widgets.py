@@ -28,7 +28,7 @@ from .rows import WrittenRows
 from .state import Browsing, Edits, Query, Rule
 from .views import LEGEND, View, show_tokens, summary, tokens_of
 
-# %% ../nbs/08_widgets.ipynb #00fd2b14
+# %% ../nbs/08_widgets.ipynb #c8b3f524
 _view_js = r'''
 const COMMANDS = {j:'next', k:'prev', ArrowRight:'next', ArrowLeft:'prev', Home:'first', End:'last', m:'mask', t:'train', x:'toggle', u:'undo', r:'redo', c:'copy', '?':'help', Escape:'clear'};
 function render({ model, el }) {
@@ -121,15 +121,17 @@ function render({ model, el }) {
       set('sel', [last.length ? last[0] : end, end]); spans[end].scrollIntoView({block: 'nearest'}); e.preventDefault(); e.stopPropagation(); return;
     }
     if (!command) return;
-    e.preventDefault(); e.stopPropagation(); model.send({command});
+    e.preventDefault(); e.stopPropagation();
+    if (command === 'clear') { getSelection()?.removeAllRanges(); model.set('chars', []); set('sel', []); }
+    model.send({command, sel: model.get('sel')}); // with the selection, which travels by another way and may arrive later
   }
+  const keep = e => e.target.setAttribute('data-lm-suppress-shortcuts', 'true'); // Jupyter asks the focused element itself whether keys are its own
   let tries = 0, off = () => {};
   (function attach() { // the box around is there only after this widget was drawn
     if (!el.isConnected && tries++ < 200) return void requestAnimationFrame(attach);
     root = el.closest('.segmask-box') || view;
-    root.setAttribute('data-lm-suppress-shortcuts', 'true');
-    root.addEventListener('keydown', key); root.addEventListener('mouseover', hover);
-    off = () => { root.removeEventListener('keydown', key); root.removeEventListener('mouseover', hover); };
+    root.addEventListener('keydown', key); root.addEventListener('mouseover', hover); root.addEventListener('focusin', keep);
+    off = () => { root.removeEventListener('keydown', key); root.removeEventListener('mouseover', hover); root.removeEventListener('focusin', keep); };
   })();
   model.on('change:row', draw); model.on('change:mode', draw); model.on('change:sel', mark);
   model.on('msg:custom', m => { if (m.copy != null) navigator.clipboard?.writeText(m.copy).then(() => { info.textContent = 'copied'; }, () => { info.textContent = 'the browser does not allow copying'; }); });
@@ -157,7 +159,7 @@ _view_css = '''
 @media (forced-colors: active) { .sm-t { border-bottom: 2px solid; } .sm-m { border-bottom: 2px dotted; } .sm-sel { outline: 2px solid Highlight; } }
 '''
 
-# %% ../nbs/08_widgets.ipynb #2f148f02
+# %% ../nbs/08_widgets.ipynb #b27c2b16
 _Base = anywidget.AnyWidget if anywidget is not None else W.HTML
 
 class TokenView(_Base):
@@ -183,7 +185,10 @@ class TokenView(_Base):
 
     def on_command(self, f: Callable[[str], Any]):
         "Call `f` with 'next', 'mask', 'undo', ... when a key was pressed"
-        self.on_msg(lambda _, content, buffers: f(str(content.get('command'))))
+        def heard(_, content, buffers):
+            if isinstance(sel := content.get('sel'), list) and sel!=self.sel: self.sel = sel
+            f(str(content.get('command')))
+        self.on_msg(heard)
 
 _stand_in = {**{i: 0x2400+i for i in range(32) if i not in (9, 10)}, 0x7f: 0x2421, **{i: 0xfffd for i in [*range(0x80, 0xa0), 0x200e, 0x200f, *range(0x202a, 0x202f), *range(0x2066, 0x206a), 0xfeff]}}
 def _one_for_one(text: str) -> str:
@@ -234,7 +239,7 @@ class Bars(anywidget.AnyWidget if anywidget is not None else W.Dropdown):
             self.options = [(title, -1), *((f'{n}: {c:,} rows', i) for i,(n,c) in enumerate(zip(names, self.counts)) if c)]
             self.observe(lambda c: setattr(self, 'picked', c['new']), 'value')
 
-# %% ../nbs/08_widgets.ipynb #84cb4acb
+# %% ../nbs/08_widgets.ipynb #9f3d60c0
 _small = W.Layout(width='auto')
 _KEYS = [('← → or k j', 'row before, row after'), ('Home End', 'first, last row'), ('/', 'search'), ('drag, shift ← →', 'select tokens'), ('m t', 'mask, train what is selected'),
          ('x', 'turn the segment around'), ('u or ctrl-z', 'undo'), ('r or ctrl-shift-z', 'redo'), ('ctrl-s', 'save'), ('c', 'copy the text'), ('Esc', 'select nothing'), ('?', 'this help')]
@@ -315,7 +320,7 @@ class Browser(W.VBox):
         elif name in ('first', 'last'): self.state.move(-1<<60 if name=='first' else 1<<60)
         elif name=='help': self.help.value = '' if self.help.value else '<table style="background:transparent">' + ''.join(f'<tr><td><kbd>{escape(k)}</kbd></td><td style="text-align:left">{escape(v)}</td></tr>' for k,v in _KEYS) + '</table>'
         elif name=='copy': self.view.send({'copy':self.copied()})
-        elif name=='clear': self.view.sel = []
+        elif name=='clear': self.view.sel, self.view.chars = [], []
         else: self.act(name)
         if name in ('next', 'prev', 'first', 'last'): self.draw()
 
@@ -399,7 +404,7 @@ class Browser(W.VBox):
             self.on.layout.display = None if rest else 'none'
             self.head.value = self._head()
             self.view.show(s.encoded, s.set.tokenizer)
-            self.status.value = '<em>no row is in view</em>' if s.row is None else f'<span>{escape(s.set.where(s.row))}: {escape(summary(tokens_of(s.encoded, s.set.tokenizer)))}</span> &nbsp; <small>{LEGEND}</small>'
+            self.status.value = '<em>no row is in view</em>' if s.row is None else f'<span>{escape(visible(s.set.where(s.row)))}: {escape(summary(tokens_of(s.encoded, s.set.tokenizer)))}</span> &nbsp; <small>{LEGEND}</small>'
         finally: self._busy = False
         if self._twin is not None: self._twin.update(self._folded())
 
@@ -409,9 +414,9 @@ class Browser(W.VBox):
     def picture(self) -> View:
         "The row in view, as it is now, without widgets"
         s = self.state
-        where = f'row {s.row} of {len(s.set):,}, {s.set.where(s.row)}' if s.row is not None else 'no row is in view'
-        q = f', {q!r}: {len(s.rows):,} rows' if (q := s.query) else ''
-        if s.row is None: return View(f'<div><b>{escape(s.set.name)}</b>: {where}{escape(q)}</div>', f'{visible(s.set.name)}: {where}{q}')
+        where = f'row {s.row} of {len(s.set):,}, {visible(s.set.where(s.row))}' if s.row is not None else 'no row is in view'
+        q = f', {visible(repr(q))}: {len(s.rows):,} rows' if (q := s.query) else ''
+        if s.row is None: return View(f'<div><b>{escape(visible(s.set.name))}</b>: {where}{escape(q)}</div>', f'{visible(s.set.name)}: {where}{q}')
         tokens = show_tokens(s.encoded, s.set.tokenizer, 100_000)
         return View(f'<div><b>{escape(visible(s.set.name))}</b>: <small>{escape(where+q)}</small>{tokens.html}{self._beside()}</div>', f'{visible(s.set.name)}: {visible(where+q)}\n{tokens}')
     def _beside(self) -> str: return ''
