@@ -7,7 +7,7 @@ Docs: https://example.github.io/segmask/batches.html.md"""
 # %% auto #0
 __all__ = ['first_batch', 'Batch', 'show_batch']
 
-# %% ../nbs/07c_batches.ipynb #2143223b
+# %% ../nbs/07c_batches.ipynb #e736de78
 import contextlib, sys
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from .core import IGNORE_INDEX
-from .views import LEGEND, PRE_STYLE, View, _drawn, _underlined, summary, tokens_of
+from .views import LEGEND, PRE_STYLE, View, _drawn, _underlined, plain, summary, tokens_of
 
 # %% ../nbs/07c_batches.ipynb #e7facb07
 @contextlib.contextmanager
@@ -49,7 +49,7 @@ def _array(x: Any) -> np.ndarray:
     a = np.asarray(x)
     return a[None] if a.ndim==1 else a
 
-# %% ../nbs/07c_batches.ipynb #25371d63
+# %% ../nbs/07c_batches.ipynb #3d0afadb
 def _borders(batch: Mapping, n: int, row: int, length: int) -> list[int]:
     "Positions at which another example begins, besides the first"
     if 'position_ids' in batch and batch['position_ids'] is not None:
@@ -137,7 +137,7 @@ class Batch(View):
             body = ''.join((border.format(k) if len(parts)>1 else '') + _drawn(tokens_of(o, self.tokenizer), limit//len(parts)) for k,o in enumerate(parts))
             out.append(f'<b>row {r}</b> <small>{escape(summary(tokens_of(self.rows[r], self.tokenizer)))}</small><pre dir="ltr" style="{PRE_STYLE}">{pad(a)}{body}{pad(b)}</pre>')
         more = f'<small>{len(self.rows)-self.most:,} more rows</small><br>' if len(self.rows)>self.most else ''
-        notes = ''.join(f'<div style="border-left:4px solid #e65100;padding-left:8px;margin:4px 0">⚠ {escape(o)}</div>' for o in self.notes)
+        notes = ''.join(f'<div style="border-left:4px solid #e65100;padding-left:8px;margin:4px 0">⚠ {plain(o)}</div>' for o in self.notes)
         return f'<div>{escape(self._head())}{notes}{"".join(out)}{more}<small>{LEGEND}</small></div>'
 
 # %% ../nbs/07c_batches.ipynb #523b5555

@@ -7,7 +7,7 @@ Docs: https://example.github.io/segmask/differences.html.md"""
 # %% auto #0
 __all__ = ['aligned', 'RowDiff', 'Pair', 'SetDiff', 'diff']
 
-# %% ../nbs/07b_differences.ipynb #01435410
+# %% ../nbs/07b_differences.ipynb #9e119ce3
 import difflib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ import numpy as np
 
 from .core import Segments, visible
 from .rows import RowSet, StoredRows, flat_lists, row_set
-from .views import LEGEND, PRE_STYLE, RUN_STYLE, Token, View, as_table, tip, tokens_of
+from .views import LEGEND, PRE_STYLE, RUN_STYLE, Token, View, as_table, plain, tip, tokens_of
 
 if TYPE_CHECKING: import pandas as pd
 
@@ -40,7 +40,7 @@ def aligned(
     ops = [(eq, i+head, j+head, k+head, l+head) for eq,i,j,k,l in ops]
     return [o for o in [(True, 0, head, 0, head), *ops, (True, n-tail, n, m-tail, m)] if o[2]>o[1] or o[4]>o[3]]
 
-# %% ../nbs/07b_differences.ipynb #14ffcf51
+# %% ../nbs/07b_differences.ipynb #9a1d0fe5
 _mark = {'tokens':'outline:2px dashed #e65100;outline-offset:-1px;background:rgba(255,152,0,.22)', 'labels':'outline:2px solid #c2185b;outline-offset:-1px'}
 
 class RowDiff(View):
@@ -87,7 +87,7 @@ class RowDiff(View):
                     for m in range(x, y): out.append(_chip(side[m], m, kind))
                     if fold and x==i: out.append(f'<small style="opacity:.8"> [{j-i-16:,} the same] </small>')
                 if not fold and j-i>400: out.append(f'<small style="opacity:.8"> [{j-i-400:,} more] </small>')
-            return f'<b>{escape(self.names[n])}</b><pre dir="ltr" style="{PRE_STYLE}">{"".join(out)}</pre>'
+            return f'<b>{plain(self.names[n])}</b><pre dir="ltr" style="{PRE_STYLE}">{"".join(out)}</pre>'
         legend = f'{LEGEND} &nbsp;<span style="{_mark["tokens"]}">&nbsp;tokens differ&nbsp;</span> &nbsp;<span style="{_mark["labels"]}">&nbsp;labels differ&nbsp;</span>'
         return f'<div><small>{escape(self._sum())}</small><br>{strip(0)}{strip(1)}<small>{legend}</small></div>'
 
@@ -101,7 +101,7 @@ def _chip(t: Token, i: int, kind: str) -> str:
     inner = escape(t.text.replace('⏎', '⏎\n'))
     return f'<{tag} style="{style}" title="{escape(tip(t, i))}">{f"<ins>{inner}</ins>" if tag=="mark" and t.trained else inner}</{tag}>'
 
-# %% ../nbs/07b_differences.ipynb #31233fb1
+# %% ../nbs/07b_differences.ipynb #71f78711
 def _digests(s: RowSet) -> tuple[np.ndarray, np.ndarray]:
     "Hashes of each row's tokens, and of its tokens and labels"
     import xxhash
@@ -182,7 +182,7 @@ class SetDiff(View):
     @property
     def html(self) -> str: # type: ignore[override]
         shown = ''.join(f'<details{" open" if not k else ""}><summary>{escape(o.what)}: rows {o.a}, {o.b}</summary>{self[k].html}</details>' for k,o in enumerate(self.pairs[:3]))
-        return '<div>' + '<br>'.join(map(escape, self.text.splitlines())) + shown + (f'<small>{len(self.pairs)-3:,} more; <code>d[3]</code> shows the next</small>' if len(self.pairs)>3 else '') + '</div>'
+        return '<div>' + '<br>'.join(map(plain, self.text.splitlines())) + shown + (f'<small>{len(self.pairs)-3:,} more; <code>d[3]</code> shows the next</small>' if len(self.pairs)>3 else '') + '</div>'
 
 # %% ../nbs/07b_differences.ipynb #137d8da1
 def diff(

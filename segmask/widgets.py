@@ -7,7 +7,7 @@ Docs: https://example.github.io/segmask/widgets.html.md"""
 # %% auto #0
 __all__ = ['TokenView', 'Bars', 'shown', 'Browser', 'browse', 'Editor', 'edit']
 
-# %% ../nbs/08_widgets.ipynb #944ef613
+# %% ../nbs/08_widgets.ipynb #043a2302
 from collections.abc import Callable
 from functools import wraps
 from html import escape
@@ -26,9 +26,9 @@ from .plots import length_bins
 from .prepare import FATES
 from .rows import WrittenRows
 from .state import Browsing, Edits, Query, Rule
-from .views import LEGEND, View, show_tokens, summary, tokens_of
+from .views import LEGEND, View, plain, show_tokens, summary, tokens_of
 
-# %% ../nbs/08_widgets.ipynb #c8b3f524
+# %% ../nbs/08_widgets.ipynb #dba38291
 _view_js = r'''
 const COMMANDS = {j:'next', k:'prev', ArrowRight:'next', ArrowLeft:'prev', Home:'first', End:'last', m:'mask', t:'train', x:'toggle', u:'undo', r:'redo', c:'copy', '?':'help', Escape:'clear'};
 function render({ model, el }) {
@@ -144,7 +144,7 @@ export default { render };
 _view_css = '''
 .sm-view { outline-offset: 2px; border-radius: 4px; }
 .sm-view:focus-visible { outline: 2px solid #2979ff; }
-.sm-view pre { white-space: pre-wrap; overflow-wrap: anywhere; line-height: 1.95; max-height: 60vh; overflow: auto; margin: 0; padding: 6px 8px; background: transparent; color: inherit;
+.sm-view pre { white-space: pre-wrap; overflow-wrap: anywhere; line-height: 1.95 !important; max-height: 60vh; overflow: auto; margin: 0; padding: 6px 8px; background: transparent; color: inherit;
   unicode-bidi: isolate; font-family: var(--jp-code-font-family, monospace); font-size: 13px; border: 1px solid rgba(128,128,128,.3); border-radius: 4px; }
 .sm-tokens { user-select: none; cursor: text; touch-action: none; }
 .sm-t { text-decoration: underline solid #2979ff 2px; text-underline-offset: 4px; background: rgba(41,121,255,.13); }
@@ -239,7 +239,7 @@ class Bars(anywidget.AnyWidget if anywidget is not None else W.Dropdown):
             self.options = [(title, -1), *((f'{n}: {c:,} rows', i) for i,(n,c) in enumerate(zip(names, self.counts)) if c)]
             self.observe(lambda c: setattr(self, 'picked', c['new']), 'value')
 
-# %% ../nbs/08_widgets.ipynb #9f3d60c0
+# %% ../nbs/08_widgets.ipynb #4e721708
 _small = W.Layout(width='auto')
 _KEYS = [('← → or k j', 'row before, row after'), ('Home End', 'first, last row'), ('/', 'search'), ('drag, shift ← →', 'select tokens'), ('m t', 'mask, train what is selected'),
          ('x', 'turn the segment around'), ('u or ctrl-z', 'undo'), ('r or ctrl-shift-z', 'redo'), ('ctrl-s', 'save'), ('c', 'copy the text'), ('Esc', 'select nothing'), ('?', 'this help')]
@@ -404,11 +404,11 @@ class Browser(W.VBox):
             self.on.layout.display = None if rest else 'none'
             self.head.value = self._head()
             self.view.show(s.encoded, s.set.tokenizer)
-            self.status.value = '<em>no row is in view</em>' if s.row is None else f'<span>{escape(visible(s.set.where(s.row)))}: {escape(summary(tokens_of(s.encoded, s.set.tokenizer)))}</span> &nbsp; <small>{LEGEND}</small>'
+            self.status.value = '<em>no row is in view</em>' if s.row is None else f'<span>{plain(s.set.where(s.row))}: {escape(summary(tokens_of(s.encoded, s.set.tokenizer)))}</span> &nbsp; <small>{LEGEND}</small>'
         finally: self._busy = False
         if self._twin is not None: self._twin.update(self._folded())
 
-    def _head(self) -> str: return f'<b><code>{escape(visible(self.state.set.name))}</code></b> {len(self.state.set):,} rows, <small>{escape(visible(_how(self.state)))}</small>'
+    def _head(self) -> str: return f'<b>{plain(self.state.set.name)}</b> {len(self.state.set):,} rows, <small>{plain(_how(self.state))}</small>'
 
     @property
     def picture(self) -> View:
@@ -416,9 +416,9 @@ class Browser(W.VBox):
         s = self.state
         where = f'row {s.row} of {len(s.set):,}, {visible(s.set.where(s.row))}' if s.row is not None else 'no row is in view'
         q = f', {visible(repr(q))}: {len(s.rows):,} rows' if (q := s.query) else ''
-        if s.row is None: return View(f'<div><b>{escape(visible(s.set.name))}</b>: {where}{escape(q)}</div>', f'{visible(s.set.name)}: {where}{q}')
+        if s.row is None: return View(f'<div><b>{plain(s.set.name)}</b>: {plain(where+q)}</div>', f'{visible(s.set.name)}: {where}{q}')
         tokens = show_tokens(s.encoded, s.set.tokenizer, 100_000)
-        return View(f'<div><b>{escape(visible(s.set.name))}</b>: <small>{escape(where+q)}</small>{tokens.html}{self._beside()}</div>', f'{visible(s.set.name)}: {visible(where+q)}\n{tokens}')
+        return View(f'<div><b>{plain(s.set.name)}</b>: <small>{plain(where+q)}</small>{tokens.html}{self._beside()}</div>', f'{visible(s.set.name)}: {visible(where+q)}\n{tokens}')
     def _beside(self) -> str: return ''
 
     def _folded(self) -> View:
@@ -448,7 +448,7 @@ def browse(
     "Look through rows: search, filter, jump; press ? for keys"
     return Browser(Browsing(data, encoder))
 
-# %% ../nbs/08_widgets.ipynb #60452781
+# %% ../nbs/08_widgets.ipynb #37a37cea
 _N_SEGMENTS = 40 # as many have buttons
 
 class Editor(Browser):
@@ -585,7 +585,7 @@ class Editor(Browser):
     def _beside(self) -> str:
         "What the linter says of the row"
         color = {'error':'#e65100', 'warning':'#b58900', 'info':'#888'}
-        lines = [f'<div style="border-left:4px solid {color[f.severity]};padding-left:6px;margin:2px 0"><b>{f.severity}</b> <code>{f.code}</code>{"" if f.segment is None else f" in segment {f.segment}"}: <span class="mathjax_ignore">{escape(visible(f.message))}</span> <small>{escape(visible(f.mend))}</small></div>' for f in self.state.findings()[:12]]
+        lines = [f'<div style="border-left:4px solid {color[f.severity]};padding-left:6px;margin:2px 0"><b>{f.severity}</b> <code>{f.code}</code>{"" if f.segment is None else f" in segment {f.segment}"}: {plain(f.message)} <small>{plain(f.mend)}</small></div>' for f in self.state.findings()[:12]]
         return ''.join(lines) or '<small>no findings</small>'
 
     def python(self) -> str:

@@ -65,6 +65,16 @@ def wait_http(url, proc, timeout=60, log=None):
         except OSError: time.sleep(.1)
     raise RuntimeError(f'server did not answer in {timeout}s')
 
+_playwright = None
+def playwright():
+    "One Playwright for all browsers of this process: it does not start twice"
+    global _playwright
+    if _playwright is None:
+        import atexit
+        _playwright = sync_playwright().start()
+        atexit.register(_playwright.stop)
+    return _playwright
+
 class Browser:
     "Headless Chromium that can reach loopback only; keeps console errors and blocked addresses."
     def __init__(self, width=1280, height=900, color_scheme='light', routes=None):
@@ -72,8 +82,7 @@ class Browser:
         self.routes = routes or {}          # {url substring: (body bytes, content type)}: local stand-ins for a CDN
         self.console_errors, self.page_errors, self.blocked = [], [], []
     def __enter__(self):
-        self.pw = sync_playwright().start()
-        self.browser = self.pw.chromium.launch(executable_path=CHROMIUM, headless=True, args=CHROME_ARGS)
+        self.browser = playwright().chromium.launch(executable_path=CHROMIUM, headless=True, args=CHROME_ARGS)
         self.ctx = self.browser.new_context(viewport=self.size, color_scheme=self.scheme, accept_downloads=True)
         self.ctx.route('**/*', self._route)
         self.page = self.ctx.new_page()
@@ -89,7 +98,6 @@ class Browser:
         self.blocked.append(url); route.abort()
     def __exit__(self, *a):
         with contextlib.suppress(Exception): self.browser.close()
-        with contextlib.suppress(Exception): self.pw.stop()
 
 class LabRig(Browser):
     def __init__(self, notebook, theme='light', timeout=180, beside=False, keep_outputs=False, python=None, keep_going=False, **kw):
