@@ -8,7 +8,7 @@ Docs: https://example.github.io/segmask/linter.html.md"""
 __all__ = ['SEVERITIES', 'CODES', 'Found', 'Code', 'Finding', 'Look', 'Known', 'Linter', 'lint', 'lint_summary', 'fix', 'Fixed',
            'fix_file']
 
-# %% ../nbs/06_linter.ipynb #ff3623b1
+# %% ../nbs/06_linter.ipynb #5f0286fc
 import hashlib, json, os, re, tempfile, unicodedata
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -23,10 +23,12 @@ from .encoder import Encoded, Encoder
 from .formats import lower_all
 from .prepare import Encoding, Prepared, rows_of, split_of, tokenizer_of
 from .skew import Habits, round_trip, token_text
+from .tokenizer import load_tokenizer
+from .yamltext import dotted
 
 if TYPE_CHECKING: import pandas as pd
 
-# %% ../nbs/06_linter.ipynb #269e2c9e
+# %% ../nbs/06_linter.ipynb #5a3e1af9
 class Code(NamedTuple):
     "A kind of finding"
     severity: str       # 'error', 'warning' or 'info'
@@ -69,6 +71,7 @@ CODES = {
     'crlf':                Code('warning', 'Windows line breaks in the text: the model learns to write \\r', 'write \\n', True),
     'lone-surrogate':      Code('error',   'half of a character', 'write the whole character'),
     'invisible-character': Code('warning', 'a character that cannot be seen', 'remove it', True),
+    'new-special-token':   Code('warning', 'a special token that this tokenizer does not have: the model has never seen it', 'use a token that is there, or train its embedding (lora_modules_to_save: [embed_tokens, lm_head])'),
     'ignored-key':         Code('warning', 'axolotl does not read this key, and says nothing', 'remove it, or mend its name'),
     'segmask-key':         Code('info',    'axolotl does not read this key, and would tokenize these rows segment by segment', 'segmask export hands the prepared rows to axolotl as they are'),
 }
@@ -284,7 +287,7 @@ class Linter:
         df = pd.DataFrame(self.findings, columns=Finding._fields)
         return df.astype({'row':'Int64', 'segment':'Int64'})
 
-# %% ../nbs/06_linter.ipynb #336ecd86
+# %% ../nbs/06_linter.ipynb #416b6d7d
 def lint(
     data: Any,                        # rows (`Segments` or dictionaries), a JSONL file, a config (object or YAML file), or a `Prepared`
     encoder: Encoder|None = None,     # how rows are encoded; a config and a prepared set bring their own
@@ -323,8 +326,12 @@ def _parts(rows: Iterable, most: int=500) -> Iterator[list]:
     if part: yield part
 
 def _lint_config(cfg: TrainingConfig, out: Linter):
-    for path,near in ignored_keys(cfg): out.add(None, cfg.where(*path), None, 'ignored-key', f'{".".join(map(str, path))}: nobody reads it', '', f'Did you mean {near}?' if near else None)
+    for path,mend in ignored_keys(cfg): out.add(None, cfg.where(*path), None, 'ignored-key', f'{dotted(path)}: nobody reads it', '', mend)
     tok, extra = tokenizer_of(cfg), cfg.model_extra or {}
+    if cfg.special_tokens:
+        there = load_tokenizer(cfg.tokenizer_config or cfg.base_model).get_vocab()
+        for role,token in cfg.special_tokens.items():
+            if isinstance(token, str) and token not in there: out.add(None, cfg.where('special_tokens', role), None, 'new-special-token', f'{role}: {token!r} is not in the vocabulary of {cfg.tokenizer_config or cfg.base_model}')
     sizes: dict[str, list[int]] = {'datasets':[], 'test_datasets':[]}
     places: list[str] = []
     with tempfile.TemporaryDirectory(prefix='segmask-') as cache:

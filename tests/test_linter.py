@@ -120,6 +120,7 @@ many = [M(f'<s>Q: {i}+1?\nA:') + T(f' {i+1}</s>') for i in range(20)]
 CONFIGS = { # code -> (bad, good)
     'mask-ignored':    (dict(train_on_inputs=True), dict(train_on_inputs=False)),
     'ignored-key':     (dict(data_seed=49), dict(seed=49)),
+    'new-special-token': (dict(special_tokens={'pad_token':'<pad>'}), dict(special_tokens={'pad_token':'<unk>'})),
     'segmask-key':     (dict(ds={'segmask':{'boundary':'prompt'}}), {}),
 }
 @pytest.mark.parametrize('code', CONFIGS)
