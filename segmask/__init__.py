@@ -20,6 +20,7 @@ _where = {
     'batches': 'show_batch',
     'plots': 'plot_lengths plot_lost plot_packing plot_trained_share',
     'widgets': 'browse edit',
+    'form': 'configure',
     'views': 'debug_line shifted_table show_tokens style_tokens token_table',
 }
 _module_of = {name: module for module, names in _where.items() for name in names.split()}
@@ -32,6 +33,7 @@ if _TYPE_CHECKING:
     from .differences import diff
     from .encoder import Encoded, Encoder
     from .exchange import Converted, Exported, convert, export
+    from .form import configure
     from .formats import FORMATS, register, to_segments
     from .linter import CODES, fix, fix_file, lint, lint_summary
     from .plots import plot_lengths, plot_lost, plot_packing, plot_trained_share
