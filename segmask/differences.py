@@ -40,7 +40,7 @@ def aligned(
     ops = [(eq, i+head, j+head, k+head, l+head) for eq,i,j,k,l in ops]
     return [o for o in [(True, 0, head, 0, head), *ops, (True, n-tail, n, m-tail, m)] if o[2]>o[1] or o[4]>o[3]]
 
-# %% ../nbs/07b_differences.ipynb #9a1d0fe5
+# %% ../nbs/07b_differences.ipynb #72040219
 _mark = {'tokens':'outline:2px dashed #e65100;outline-offset:-1px;background:rgba(255,152,0,.22)', 'labels':'outline:2px solid #c2185b;outline-offset:-1px'}
 
 class RowDiff(View):
@@ -96,10 +96,10 @@ class RowDiff(View):
         return self._sum() + ('' if self.same else '\n' + self.table.to_string(index=False))
 
 def _chip(t: Token, i: int, kind: str) -> str:
-    tag = 'mark' if kind!='same' else 'ins' if t.trained else 'span'
-    style = RUN_STYLE[t.trained] + ';border-left:1px solid rgba(128,128,128,.35);color:inherit' + (f';{_mark[kind]}' if kind!='same' else '')
-    inner = escape(t.text.replace('⏎', '⏎\n'))
-    return f'<{tag} style="{style}" title="{escape(tip(t, i))}">{f"<ins>{inner}</ins>" if tag=="mark" and t.trained else inner}</{tag}>'
+    tag = 'ins' if t.trained else 'span'
+    style = RUN_STYLE[t.trained] + ';border-left:1px solid rgba(128,128,128,.35)' + (f';{_mark[kind]}' if kind!='same' else '')
+    inner = f'<{tag} style="{style}" title="{escape(tip(t, i))}">{escape(t.text.replace("⏎", "⏎" + chr(10)))}</{tag}>'
+    return inner if kind=='same' else f'<b>{inner}</b>' # bold is what is left where styles are stripped
 
 # %% ../nbs/07b_differences.ipynb #71f78711
 def _digests(s: RowSet) -> tuple[np.ndarray, np.ndarray]:

@@ -101,11 +101,12 @@ def tokens_of(
     special = set(getattr(tokenizer, 'added_tokens_decoder', None) or {}) | set(getattr(tokenizer, 'all_special_ids', None) or ())
     return [Token(g, i, l, n, s, i in special) for g,i,l,n,s in zip(glyphs(tokenizer, ids), ids, labels, segs, spans)]
 
-# %% ../nbs/07_views.ipynb #3553bcd6
-RUN_STYLE = {True:  'text-decoration:underline solid #2979ff 2px;text-underline-offset:4px;background:rgba(41,121,255,.13)',
-             False: 'text-decoration:underline dotted #888 2px;text-underline-offset:4px;opacity:.8'}
+# %% ../nbs/07_views.ipynb #b3c337de
+# borders, not text-decoration: an untrusted notebook keeps of that no style and no colour
+RUN_STYLE = {True:  'text-decoration:none;border-bottom:2px solid #2979ff;background:rgba(41,121,255,.13)',
+             False: 'border-bottom:2px dotted #888;opacity:.8'}
 PRE_STYLE = 'white-space:pre-wrap;overflow-wrap:anywhere;line-height:1.9;overflow:hidden;unicode-bidi:isolate;background:transparent;color:inherit;margin:0'
-_edge = {'token':'border-left:1px solid rgba(128,128,128,.35)', 'segment':'border-left:2px solid rgba(128,128,128,.95)', 'special':'border:1px solid rgba(128,128,128,.6);border-radius:4px;padding:0 2px'}
+_edge = {'token':'border-left:1px solid rgba(128,128,128,.35)', 'segment':'border-left:2px solid rgba(128,128,128,.95)', 'special':'border-left:1px solid rgba(128,128,128,.6);border-right:1px solid rgba(128,128,128,.6);border-top:1px solid rgba(128,128,128,.6);padding:0 2px'}
 
 def tip(t: Token, i: int) -> str: # 'token 8 · id 1179 · label -100, masked · segment 2 · characters 20–24'
     "What is known of token `i`"
@@ -124,7 +125,7 @@ def _one(tokens: Sequence[Token], i: int) -> str:
     edge = 'special' if t.special else 'segment' if i and t.segment!=tokens[i-1].segment else 'token'
     return _span(_text([t]), t.trained, _edge[edge], tip(t, i))
 
-# %% ../nbs/07_views.ipynb #b05e8f01
+# %% ../nbs/07_views.ipynb #3b9fd337
 def _runs(tokens: Sequence[Token], most: int) -> Iterator[tuple[int,int]]:
     "[start, end) of stretches of one label, of at most `most` tokens each"
     a = 0
@@ -141,9 +142,11 @@ def _run(tokens: Sequence[Token], a: int, b: int, keep: int) -> str:
     left_out = f'<small style="opacity:.8"> [{b-a-2*keep:,} tokens not drawn] </small>'
     return _span(_text(tokens[a:a+keep]), tokens[a].trained, '', title) + left_out + _span(_text(tokens[b-keep:b]), tokens[a].trained, '', title)
 
+def _size(html: str) -> int: return len(html.encode())
+
 def _drawn(tokens: Sequence[Token], limit: int) -> str:
-    "As much detail as fits into `limit` characters"
-    if len(tokens)<=1500 and len(html := ''.join(_one(tokens, i) for i in range(len(tokens))))<=limit: return html
+    "As much detail as fits into `limit` bytes"
+    if len(tokens)<=1500 and _size(html := ''.join(_one(tokens, i) for i in range(len(tokens))))<=limit: return html
     near = {j for _,b in _runs(tokens, len(tokens)) if b<len(tokens) for j in range(max(0, b-3), min(len(tokens), b+3))}
     def parts():
         for a,b in _runs(tokens, 128):
@@ -153,12 +156,12 @@ def _drawn(tokens: Sequence[Token], limit: int) -> str:
                 if j>i: yield _run(tokens, i, j, 1<<30)
                 if j<b: yield _one(tokens, j)
                 i = j+1
-    if len(near)<=600 and len(html := ''.join(parts()))<=limit: return html
+    if len(near)<=600 and _size(html := ''.join(parts()))<=limit: return html
     for most,keep in ((128, 1<<30), (1<<30, 1<<30), (1<<30, 256), (1<<30, 32), (1<<30, 4)):
         whole = [_run(tokens, a, b, keep) for a,b in _runs(tokens, most)]
-        if sum(map(len, whole))<=limit: return ''.join(whole)
+        if sum(map(_size, whole))<=limit: return ''.join(whole)
     n, size = 0, 0 # so many stretches that not all can be drawn: the first ones and the last ones
-    while n<len(whole)//2 and (size := size+len(whole[n])+len(whole[-1-n]))<limit: n += 1
+    while n<len(whole)//2 and (size := size+_size(whole[n])+_size(whole[-1-n]))<limit: n += 1
     cut = list(_runs(tokens, 1<<30))
     left_out = cut[len(whole)-n][0]-cut[n][0]
     return ''.join(whole[:n]) + f'\n<small style="opacity:.8">[{left_out:,} tokens not drawn]</small>\n' + ''.join(whole[len(whole)-n:])
@@ -191,13 +194,13 @@ def summary(tokens: Sequence[Token]) -> str: # '14 tokens, 11 trained (79%), 3 m
     n, lit = len(tokens), sum(t.trained for t in tokens)
     return f'{n:,} tokens, {lit:,} trained ({lit/max(n, 1):.0%}), {n-lit:,} masked' + ('. Nothing is trained!' if n and not lit else '')
 
-# %% ../nbs/07_views.ipynb #dee19984
+# %% ../nbs/07_views.ipynb #b1e72a4f
 LEGEND = f'<ins style="{RUN_STYLE[True]}">trained</ins> <span style="{RUN_STYLE[False]}">masked</span>'
 
 def show_tokens(
     row: Mapping,         # an `Encoded`, or anything with `input_ids` and `labels`
     tokenizer: Any=None,  # needed unless the row is an `Encoded`
-    limit: int=250_000,   # the most characters of HTML; a row that needs more is drawn with less detail
+    limit: int=250_000,   # the most bytes of HTML, about; a row that needs more is drawn with less detail
 ) -> View: # static HTML without scripts; `print` it for text
     "A row as text, what is trained and what is masked told apart with and without colour"
     tokens = tokens_of(row, tokenizer)
