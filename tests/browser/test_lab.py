@@ -245,3 +245,36 @@ def test_without_anywidget(tmp_path_factory):
         rig.until(lambda: rig.kernel('print(e.state[0][0].label)'), 'False')
         rig.until(lambda: box.locator('ins').count()<n)
         assert box.locator('.sm-view').count()==0
+
+PAYLOADS = '''
+import sys; sys.path.insert(0, {tests!r})
+from payloads import ALL
+from IPython.display import display
+from segmask import diff, show_batch, style_tokens, token_table, shifted_table, lint
+from segmask.rows import row_set
+from segmask import plot_lengths
+odd = load_tokenizer('mistralai/Mistral-7B-v0.1'); odd.add_tokens([p for p in ALL if p.strip() and len(p) < 200])
+rows = [masked(p) + trained(p + '.') for p in ALL]
+write_jsonl(rows, 'rows.jsonl')
+for t in (tok, odd):
+    for p, r in zip(ALL, rows):
+        x = Encoder(t)(r)
+        for o in (show_tokens(x), diff(x, Encoder(t)(trained(p)), names=(p[:80], 'b')), show_batch(dict(input_ids=[x.input_ids], labels=[x.labels]), t)): display(o)
+        if len(x.input_ids) < 200: display(token_table(x), style_tokens(x))
+'''
+ALL_ROWS = "e = edit('rows.jsonl', Encoder(odd))\ne"
+def test_every_payload_in_the_browser(tmp_path_factory):
+    from pathlib import Path
+    with lab(tmp_path_factory, 'light', SETUP, PAYLOADS.format(tests=str(Path(__file__).parents[1])), ALL_ROWS) as rig:
+        rig.open().run_all()
+        assert not rig.errors()
+        bad = lambda: rig.page.evaluate("""() => [window.__pwn ?? null, document.querySelectorAll('mjx-container').length, document.querySelectorAll('.jp-OutputArea-output :is(img, script, iframe, svg, object, embed, form, h1, marquee, math, video, base, meta, link)').length]""")
+        assert bad()==[None, 0, 0]
+        wide = rig.page.evaluate("() => Math.max(...[...document.querySelectorAll('.jp-OutputArea-output pre')].map(o => o.scrollWidth - o.clientWidth))")
+        assert wide<=1, 'no text is wider than its place'
+        n = int(rig.kernel('print(len(rows))'))
+        for i in range(n): rig.kernel(f"e.jump({i}); e.mode.value = {['tokens', 'text'][i%2]!r}")
+        rig.kernel("e.find.value = '<img src=x onerror=window.__pwn=1> $x$'; e.command('python')")
+        rig.page.wait_for_timeout(1500)
+        assert bad()==[None, 0, 0] and not rig.page_errors
+        print(n, 'payloads')
