@@ -256,11 +256,13 @@ from segmask import plot_lengths
 odd = load_tokenizer('mistralai/Mistral-7B-v0.1'); odd.add_tokens([p for p in ALL if p.strip() and len(p) < 200])
 rows = [masked(p) + trained(p + '.') for p in ALL]
 write_jsonl(rows, 'rows.jsonl')
+from IPython.display import HTML
 for t in (tok, odd):
     for p, r in zip(ALL, rows):
         x = Encoder(t)(r)
-        for o in (show_tokens(x), diff(x, Encoder(t)(trained(p)), names=(p[:80], 'b')), show_batch(dict(input_ids=[x.input_ids], labels=[x.labels]), t)): display(o)
-        if len(x.input_ids) < 200: display(token_table(x), style_tokens(x))
+        views = [show_tokens(x), diff(x, Encoder(t)(trained(p)), names=(p[:80], 'b')), show_batch(dict(input_ids=[x.input_ids], labels=[x.labels]), t)]
+        if t is odd and len(x.input_ids) < 60: views += [token_table(x), style_tokens(x)]
+        display(HTML(''.join(v._repr_html_() for v in views)))
 '''
 ALL_ROWS = "e = edit('rows.jsonl', Encoder(odd))\ne"
 def test_every_payload_in_the_browser(tmp_path_factory):
