@@ -2,7 +2,7 @@
 import json, time
 
 import pytest
-from conftest import SETUP, lab
+from notebooks import EDITOR, SETUP, lab
 from test_smoke import drag, labels, states
 
 pytestmark = pytest.mark.browser
@@ -138,7 +138,6 @@ VIEWS = 'from segmask import diff, style_tokens, show_batch, shifted_table, toke
 @pytest.mark.parametrize('theme', ['light', 'dark'])
 def test_contrast(tmp_path_factory, theme, request):
     "Text on what is behind it, at least 4.5 in both themes; what is trained differs from what is masked for colour-blind readers and without colours"
-    from conftest import EDITOR
     with lab(tmp_path_factory, theme, SETUP, EDITOR, VIEWS) as rig:
         rig.open().run_all()
         box = rig.page.locator('.segmask-box').nth(0)
@@ -217,7 +216,6 @@ def test_32000_tokens(tmp_path_factory, tmp_path):
 
 def test_opening_without_a_kernel(tmp_path_factory, tmp_path):
     "What is saved shows the mask to somebody who runs nothing, trusted or not, and with every style stripped"
-    from conftest import EDITOR
     from rig import LabRig
     with lab(tmp_path_factory, 'light', SETUP, EDITOR, 'show_tokens(enc(rows[0]))') as rig:
         rig.open().run_all()
@@ -235,7 +233,6 @@ def test_opening_without_a_kernel(tmp_path_factory, tmp_path):
 
 def test_without_anywidget(tmp_path_factory):
     "Segments can be turned around, rules applied, and the row is a picture"
-    from conftest import EDITOR
     with lab(tmp_path_factory, 'light', 'import sys; sys.modules["anywidget"] = None', SETUP, EDITOR) as rig:
         rig.open().run_all()
         assert not rig.errors() and not rig.widget_failures()
@@ -258,9 +255,10 @@ rows = [masked(p) + trained(p + '.') for p in ALL]
 write_jsonl(rows, 'rows.jsonl')
 from IPython.display import HTML
 for t in (tok, odd):
+    en = Encoder(t)
     for p, r in zip(ALL, rows):
-        x = Encoder(t)(r)
-        views = [show_tokens(x), diff(x, Encoder(t)(trained(p)), names=(p[:80], 'b')), show_batch(dict(input_ids=[x.input_ids], labels=[x.labels]), t)]
+        x = en(r)
+        views = [show_tokens(x), diff(x, en(trained(p)), names=(p[:80], 'b')), show_batch(dict(input_ids=[x.input_ids], labels=[x.labels]), t)]
         if t is odd and len(x.input_ids) < 60: views += [token_table(x), style_tokens(x)]
         display(HTML(''.join(v._repr_html_() for v in views)))
 '''
