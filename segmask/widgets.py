@@ -7,7 +7,7 @@ Docs: https://example.github.io/segmask/widgets.html.md"""
 # %% auto #0
 __all__ = ['TokenView', 'Bars', 'shown', 'Browser', 'browse', 'Editor', 'edit']
 
-# %% ../nbs/08_widgets.ipynb #043a2302
+# %% ../nbs/08_widgets.ipynb #36427264
 from collections.abc import Callable
 from functools import wraps
 from html import escape
@@ -17,9 +17,6 @@ import ipywidgets as W
 import numpy as np
 from traitlets import Bool, Dict, Int, List, Unicode
 
-try: import anywidget
-except ImportError: anywidget = None # then rows are drawn as HTML, and masks are changed segment by segment
-
 from .core import IGNORE_INDEX, Problems, visible
 from .encoder import Encoded
 from .plots import length_bins
@@ -27,6 +24,10 @@ from .prepare import FATES
 from .rows import WrittenRows
 from .state import Browsing, Edits, Query, Rule
 from .views import LEGEND, View, plain, show_tokens, summary, tokens_of
+
+# %% ../nbs/08_widgets.ipynb #1df2ca3f
+try: import anywidget
+except ImportError: anywidget = None
 
 # %% ../nbs/08_widgets.ipynb #dba38291
 _view_js = r'''
