@@ -6,7 +6,7 @@ META   := settings.ini setup.py pyproject.toml constraints.txt
 PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: demo lab test test-slow bench bench-train outputs docs clean
+.PHONY: demo lab test browser-test test-slow bench bench-train outputs docs clean
 .DEFAULT_GOAL := demo
 
 define TRAINING_CONFIG
@@ -49,6 +49,10 @@ lab: $(VENV)/.lab
 
 test: $(VENV)/.dev
 	@BIN=$(BIN) bash tools/check.sh
+
+# every promise of the widgets, in JupyterLab in headless Chromium (apt-get install chromium); `make test` tries three of them
+browser-test: $(VENV)/.dev
+	HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false $(BIN)/pytest -q -s -rs tests/browser -m 'browser or not browser'
 
 test-slow: $(VENV)/.dev
 	$(BIN)/pytest -q -m slow

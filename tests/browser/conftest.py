@@ -1,0 +1,40 @@
+"JupyterLab in headless Chromium, one for all tests of a theme; the machine may lack either, and that is said"
+import importlib.util, os, sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from notebooks import BROWSER, EDITOR, SETUP, lab
+
+MISSING = [o for o in ('jupyterlab', 'ipykernel', 'playwright', 'anywidget') if importlib.util.find_spec(o) is None]
+if not Path(os.environ.get('RIG_CHROMIUM', '/usr/bin/chromium')).exists(): MISSING.append('chromium')
+
+def pytest_collection_modifyitems(items):
+    for o in items:
+        if MISSING and Path(__file__).parent in Path(o.fspath).parents: o.add_marker(pytest.mark.skip(reason=f'no {", ".join(MISSING)}'))
+
+def pytest_terminal_summary(terminalreporter):
+    if MISSING and terminalreporter.stats.get('skipped'): terminalreporter.write_line(f'BROWSER TESTS WERE SKIPPED: this machine has no {", ".join(MISSING)}', yellow=True, bold=True)
+
+@pytest.fixture(scope='session')
+def light(tmp_path_factory):
+    "An editor and a browser, in the light theme"
+    with lab(tmp_path_factory, 'light', SETUP, EDITOR, BROWSER) as rig:
+        rig.open().run_all()
+        assert not rig.errors() and not rig.widget_failures(), (rig.errors(), rig.widget_failures())
+        yield rig
+
+@pytest.fixture
+def editor(light):
+    "The editor's box, with a fresh file"
+    light.kernel("e.state = fresh(); e.done.value = ''; e.code_box.value = ''; e.clear(); e.draw()")
+    light.page.keyboard.press('Escape')
+    yield light.page.locator('.segmask-box').nth(0)
+    assert not light.errors(), light.errors()
+
+@pytest.fixture
+def browser(light):
+    light.kernel('b.clear(); b.command("first"); b.filters.layout.display = "none"')
+    yield light.page.locator('.segmask-box').nth(1)
+    assert not light.errors(), light.errors()

@@ -1,0 +1,149 @@
+"Text of strangers in every place that shows text: nothing becomes markup, nothing is typeset, no control character reaches a terminal"
+import io, re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from payloads import ALL, MARKUP, MATHS, TERMINAL
+
+from segmask import Encoder, browse, diff, edit, load_tokenizer, masked, show_batch, show_tokens, shifted_table, style_tokens, token_table, trained, write_jsonl
+from segmask.core import Segment, Segments
+from segmask.plots import plot_lengths, plot_lost, plot_packing, plot_trained_share
+from segmask.rows import row_set
+from segmask.skew import inference_skew
+
+TAGS = set('div small pre ins span b br mark table tr td th tbody thead caption style details summary code em kbd'.split())
+ATTRIBUTES = set('style title dir class id open role scope colspan border'.split())
+RAW = re.compile('[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]')
+
+class Page(HTMLParser):
+    "All tags and attributes of a page are ours, and the table or <pre> that text stands in is closed once"
+    def __init__(self, html):
+        super().__init__(convert_charrefs=True)
+        self.text, self.open, self.n = [], [], 0
+        self.feed(html), self.close()
+        assert not self.open, self.open
+    def handle_starttag(self, tag, attrs):
+        assert tag in TAGS, tag
+        for k,v in attrs: assert k in ATTRIBUTES and not (k=='style' and re.search(r'url|expression|/\*', v or '')), (tag, k, v)
+        if tag!='br': self.open.append(tag)
+    def handle_endtag(self, tag): assert self.open and self.open.pop()==tag, tag
+    def handle_data(self, data): self.text.append(data)
+    def handle_comment(self, data): raise AssertionError('a comment')
+    def handle_decl(self, data): raise AssertionError('a declaration')
+    def handle_pi(self, data): raise AssertionError('a processing instruction')
+    unknown_decl = handle_decl
+
+def html_is_ours(html: str, markup: bool=False):
+    Page(html)
+    assert '\x1b' not in html and not RAW.search(html.replace('\n', '').replace('\t', '')), RAW.search(html)
+
+def text_is_ours(text: str): assert not RAW.search(text), repr(RAW.search(text))
+
+@pytest.fixture(scope='module')
+def tok(): return load_tokenizer('mistralai/Mistral-7B-v0.1')
+
+@pytest.fixture(scope='module')
+def odd():
+    "A tokenizer with each payload as one token of its vocabulary"
+    t = load_tokenizer('mistralai/Mistral-7B-v0.1')
+    t.add_tokens([p for p in ALL if p.strip() and len(p)<200])
+    return t
+
+def test_there_are_enough(): assert len(ALL)==len(set(ALL))>=60
+
+@pytest.mark.parametrize('where', ['text', 'vocabulary'])
+@pytest.mark.parametrize('boundary', ['segment', 'joint'])
+def test_views(tok, odd, where, boundary):
+    t = odd if where=='vocabulary' else tok
+    if where=='vocabulary': assert sum(len(t(p, add_special_tokens=False).input_ids)<=2 for p in MARKUP)>len(MARKUP)*.8
+    enc = Encoder(t, boundary)
+    for p in ALL:
+        e, other = enc(masked(p) + trained(p)), enc(trained(p[:3000]))
+        for v in (show_tokens(e), diff(e, other, names=(p[:60], 'b')), show_batch(dict(input_ids=[e.input_ids], labels=[e.labels]), t)):
+            html_is_ours(v.html), text_is_ours(str(v)), text_is_ours(repr(v))
+        text_is_ours(token_table(e).to_string()), text_is_ours(shifted_table(e).to_string())
+        for table in (token_table(e), shifted_table(e)): html_is_ours_but_for_pandas(table._repr_html_())
+        if len(e.input_ids)<300: html_is_ours_but_for_pandas(style_tokens(e).to_html())
+
+def html_is_ours_but_for_pandas(html: str):
+    "pandas' own style sheet and void tags aside"
+    assert 'mathjax_ignore' in html
+    html_is_ours(re.sub(r'<p>\d+ rows × \d+ columns</p>', '', re.sub(r'<style[^>]*>.*?</style>', '', html, count=1, flags=re.S)))
+
+def test_roles_and_origins(tok):
+    enc = Encoder(tok)
+    for p in ALL:
+        row = Segments([Segment('a', False, p), Segment('b', True, f'turn 1, {p}')])
+        html_is_ours(re.sub(RAW, '', row._repr_html_())) # markup aside; control characters in an origin are those of the tooltip
+        for o in inference_skew(masked(p+'a') + trained('b'), enc): html_is_ours(o._repr_html_()), text_is_ours(str(o))
+
+def boxes(w):
+    "All HTML, labels and descriptions in a widget"
+    import ipywidgets as W
+    for c in getattr(w, 'children', ()): yield from boxes(c)
+    if isinstance(w, W.HTML): yield w.value
+    for k in ('description', 'tooltip'):
+        if isinstance(getattr(w, k, None), str): assert not re.search('[\x00-\x08\x0e-\x1f]', getattr(w, k))
+
+def test_widgets(tok, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = [masked(p) + trained(p+'.') for p in ALL]
+    write_jsonl(rows, 'rows.jsonl')
+    e = edit('rows.jsonl', Encoder(tok))
+    e.command('python'), e.command('help'), e.open_filters(), e.check()
+    for i in range(len(rows)):
+        e.jump(i)
+        e.turn(0)
+        e.view.chars = [0, len(rows[i].text)]
+        for v in boxes(e): html_is_ours(v)
+        html_is_ours(e.picture.html), text_is_ours(str(e.picture))
+        assert not any(RAW.search(t) for t in e.view.row['t']) and not any(re.search('[\x00-\x08\x0b\x0e-\x1f\u202e]', t) for t,_ in e.view.row['runs'])
+        assert [len(t) for t,_ in e.view.row['runs']]==[len(o.text) for o in e.state[i]] # positions stay
+    for p in ALL[::3]: # in what a user types, and in the messages about it
+        e.find.value, e.regex.value = p[:300].replace('\n', ' '), True
+        e.rule_find.value = p[:300].replace('\n', ' ')
+        e.apply(), e.command('undo')
+        for v in boxes(e): html_is_ours(v)
+    text_is_ours(e.python())
+
+def test_file_names(tok, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    enc = Encoder(tok)
+    for p in [o for o in ALL[::2] if '/' not in o and '\x00' not in o and len(o.encode())<200 and o.strip('. -|=')]:
+        try: Path(p+'.jsonl').write_text('{"segments": [{"label": true, "text": "a"}]}\n')
+        except OSError: continue
+        w = edit(Path(p+'.jsonl'), enc)
+        w.turn(0), w.save()
+        for v in boxes(w): html_is_ours(v)
+        html_is_ours(w.picture.html), text_is_ours(str(w.picture))
+        title = plot_lengths(Path(p+'.jsonl'), enc).figure.axes[0].title
+        assert not title.get_parse_math() and not RAW.search(title.get_text())
+
+def test_column_names(tok):
+    enc = Encoder(tok)
+    for p in ALL[::2]:
+        frame = pd.DataFrame([{'segments': [{'label': True, 'text': 'a'}], p: p}])
+        w = browse(frame, enc)
+        for v in boxes(w): html_is_ours(v)
+        html_is_ours(w.picture.html)
+        d = diff([Encoder(tok)(trained('a'))], [Encoder(tok)(trained('b'))], names=(p, 'b'))
+        html_is_ours(d.html), text_is_ours(str(d)), text_is_ours(d.rows.to_string())
+
+def test_plots(tok):
+    for p in ALL:
+        s = row_set([trained(p), masked('a')], Encoder(tok))
+        s.name = p[:200]
+        for f in (plot_lengths, plot_trained_share, plot_lost, lambda s: plot_packing(s, sequence_len=64)):
+            plot = f(s)
+            text_is_ours(str(plot))
+            ax = plot.figure.axes[0]
+            for t in (ax.title, ax.xaxis.label, ax.yaxis.label): assert not t.get_parse_math() and not RAW.search(t.get_text())
+    assert plot._repr_png_()[:4]==b'\x89PNG'
+
+def test_a_megabyte_without_a_space(tok):
+    e = Encoder(tok)(trained('ab'*500_000))
+    v = show_tokens(e)
+    html_is_ours(v.html)
+    assert len(v.html)<300_000 and len(repr(v))<5000
