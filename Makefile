@@ -62,7 +62,9 @@ outputs: $(VENV)/.dev
 
 docs: $(VENV)/.dev
 	$(BIN)/python tools/docs.py
-	$(BIN)/zensical build -f zensical.toml
+	$(BIN)/zensical build --strict -f zensical.toml
+	cp _md/*.md _md/llms.txt _docs/
+	$(BIN)/python tools/check_links.py _docs
 
 clean:
 	rm -rf $(VENV) _proc _md _docs build *.egg-info

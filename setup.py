@@ -10,7 +10,7 @@ extras['dev'] = cfg['dev_requirements'].split() + extras['train'] + extras['lab'
 
 setup(
     version=cfg['version'], description=cfg['description'], keywords=cfg['keywords'].split(),
-    author=cfg['author'], author_email=cfg['author_email'], license=cfg['license'],
+    author=cfg['author'], author_email=cfg['author_email'],
     python_requires='>='+cfg['min_python'], packages=find_packages(include=[cfg['lib_path']+'*']),
     package_data={cfg['lib_path']: ['py.typed', 'data/*']},
     install_requires=cfg['requirements'].split(), extras_require=extras,

@@ -7,14 +7,14 @@ Docs: https://example.github.io/segmask/cli.html.md"""
 # %% auto #0
 __all__ = ['is_config', 'parser', 'main']
 
-# %% ../nbs/11_cli.ipynb #3f8878cb
+# %% ../nbs/11_cli.ipynb #a2411f1d
 import argparse, json, os, sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .config import TrainingConfig
-from .core import Problems, read_jsonl, visible
+from .config import TrainingConfig, ignored_keys
+from .core import Problems, keep_copy, read_jsonl, visible
 from .encoder import BOUNDARIES, Encoder, debug_line
 from .exchange import convert, export
 from .formats import FORMATS
@@ -23,14 +23,16 @@ from .prepare import Prepared, preprocess, tokenizer_of
 from .templates import TEMPLATES
 from .tokenizer import load_tokenizer
 from .views import token_table
+from .yamltext import dotted
 
-# %% ../nbs/11_cli.ipynb #ae6723a4
+# %% ../nbs/11_cli.ipynb #38dcf6d7
 def _preprocess(args) -> int:
     "Read, encode, shuffle and store the data that CONFIG names"
     cfg = TrainingConfig.load(args.config)
     if args.boundary:
         for ds in [*cfg.datasets, *(cfg.test_datasets or [])]:
             if ds.type=='input_output': ds.segmask = {**(ds.segmask or {}), 'boundary':args.boundary}
+    for path,mend in ignored_keys(cfg): print(f'segmask: {cfg.where(*path)}: {dotted(path)}: nobody reads this key. {mend}', file=sys.stderr)
     p = preprocess(cfg, force=args.force)
     if args.debug or args.debug_text_only or args.debug_num_examples is not None:
         want = 1 if args.debug_num_examples is None else args.debug_num_examples
@@ -64,7 +66,7 @@ def _in_range(i: int, n: int) -> int:
     if not -n<=i<n: raise SystemExit(f'segmask show: there is no row {i}; there are {n}, counted from 0')
     return i
 
-# %% ../nbs/11_cli.ipynb #5977d807
+# %% ../nbs/11_cli.ipynb #97cbc075
 def _lint(args) -> int:
     "Find mistakes in a JSONL file, a training config with its data, or a prepared folder"
     path = Path(args.path)
@@ -88,8 +90,7 @@ def _lint(args) -> int:
         count = lambda s: int(table.findings[table.severity==s].sum())
         print(', '.join(f'{count(s):,} {s}' + ('s' if count(s)!=1 and s!='info' else '') for s in SEVERITIES if s in worst) or 'nothing found', file=sys.stderr)
         if len(table) and not args.details: print('--details shows each finding with its mend' + (', --fix mends what a machine can' if any(CODES[o].fixable for o in table.code) and _fixable(path)[0] else ''), file=sys.stderr)
-    bad = SEVERITIES[:SEVERITIES.index(args.fail_on)+1] if args.fail_on!='never' else []
-    return int(table.severity.isin(bad).any())
+    return int(table.severity.isin(_at_least(args.fail_on)).any())
 
 def _lintable(args, path: Path) -> tuple[Any, Encoder|None, list]: # what `lint` takes, its encoder
     if path.is_dir() and (path/'segmask.json').exists(): return Prepared(path), None, []
@@ -133,7 +134,56 @@ def _pair(text: str) -> tuple[str, Any]: # 'field=body' or 'roles_to_train=[user
     try: return key, yaml.safe_load(value)
     except yaml.YAMLError: return key, value
 
-# %% ../nbs/11_cli.ipynb #f1337530
+# %% ../nbs/11_cli.ipynb #a158dfb2
+def _config_check(args) -> int:
+    "Say what in a config will not do what its author thinks"
+    found = TrainingConfig.load(args.config).check(args.gpu)
+    if args.json: print(json.dumps([o._asdict() for o in found]))
+    else: print(*(visible(str(o)) for o in found), sep='\n') if found else print(f'{args.config}: nothing to say')
+    return int(any(o.severity in _at_least(args.fail_on) for o in found))
+
+def _at_least(severity: str) -> list[str]: return SEVERITIES[:SEVERITIES.index(severity)+1] if severity!='never' else []
+
+def _config_new(args) -> int:
+    "Write a first config for some data: lengths, number of rows, model and GPU decide"
+    return _write(TrainingConfig.for_data(args.data, args.base_model, args.type, args.gpu, **dict(args.set)), Path(args.output), args.yes, backup=True)
+
+def _config_set(args) -> int:
+    "Change keys of a config; all other lines stay as they are"
+    return _write(TrainingConfig.load(args.config).with_keys(dict(args.pairs), args.unset), Path(args.config), args.yes)
+
+def _config_diff(args) -> int:
+    "Compare two configs, key by key"
+    a, b = (_flat(TrainingConfig.load(o).to_dict()) for o in (args.a, args.b))
+    odd = [k for k in [*a, *(k for k in b if k not in a)] if a.get(k, _missing)!=b.get(k, _missing)]
+    shown = lambda v: '-' if v is _missing else visible(json.dumps(v, ensure_ascii=False))
+    for k in odd: print(f'{visible(k)}: {shown(a.get(k, _missing))} -> {shown(b.get(k, _missing))}')
+    return int(bool(odd))
+
+_missing = object()
+
+def _flat(v, path=()) -> dict:
+    if isinstance(v, dict) and v: return {k:o for key,x in v.items() for k,o in _flat(x, path+(key,)).items()}
+    if isinstance(v, list) and v and isinstance(v[0], dict): return {k:o for i,x in enumerate(v) for k,o in _flat(x, path+(i,)).items()}
+    return {dotted(path): v}
+
+def _write(cfg: TrainingConfig, path: Path, yes: bool, backup: bool=False) -> int:
+    diff, old = cfg.diff(path), path.exists()
+    if not diff:
+        print(f'{path}: nothing to change')
+        return 0
+    print(visible(diff) if old else visible(cfg.to_yaml()), end='')
+    if old and not yes:
+        if not sys.stdin.isatty():
+            print(f'segmask: {path} was not changed; --yes writes it', file=sys.stderr)
+            return 1
+        if input(f'Write {path}? [y/N] ').strip().lower() not in ('y', 'yes'): return 1
+    if old and backup: print(f'The old one is {keep_copy(path)}', file=sys.stderr)
+    cfg.save(path)
+    print(f'Wrote {path}', file=sys.stderr)
+    return 0
+
+# %% ../nbs/11_cli.ipynb #b8eacb61
 def parser() -> argparse.ArgumentParser:
     "All commands and their arguments"
     main = argparse.ArgumentParser('segmask', description='See, edit, check and prove which tokens a language model is trained on.')
@@ -181,6 +231,33 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument('--set', type=_pair, action='append', default=[], metavar='KEY=VALUE', help='an option of the data set, such as field_messages=conversations')
     p.add_argument('--dataset', type=int, default=0, metavar='N', help='which data set of a config, from 0')
     p.add_argument('--json', action='store_true', help='print the result as JSON')
+    p = subs.add_parser('config', help='Check, make, change or compare training configs', description='Check, make, change or compare training configs.')
+    config = p.add_subparsers(dest='action', required=True, metavar='ACTION')
+    def action(name, f):
+        p = config.add_parser(name, help=f.__doc__, description=f.__doc__)
+        p.set_defaults(run=f)
+        return p
+    p = action('check', _config_check)
+    p.add_argument('config', metavar='CONFIG', help='a training config (YAML)')
+    p.add_argument('--gpu', metavar='GPU', help='what it is to run on: auto, a name such as T4 or RTX 4090')
+    p.add_argument('--fail-on', choices=['error', 'warning', 'info', 'never'], default='warning', help='the severity from which on the exit status is 1 (default: %(default)s)')
+    p.add_argument('--json', action='store_true', help='print the result as JSON')
+    p = action('new', _config_new)
+    p.add_argument('data', metavar='DATA', help='the file to train on')
+    p.add_argument('--base-model', required=True, metavar='MODEL', help='a hub id or a local folder')
+    p.add_argument('--type', default='input_output', metavar='TYPE', help='the format of the data (default: %(default)s)')
+    p.add_argument('--gpu', default='auto', metavar='GPU', help='what it is to run on: auto, none, a name such as T4 or RTX 4090 (default: %(default)s)')
+    p.add_argument('--set', type=_pair, action='append', default=[], metavar='KEY=VALUE', help='a setting that is decided already')
+    p.add_argument('-o', '--output', default='training_config.yaml', metavar='FILE', help='the config to write (default: %(default)s)')
+    p.add_argument('--yes', action='store_true', help='write without asking; a file that is there is kept beside it')
+    p = action('set', _config_set)
+    p.add_argument('config', metavar='CONFIG', help='a training config (YAML)')
+    p.add_argument('pairs', type=_pair, nargs='*', metavar='KEY=VALUE', help='such as sequence_len=1024, datasets[0].type=alpaca, special_tokens.pad_token="</s>"')
+    p.add_argument('--unset', action='append', default=[], metavar='KEY', help='remove a key')
+    p.add_argument('--yes', action='store_true', help='write without asking')
+    p = action('diff', _config_diff)
+    p.add_argument('a', metavar='CONFIG')
+    p.add_argument('b', metavar='CONFIG')
     p = command('export', _export)
     p.add_argument('path', metavar='PATH', help='a training config, or a prepared folder')
     p.add_argument('--format', choices=['parquet', 'jsonl'], default='parquet', help='kind of file (default: %(default)s)')

@@ -3,6 +3,7 @@ import ast, builtins, re, shutil
 from base64 import b64decode
 from html import escape, unescape
 from pathlib import Path
+import yaml
 from fastcore.nbio import read_nb
 from nbdev.config import get_config
 from nbdev.serve import proc_nbs
@@ -36,8 +37,8 @@ def nb_md(path, out):
     for i,c in enumerate(read_nb(path).cells):
         src = c.source
         if c.cell_type=='raw':
-            fm = dict(re.findall(r'^(title|description):\s*(.*)$', src, re.M))
-            if fm: parts += [f"# {fm.get('title')}", f"> {fm.get('description')}"]
+            fm = yaml.safe_load(src.strip().strip('-')) or {}
+            if fm.get('title'): parts += [f"# {fm.get('title')}", f"> {fm.get('description')}"]
         elif c.cell_type=='markdown': parts.append(src)
         else:
             code = re.sub(r'^#\|.*\n?', '', src, flags=re.M).strip()
@@ -51,11 +52,28 @@ def import_types(folder):
         for node in ast.parse(p.read_text()).body:
             if isinstance(node, ast.If) and getattr(node.test, 'id', '')=='TYPE_CHECKING': exec(ast.unparse(node.body), vars(builtins))
 
+def page(path): return re.sub(r'^\d+[a-z]?_', '', path.stem) # '03_encoder.ipynb' -> 'encoder'
+
+def site_links(md, pages):
+    "Links to notebooks and to the published site as links between pages"
+    md = re.sub(r'\]\((?:\.\./|nbs/|tutorials/)*(?:\d+[a-z]?_)?(\w+)\.ipynb(#[^)]*)?\)', lambda m: f']({m[1]}.md{m[2] or ""})' if m[1] in pages else m[0], md)
+    md = re.sub(r'\[(`_[^`]*`)\]\([^)]*\)', r'\1', md) # private names have no place of their own
+    return re.sub(r'\]\(https://example\.github\.io/segmask/(?:tutorials/)?(\w+)\.html(#[^)]*)?\)', lambda m: f']({m[1]}.md{(m[2] or "").lower()})' if m[1] in pages else m[0], md)
+
+def llms_txt(pages, out):
+    "An index of the pages for language models (https://llmstxt.org)"
+    first = {p: re.findall(r'^(?:# |> )(.*)$', (out/f'{p}.md').read_text(), re.M)[:2] for p in pages}
+    title, what = first['index']
+    return f'# {title}\n\n> {what}\n\n## Pages\n\n' + ''.join(f'- [{o[0]}](https://example.github.io/segmask/{p}.html.md): {o[1] if len(o)>1 else ""}\n' for p,o in first.items() if p!='index')
+
 if __name__=='__main__':
     cfg = get_config()
     import_types(cfg.lib_path)
     cache, out = Path(proc_nbs(n_workers=0, force=True)), cfg.config_path/'_md'
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir()
-    for p in sorted(cache.rglob('*.ipynb')): (out/(re.sub(r'^\d+[a-z]?_', '', p.stem)+'.md')).write_text(nb_md(p, out))
-    (cfg.config_path/'README.md').write_text(re.sub(r'\[(`[^`]*`)\]\(https://example[^)]*\)', r'\1', (out/'index.md').read_text()))
+    made = {page(p): nb_md(p, out) for p in sorted(cache.rglob('*.ipynb'), key=lambda p: ('tutorials' in p.parts, p.stem!='index', p.name))}
+    (cfg.config_path/'README.md').write_text(re.sub(r'\[(`[^`]*`)\]\(https://example[^)]*\)', r'\1', made['index']))
+    made['contributing'] = (cfg.config_path/'CONTRIBUTING.md').read_text()
+    for name,md in made.items(): (out/f'{name}.md').write_text(site_links(md, made))
+    (out/'llms.txt').write_text(llms_txt(made, out))
