@@ -17,6 +17,7 @@ _where = {
     'packing': 'Packed fill_of join_rows pack pack_prepared',
     'skew': 'inference_skew round_trip',
     'linter': 'CODES fix fix_file lint lint_summary',
+    'experiment': 'Comparison RULES compare',
     'views': 'debug_line token_table',
 }
 _module_of = {name: module for module, names in _where.items() for name in names.split()}
@@ -27,6 +28,7 @@ if _TYPE_CHECKING:
     from .core import IGNORE_INDEX, Problem, Problems, Segment, SegmentError, Segments, masked, read_jsonl, trained, write_jsonl
     from .encoder import Encoded, Encoder
     from .exchange import Converted, Exported, convert, export
+    from .experiment import RULES, Comparison, compare
     from .formats import FORMATS, register, to_segments
     from .linter import CODES, fix, fix_file, lint, lint_summary
     from .packing import Packed, fill_of, join_rows, pack, pack_prepared
