@@ -19,11 +19,19 @@ _where = {
     'linter': 'CODES fix fix_file lint lint_summary',
     'experiment': 'Comparison RULES compare',
     'views': 'debug_line token_table',
+    'collator': 'SegmentCollator',
+    'attention': 'segment_attention',
+    'losses': 'before_after loss_table row_losses segment_losses show_losses',
+    'checkpoint': 'TrainingError',
+    'training': 'TrainResult train',
 }
 _module_of = {name: module for module, names in _where.items() for name in names.split()}
 __all__ = list(_module_of)
 
 if _TYPE_CHECKING:
+    from .attention import segment_attention
+    from .checkpoint import TrainingError
+    from .collator import SegmentCollator
     from .config import ConfigError, DatasetConfig, TrainingConfig
     from .core import IGNORE_INDEX, Problem, Problems, Segment, SegmentError, Segments, masked, read_jsonl, trained, write_jsonl
     from .encoder import Encoded, Encoder
@@ -31,11 +39,13 @@ if _TYPE_CHECKING:
     from .experiment import RULES, Comparison, compare
     from .formats import FORMATS, register, to_segments
     from .linter import CODES, fix, fix_file, lint, lint_summary
+    from .losses import before_after, loss_table, row_losses, segment_losses, show_losses
     from .packing import Packed, fill_of, join_rows, pack, pack_prepared
     from .prepare import Prepared, Report, Source, preprocess
     from .skew import inference_skew, round_trip
     from .sources import FormatError, SourceError
     from .tokenizer import TokenizerError, load_tokenizer
+    from .training import TrainResult, train
     from .views import debug_line, token_table
 
 def __getattr__(name):

@@ -328,7 +328,7 @@ def model_card(
     return '\n'.join(['---', head.rstrip(), '---', '', f'# {Path(r.output_dir).name}', '', f'Fine-tuned from `{cfg["base_model"]}` with segmask.', '', '## Data', '', *data, '', '## Masking', '', *mask, f'- {r.saved!r}', '',
                       '## Result', '', f'- loss on trained text: {last("loss")}', f'- evaluation loss: {last("eval_loss")}', f'- updates: {int(h.step.max()) if len(h) else 0}', '', '## Config', '', '```yaml', yaml.safe_dump({**cfg, **secret}, sort_keys=False, allow_unicode=True).rstrip(), '```', ''])
 
-# %% ../nbs/09_training.ipynb #5634e8d0
+# %% ../nbs/09_training.ipynb #4a4225f2
 def _say(*lines: str): # on stderr, by the first process
     if int(os.environ.get('RANK', '0'))==0:
         for o in lines: print(o if o.startswith('segmask: ') else f'segmask: {o}', file=sys.stderr)
@@ -430,6 +430,7 @@ def _save(trainer, r: TrainResult):
     finally: core.config._attn_implementation = had
     if trainer.args.should_save:
         r.tokenizer.save_pretrained(r.output_dir)
+        trainer.state.save_to_json(str(r.output_dir/'trainer_state.json')) # the history
         with write_beside(r.output_dir/'README.md') as f: f.write(model_card(r).encode())
 
 # %% ../nbs/09_training.ipynb #1043db32

@@ -1,0 +1,168 @@
+"""What a training step costs: transformers' Trainer with padding, TRL's SFTTrainer, and segmask's collator, on the same rows.
+
+Ratios within one run: the modes take turns, step by step, and each figure is the median of its ratios to the plain step of the same
+turn. CPU time as well as wall time, since a machine may be busy with other things. Rows and weights are random; neither decides how
+long a step takes. `make bench-train`, or: python bench/train.py [--quick] [--only NAME] [--json FILE]
+"""
+import argparse, ctypes, json, math, os, platform, random, statistics, sys, tempfile, time, warnings
+from datetime import date
+
+os.environ.setdefault('HF_HUB_OFFLINE', '1')
+os.environ.setdefault('TOKENIZERS_PARALLELISM', 'false')
+warnings.filterwarnings('ignore')
+
+import torch
+import transformers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, Trainer, TrainerCallback, TrainingArguments
+from segmask.attention import plain_batch, segment_attention
+from segmask.collator import SegmentCollator
+
+transformers.logging.set_verbosity_error()
+
+def model_of(vocab, hidden=512, layers=6):
+    torch.manual_seed(0)
+    return LlamaForCausalLM(LlamaConfig(hidden_size=hidden, intermediate_size=int(hidden*2.6875), num_hidden_layers=layers, num_attention_heads=hidden//64, num_key_value_heads=2, vocab_size=vocab, tie_word_embeddings=True, max_position_embeddings=2048))
+
+# -- rows
+
+def turns(n, length, share, vocab, count=4):
+    "Rows of one length with four turns, the end of each trained"
+    rng, rows, part = random.Random(0), [], length//count
+    for _ in range(n):
+        ids = [rng.randrange(3, vocab) for _ in range(length)]
+        on = {t for k in range(count) for t in range((k+1)*part-max(1, round(part*share)), (k+1)*part)}
+        rows.append(dict(input_ids=ids, labels=[i if t in on else -100 for t,i in enumerate(ids)]))
+    return rows
+
+def mixed(n, vocab):
+    "Lengths as they are: log-normal, median 150, up to 1024; the last fifth of each row is trained"
+    rng, rows = random.Random(1), []
+    for _ in range(n):
+        length = min(1024, max(16, int(math.exp(rng.gauss(math.log(150), .8)))))
+        ids = [rng.randrange(3, vocab) for _ in range(length)]
+        rows.append(dict(input_ids=ids, labels=[-100]*int(length*.8)+ids[int(length*.8):]))
+    return rows
+
+def template(n, vocab):
+    "One instruction of 110 tokens before each of n short texts, an answer of two tokens"
+    rng = random.Random(2)
+    start, rows = [rng.randrange(3, vocab) for _ in range(110)], []
+    for _ in range(n):
+        text, answer = [rng.randrange(3, vocab) for _ in range(rng.randrange(8, 29))], [rng.randrange(3, vocab) for _ in range(2)]
+        rows.append(dict(input_ids=start+text+answer, labels=[-100]*(110+len(text))+answer))
+    return rows
+
+# -- trainers
+
+class Rows(torch.utils.data.Dataset):
+    def __init__(self, rows): self.rows = rows
+    def __len__(self): return len(self.rows)
+    def __getitem__(self, i): return self.rows[i]
+
+def memory(key):
+    with open('/proc/self/status') as f: return next(int(l.split()[1])/1024 for l in f if l.startswith(key))
+
+def reset_peak():
+    try: ctypes.CDLL('libc.so.6').malloc_trim(0)
+    except OSError: pass
+    with open('/proc/self/clear_refs', 'w') as f: f.write('5')
+    return memory('VmRSS')
+
+class Watch(TrainerCallback):
+    "Wall time, CPU time and peak memory of each step (after the batch was made, which is the same small work for all)"
+    def __init__(self): self.steps = []
+    def on_step_begin(self, *args, **kwargs): self.start = (reset_peak(), time.perf_counter(), time.process_time())
+    def on_pre_optimizer_step(self, *args, **kwargs):
+        base, wall, cpu = self.start
+        self.steps.append((time.perf_counter()-wall, time.process_time()-cpu, memory('VmHWM')-base))
+
+def arguments(n, **kw):
+    return dict(output_dir=tempfile.mkdtemp(), per_device_train_batch_size=n, max_steps=1, optim='sgd', learning_rate=1e-4, report_to='none', use_cpu=True, save_strategy='no', logging_strategy='no', disable_tqdm=True, remove_unused_columns=False, **kw)
+
+def ours(model, rows, **kw):
+    if kw.get('pack') or kw.get('share_prefixes'):
+        trial = segment_attention(model)
+        assert trial.passed, trial
+    else: model.set_attn_implementation('sdpa')
+    return Trainer(model, TrainingArguments(**arguments(len(rows))), train_dataset=Rows(rows), data_collator=SegmentCollator(**kw))
+
+def plain(model, rows):
+    model.set_attn_implementation('sdpa')
+    return Trainer(model, TrainingArguments(**arguments(len(rows))), train_dataset=Rows(rows), data_collator=plain_batch)
+
+def trl(model, rows, padding_free):
+    from datasets import Dataset
+    from tokenizers import Tokenizer, models
+    from trl import SFTConfig, SFTTrainer
+    tok = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.WordLevel({f't{i}': i for i in range(10)}, unk_token='t0')), pad_token='t0', eos_token='t1')
+    model.set_attn_implementation('sdpa')
+    data = Dataset.from_list([dict(input_ids=r['input_ids'], labels=r['labels']) for r in rows])
+    args = SFTConfig(**arguments(len(rows)), max_length=None, bf16=False, gradient_checkpointing=False, padding_free=padding_free, dataset_kwargs=dict(skip_prepare_dataset=True))
+    return SFTTrainer(model, args, train_dataset=data, processing_class=tok)
+
+MODES = {'plain Trainer, padded': plain, 'TRL SFTTrainer, padded': lambda m, r: trl(m, r, False), 'TRL SFTTrainer, padding-free': lambda m, r: trl(m, r, True),
+         'segmask: keep, cut': lambda m, r: ours(m, r), 'segmask: packed': lambda m, r: ours(m, r, pack=True), 'segmask: shared beginnings': lambda m, r: ours(m, r, share_prefixes=True), 'segmask: packed, shared': lambda m, r: ours(m, r, pack=True, share_prefixes='auto')}
+
+def step(trainer):
+    "(wall seconds, CPU seconds, peak MB above what was there before) of one step"
+    watch = Watch()
+    trainer.add_callback(watch)
+    trainer.train()
+    trainer.remove_callback(watch)
+    trainer.model.zero_grad(set_to_none=True)
+    return watch.steps[0]
+
+def measure(name, vocab, rows, modes, turns):
+    "One line for each mode"
+    got, trainers = {}, {}
+    positions = max(len(r['input_ids']) for r in rows)*len(rows)
+    for m in modes: # the first time is not counted
+        try:
+            trainers[m] = MODES[m](model_of(vocab), rows)
+            step(trainers[m])
+            got[m] = []
+        except Exception as e: print(f'{name}: {m}: {type(e).__name__}: {str(e).splitlines()[0][:200]}', file=sys.stderr)
+    for _ in range(turns):
+        for m in got: got[m].append(step(trainers[m]))
+    first = next(iter(modes))
+    out = []
+    for m,steps in got.items():
+        ratio = lambda i: statistics.median(a[i]/b[i] for a,b in zip(steps, got[first]))
+        med = lambda i: statistics.median(o[i] for o in steps)
+        line = dict(case=name, vocab=vocab, mode=m, wall=round(ratio(0), 2), cpu=round(ratio(1), 2), seconds=round(med(0), 2), peak_mb=round(med(2)))
+        if m.startswith('segmask'):
+            kw = {'segmask: packed': dict(pack=True), 'segmask: shared beginnings': dict(share_prefixes=True), 'segmask: packed, shared': dict(pack=True, share_prefixes='auto')}.get(m, {})
+            info = SegmentCollator(report=True, **kw)(rows)['segmask']
+            line |= dict(read=info['computed'], scored=info['head'], logits_mb=round(info['head']*vocab*4/2**20))
+        elif 'plain' in m: line |= dict(read=positions, scored=positions, logits_mb=round(positions*vocab*4/2**20))
+        out.append(line)
+        print('  '.join(f'{k} {v}' for k,v in line.items()), flush=True)
+    return out
+
+def table(lines):
+    cols = ['case', 'vocab', 'mode', 'wall', 'cpu', 'seconds', 'peak_mb', 'read', 'scored', 'logits_mb']
+    head = ['rows', 'vocabulary', 'mode', 'wall', 'CPU time', 's a step', 'peak MB', 'read', 'scored', 'logits MB']
+    return '\n'.join(['| '+' | '.join(head)+' |', '|'+' --- |'*len(head), *('| '+' | '.join(str(o.get(c, '')) for c in cols)+' |' for o in lines)])
+
+def main():
+    a = argparse.ArgumentParser(description=__doc__)
+    a.add_argument('--quick', action='store_true', help='two turns, and fewer cases')
+    a.add_argument('--only', help='cases whose name contains this')
+    a.add_argument('--turns', type=int, default=5)
+    a.add_argument('--threads', type=int, default=1, help='one by default: threads that wait for each other burn CPU time on a busy machine')
+    a.add_argument('--json', help='write the lines here as they come')
+    o = a.parse_args()
+    torch.set_num_threads(o.threads)
+    few = ['plain Trainer, padded', 'TRL SFTTrainer, padded', 'segmask: keep, cut']
+    cases = [(f'{s:.0%} trained, 2 x 512 tokens', v, (lambda s=s, v=v: turns(2, 512, s, v)), few) for v in (32_000, 128_000) for s in ((.2,) if o.quick else (1., .5, .2, .05))]
+    cases.append(('16 mixed lengths, 20% trained', 32_000, lambda: mixed(16, 32_000), ['plain Trainer, padded', 'TRL SFTTrainer, padded', 'TRL SFTTrainer, padding-free', 'segmask: keep, cut', 'segmask: packed']))
+    cases.append(('8 rows of one template', 32_000, lambda: template(8, 32_000), ['plain Trainer, padded', 'TRL SFTTrainer, padded', 'TRL SFTTrainer, padding-free', 'segmask: keep, cut', 'segmask: packed', 'segmask: shared beginnings']))
+    lines = []
+    for name,vocab,rows,modes in cases:
+        if o.only and o.only not in name: continue
+        lines += measure(name, vocab, rows(), modes, 2 if o.quick else o.turns)
+        if o.json:
+            with open(o.json, 'w') as f: json.dump(lines, f, indent=1)
+    print(f'\n{date.today()}, {platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}, transformers {transformers.__version__}\n\n{table(lines)}')
+
+if __name__=='__main__': main()
