@@ -26,6 +26,7 @@ _where = {
     'differences': 'diff',
     'batches': 'show_batch',
     'plots': 'plot_lengths plot_lost plot_packing plot_trained_share',
+    'experiment': 'Comparison RULES compare',
     'widgets': 'browse edit',
     'form': 'configure',
     'views': 'debug_line shifted_table show_tokens style_tokens token_table',
@@ -43,6 +44,7 @@ if _TYPE_CHECKING:
     from .differences import diff
     from .encoder import Encoded, Encoder
     from .exchange import Converted, Exported, convert, export
+    from .experiment import RULES, Comparison, compare
     from .form import configure
     from .formats import FORMATS, register, to_segments
     from .linter import CODES, fix, fix_file, lint, lint_summary
