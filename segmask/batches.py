@@ -7,8 +7,8 @@ Docs: https://example.github.io/segmask/batches.html.md"""
 # %% auto #0
 __all__ = ['first_batch', 'Batch', 'show_batch']
 
-# %% ../nbs/07c_batches.ipynb #e736de78
-import contextlib, sys
+# %% ../nbs/07c_batches.ipynb #85edb88a
+import contextlib, math, sys
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from itertools import groupby
@@ -49,7 +49,7 @@ def _array(x: Any) -> np.ndarray:
     a = np.asarray(x)
     return a[None] if a.ndim==1 else a
 
-# %% ../nbs/07c_batches.ipynb #3d0afadb
+# %% ../nbs/07c_batches.ipynb #72dc1685
 def _borders(batch: Mapping, n: int, row: int, length: int) -> list[int]:
     "Positions at which another example begins, besides the first"
     if 'position_ids' in batch and batch['position_ids'] is not None:
@@ -63,12 +63,21 @@ def _borders(batch: Mapping, n: int, row: int, length: int) -> list[int]:
         if key=='seq_idx' and len(m) or m.max(initial=0)>1: return [i for i in range(1, min(length, len(m))) if m[i]!=m[i-1] and (m[i] or key=='seq_idx')]
     return []
 
+def _read_back(batch: Mapping) -> dict: # `SegmentCollator` leaves away what need not be computed
+    "The rows of such a batch, padded as a plain collator would"
+    from segmask.collator import batch_rows # of a later chapter; whoever has such a batch has it
+    rows = batch_rows(batch)
+    n = max(len(o['input_ids']) for o in rows)
+    fill = lambda k, v: np.array([[*o[k], *[v]*(n-len(o[k]))] for o in rows])
+    return dict(input_ids=fill('input_ids', 0), labels=fill('labels', IGNORE_INDEX), attention_mask=np.array([[1]*len(o['input_ids'])+[0]*(n-len(o['input_ids'])) for o in rows]))
+
 class Batch(View):
     "A batch as it reaches the model. `rows` are its rows without padding, `padding` how much each has, `borders` where packed examples begin, `notes` what looks wrong"
     def __init__(self, batch: Mapping, tokenizer: Any, most: int):
-        ids, labels = _array(batch['input_ids']), _array(batch['labels'])
+        made = _read_back(batch) if 'shift_labels' in batch else batch
+        ids, labels = _array(made['input_ids']), _array(made['labels'])
         if ids.shape!=labels.shape: raise ValueError(f'input_ids are {ids.shape} and labels {labels.shape}; they must be of one shape')
-        mask = batch.get('attention_mask')
+        mask = made.get('attention_mask')
         mask = _array(mask) if mask is not None else None
         if mask is not None and mask.shape!=ids.shape: mask = None # a mask of four dimensions says nothing of padding
         self.tokenizer, self.most, self.shape = tokenizer, most, ids.shape
@@ -82,8 +91,9 @@ class Batch(View):
             a, b = (int(real[0]), int(real[-1])+1) if len(real) else (0, 0)
             self.rows.append(dict(input_ids=ids[r][a:b].tolist(), labels=labels[r][a:b].tolist()))
             self.padding.append((a, ids.shape[1]-b))
-            self.borders.append([i-a for i in _borders(batch, len(ids), r, ids.shape[1]) if a<i<b])
-        self._look(batch)
+            self.borders.append([i-a for i in _borders(made, len(ids), r, ids.shape[1]) if a<i<b])
+        self._look(made)
+        if made is not batch: self.notes.append(f'made by SegmentCollator: {math.prod(np.shape(batch["input_ids"])):,} positions are read and {int((_array(batch["shift_labels"])!=IGNORE_INDEX).sum()) if "logits_to_keep" in batch else math.prod(np.shape(batch["input_ids"])):,} scored; shown are the rows that they stand for')
 
     def _look(self, batch: Mapping):
         "What looks wrong"

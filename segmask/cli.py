@@ -185,7 +185,19 @@ def _write(cfg: TrainingConfig, path: Path, yes: bool, backup: bool=False) -> in
     print(f'Wrote {path}', file=sys.stderr)
     return 0
 
-# %% ../nbs/11_cli.ipynb #4bf76150
+# %% ../nbs/11_cli.ipynb #4122034f
+def _train(args) -> int:
+    "Prepare the data that CONFIG names, or find it prepared, and train on it"
+    try: import torch # noqa: F401
+    except ImportError: raise ValueError("training needs torch: pip install 'segmask[train]'") from None
+    from segmask.training import train
+    cfg = TrainingConfig.load(args.config)
+    if args.resume: cfg = cfg.with_keys({'resume_from_checkpoint':args.resume})
+    result = train(cfg, proof=not args.no_proof, force=args.force)
+    if int(os.environ.get('RANK', '0'))==0: print(json.dumps(dict(output_dir=str(result.output_dir), log=result.log, note=result.note)) if args.json else result)
+    return 0
+
+# %% ../nbs/11_cli.ipynb #846e313b
 def parser() -> argparse.ArgumentParser:
     "All commands and their arguments"
     main = argparse.ArgumentParser('segmask', description='See, edit, check and prove which tokens a language model is trained on.')
@@ -262,6 +274,12 @@ def parser() -> argparse.ArgumentParser:
     p = action('diff', _config_diff)
     p.add_argument('a', metavar='CONFIG')
     p.add_argument('b', metavar='CONFIG')
+    p = command('train', _train)
+    p.add_argument('config', metavar='CONFIG', help='a training config (YAML)')
+    p.add_argument('--resume', nargs='?', const='auto', metavar='CHECKPOINT', help='go on from a checkpoint (default: the newest that is whole)')
+    p.add_argument('--force', action='store_true', help='prepare the data again')
+    p.add_argument('--no-proof', action='store_true', help='do not compare with plain training before the first step')
+    p.add_argument('--json', action='store_true', help='print the result as JSON')
     p = command('export', _export)
     p.add_argument('path', metavar='PATH', help='a training config, or a prepared folder')
     p.add_argument('--format', choices=['parquet', 'jsonl'], default='parquet', help='kind of file (default: %(default)s)')
@@ -269,12 +287,12 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument('--json', action='store_true', help='print the result as JSON')
     return main
 
-# %% ../nbs/11_cli.ipynb #e8a1efc0
+# %% ../nbs/11_cli.ipynb #771f6412
 def main(
     argv: Sequence[str]|None=None, # arguments (default: those of the process)
 ) -> int: # exit status
     "The command `segmask`"
-    if argv is None and 'torch' not in sys.modules:
+    if argv is None and 'torch' not in sys.modules and sys.argv[1:2]!=['train']:
         sys.modules['torch'] = None # type: ignore[assignment]
         os.environ.setdefault('TRANSFORMERS_NO_ADVISORY_WARNINGS', '1') # that torch is not there
     args = parser().parse_args(argv)

@@ -2,7 +2,7 @@
 # The checks that a checkout must pass; no Quarto and no network needed. `make test` runs it in its own environment.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-export PATH="$PWD/${BIN:-.venv/bin}:$PATH" TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1 HF_DATASETS_OFFLINE=1
+export PATH="$PWD/${BIN:-.venv/bin}:$PATH" TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1 HF_DATASETS_OFFLINE=1 OMP_NUM_THREADS=1
 before=$(mktemp -d); trap 'rm -rf "$before"' EXIT
 cp -r nbs segmask README.md "$before"
 same() { diff -rq -x __pycache__ -x .ipynb_checkpoints -x .last_checked "$before/$1" "$1" || { echo "$2"; exit 1; }; }
