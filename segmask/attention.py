@@ -67,7 +67,7 @@ def _attending(model: 'PreTrainedModel', how: str):
     try: yield
     finally: model.set_attn_implementation(before)
 
-# %% ../nbs/09b_attention.ipynb #cc0f4d40
+# %% ../nbs/09b_attention.ipynb #98fe66c1
 ARCHITECTURES = 'llama', 'mistral', 'qwen2', 'qwen3', 'gpt2', 'gemma', 'gemma3_text' # `model.config.model_type`, all covered by tests
 
 class Trial(NamedTuple):
@@ -101,7 +101,7 @@ def segment_trial(
     if kind not in ARCHITECTURES: return plainly(f'{kind} is not among the tried architectures ({", ".join(ARCHITECTURES)})')
     if had not in ('sdpa', KERNEL): return plainly(f'the model runs {had} attention; packing replaces sdpa')
     if getattr(core.config, 'attn_logit_softcapping', None): return plainly('its attention has a soft cap')
-    if getattr(model, 'active_peft_config', None) is not None and model.active_peft_config.is_prompt_learning: return plainly('its adapter adds tokens of its own')
+    if getattr(getattr(model, 'active_peft_config', None), 'is_prompt_learning', False): return plainly('its adapter adds tokens of its own')
     window, rng, vocab = getattr(core.config, 'sliding_window', None), random.Random(0), core.config.vocab_size
     longest = min([o for o in (sequence_len, getattr(core.config, 'max_position_embeddings', None)) if o] or [1<<30])
     long = window+3 if window and window+3<=longest else min(40, longest) # a window that no row of the run reaches does not matter
@@ -120,11 +120,11 @@ def segment_trial(
                 packed, moved, shared = _logits(model, rows), _logits(model, changed), _logits(model, rows, share_prefixes=True)
     except Exception as e: return plainly(f'the trial failed ({type(e).__name__}: {str(e).splitlines()[0] if str(e) else ""})')
     finally: model.train(training)
-    alone = dict(zip((tuple(r['input_ids']) for r in rows), alone))
+    by_ids = dict(zip((tuple(r['input_ids']) for r in rows), alone))
     off = lambda a, b: max(((a[k].double()-b[k].double()).abs().max()/b[k].double().abs().max().clamp_min(1e-6)).item() for k in b)
-    bound = {torch.float64: 1e-10, torch.float32: 1e-4}.get(packed[next(iter(alone))].dtype, .05)
-    if (err := off(packed, alone))>bound: return plainly(f'packed rows give other scores than rows alone (by {err:.1e} of the largest)')
-    if (err := off(shared, alone))>bound: return plainly(f'rows with a shared beginning give other scores than rows alone (by {err:.1e} of the largest)')
+    bound = {torch.float64: 1e-10, torch.float32: 1e-4}.get(packed[next(iter(by_ids))].dtype, .05)
+    if (err := off(packed, by_ids))>bound: return plainly(f'packed rows give other scores than rows alone (by {err:.1e} of the largest)')
+    if (err := off(shared, by_ids))>bound: return plainly(f'rows with a shared beginning give other scores than rows alone (by {err:.1e} of the largest)')
     was, now = (tuple(o[1]['input_ids']) for o in (rows, changed))
     if (err := off(moved, {k:v for k,v in packed.items() if k!=was}))>bound/100: return plainly(f'a change in one row moved another (by {err:.1e} of the largest)')
     if off({was: moved[now]}, {was: packed[was]})<bound: return plainly('the trial is void: a change in a row did not change its own scores')

@@ -68,7 +68,7 @@ def _in_range(i: int, n: int) -> int:
     if not -n<=i<n: raise SystemExit(f'segmask show: there is no row {i}; there are {n}, counted from 0')
     return i
 
-# %% ../nbs/11_cli.ipynb #56a1ee37
+# %% ../nbs/11_cli.ipynb #89a0aff4
 def _lint(args) -> int:
     "Find mistakes in a JSONL file, a training config with its data, or a prepared folder"
     path = Path(args.path)
@@ -85,7 +85,7 @@ def _lint(args) -> int:
     if args.json: print(json.dumps(dict(summary=json.loads(table.to_json(orient='records')), findings=json.loads(found.to_json(orient='records')), fixed=[o._asdict() for o in fixed])))
     else:
         if args.details:
-            for o in found.head(args.details).itertuples(): print(visible(f'{o.where or (f"row {o.row}" if isinstance(o.row, int) else "all rows")}: {o.severity}: {o.code}: {o.message}' + (f'\n    {o.text}'.replace('\n', '⏎').replace('⏎', '\n', 1) if o.text else '') + f'\n    mend: {o.mend}'))
+            for o in found.head(args.details).itertuples(): print(visible(f'{str(o.where) or ("row "+str(o.row) if isinstance(o.row, int) else "all rows")}: {o.severity}: {o.code}: {o.message}' + (f'\n    {o.text}'.replace('\n', '⏎').replace('⏎', '\n', 1) if o.text else '') + f'\n    mend: {o.mend}'))
             if len(found)>args.details: print(f'... and {len(found)-args.details:,} more')
         elif len(table): print(visible(table.drop(columns='what').to_string(index=False)))
         worst = table.severity.value_counts().to_dict()

@@ -62,7 +62,7 @@ def _plain_folder(rows: Rows) -> bool:
     if not path.is_dir() or any((path/o).exists() for o in ('state.json', 'dataset_dict.json')) or any(spec.get(o) for o in ('data_files', 'split', 'name', 'shards', 'ds_type')): return False
     return bool(rows.files) and {Path(o).suffix for o in rows.files} in ({'.parquet'}, {'.jsonl'}) and all(Path(o).parent==path for o in rows.files)
 
-# %% ../nbs/05d_cluster.ipynb #a7c0da8a
+# %% ../nbs/05d_cluster.ipynb #2c6e7cd4
 def _type():
     import pyarrow as pa
     numbers = [(o, pa.int64()) for o in ('unit', 'k', 'line', 'tokens', 'trained', 'cut_trained')]
@@ -77,7 +77,8 @@ def encode_unit(
 ) -> Iterator['pa.Table']:
     "The rows of a unit, encoded, and a note"
     import pyarrow as pa
-    e, k, note = encodings[unit.entry], 0, dict(lines=0, empty=[], behind={}, problems=[], total=0)
+    e, k = encodings[unit.entry], 0
+    note: dict[str, Any] = dict(lines=0, empty=[], behind={}, problems=[], total=0)
     with _rows(e.rows, unit, note) as rows:
         if rows is not None:
             e = copy.copy(e)
@@ -96,7 +97,9 @@ def encode_unit(
 
 class _rows:
     "Context manager: the rows of a unit; None when it has none. A stretch of a file is read from a copy of it"
-    def __init__(self, rows: Rows, unit: Unit, note: dict): self.rows, self.unit, self.note, self.tmp = rows, unit, note, None
+    def __init__(self, rows: Rows, unit: Unit, note: dict):
+        self.rows, self.unit, self.note = rows, unit, note
+        self.tmp: Any = None
     def __enter__(self) -> Rows|None:
         u = self.unit
         if u.path is None: return self.rows

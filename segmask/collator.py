@@ -95,7 +95,7 @@ def pack_rows(
             if rows[i].ids: add(rows[i], length, len(rows[i].ids), seen)
     return Packed(ids, wants, positions, layout)
 
-# %% ../nbs/09a_collator.ipynb #9678e284
+# %% ../nbs/09a_collator.ipynb #3eaf708d
 class SegmentCollator:
     "Rows to a batch in which only what is trained is computed; the same loss and gradients as padding them. For `Trainer(data_collator=...)` or any loop"
     def __init__(self,
@@ -125,7 +125,7 @@ class SegmentCollator:
         longest = max(len(o.ids) for o in some)
         packed = self._packed(some, longest)
         if packed:
-            out = dict(input_ids=torch.tensor([packed.ids]), position_ids=torch.tensor([packed.positions]), attention_mask=torch.tensor(packed.layout, dtype=torch.int32)[None,None])
+            out: dict[str, Any] = dict(input_ids=torch.tensor([packed.ids]), position_ids=torch.tensor([packed.positions]), attention_mask=torch.tensor(packed.layout, dtype=torch.int32)[None,None])
             wants = torch.tensor([packed.wants])
         else:
             if not self.keep_trained: some = [_usual(o) for o in some]

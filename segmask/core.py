@@ -58,7 +58,7 @@ class Problems(ValueError):
 class SegmentError(Problems):
     "Data that cannot be segments: what is wrong, where (file, line, field), and the mend"
 
-# %% ../nbs/00_core.ipynb #fc8b9bb0
+# %% ../nbs/00_core.ipynb #b37fa8ff
 def _type_name(x) -> str:
     return {dict:'an object', list:'a list', str:'a string', bool:'a boolean', int:'a number', float:'a number',
             type(None):'null'}.get(type(x), f'a Python {type(x).__name__}')
@@ -79,6 +79,7 @@ def _text_problem(text) -> tuple[str,str]|None:
     except UnicodeEncodeError as e:
         return (f'has a lone surrogate, {text[e.start]!r}, at character {e.start}: half of a character that no tokenizer can read',
                 'Write the whole character, or remove the half (it often comes from text cut in the middle of an emoji).')
+    return None
 
 # %% ../nbs/00_core.ipynb #a175ada3
 @dataclass(frozen=True)

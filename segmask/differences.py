@@ -184,7 +184,7 @@ class SetDiff(View):
         shown = ''.join(f'<details{" open" if not k else ""}><summary>{escape(o.what)}: rows {o.a}, {o.b}</summary>{self[k].html}</details>' for k,o in enumerate(self.pairs[:3]))
         return '<div>' + '<br>'.join(map(plain, self.text.splitlines())) + shown + (f'<small>{len(self.pairs)-3:,} more; <code>d[3]</code> shows the next</small>' if len(self.pairs)>3 else '') + '</div>'
 
-# %% ../nbs/07b_differences.ipynb #137d8da1
+# %% ../nbs/07b_differences.ipynb #0ecf3b98
 def diff(
     a: Any,                            # an encoded row; or rows: a prepared set, a data set, a list, a file
     b: Any,                            # what to compare it with
@@ -195,14 +195,16 @@ def diff(
     one = lambda o: isinstance(o, Mapping) and not isinstance(o, Segments) and {'input_ids', 'labels'} <= set(o)
     if one(a) and one(b) and not _is_rows(a):
         known = tokenizer or getattr(a, 'tokenizer', None) or getattr(b, 'tokenizer', None)
-        return RowDiff(*(tokens_of(o, getattr(o, 'tokenizer', None) or known) for o in (a, b)), names)
+        x, y = (tokens_of(o, getattr(o, 'tokenizer', None) or known) for o in (a, b))
+        return RowDiff(x, y, names)
     sets: list[Any] = [None, None]
     for n,o in enumerate((a, b)): # one side may know the tokenizer of the other
         try: sets[n] = row_set(o, tokenizer)
         except TypeError:
             if tokenizer is not None: raise
     known = next((s.tokenizer for s in sets if s is not None), None)
-    return SetDiff(*(s if s is not None else row_set(o, known) for s,o in zip(sets, (a, b))), names)
+    left, right = (s if s is not None else row_set(o, known) for s,o in zip(sets, (a, b)))
+    return SetDiff(left, right, names)
 
 def _is_rows(o: Mapping) -> bool:
     "Is this a batch of rows, a mapping of columns of lists?"

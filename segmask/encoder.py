@@ -116,7 +116,7 @@ def _continuing(backend):
     cont.normalizer, cont.pre_tokenizer = donor.normalizer, donor.pre_tokenizer
     return cont
 
-# %% ../nbs/03_encoder.ipynb #bb7f9f5b
+# %% ../nbs/03_encoder.ipynb #93e72c79
 class _Speller:
     "The ways to tokenize a piece: at the start of a text, after ordinary text, after a special token"
     def __init__(self, backend):
@@ -166,8 +166,9 @@ class _Spelled:
     def at(self, char: int) -> tuple[int, bool]:
         "(position of the first token that covers a character >= `char`, does that token begin before `char`?)"
         if self.enc is not None and (t := self.enc.char_to_token(char)) is not None: return t, self.enc.token_to_chars(t)[0] < char
-        t = next((i for i,(a,b) in enumerate(self.offsets) if b>char), len(self.ids))
-        return t, t<len(self.ids) and self.offsets[t][0]<char
+        spans = self.offsets or []
+        t = next((i for i,(a,b) in enumerate(spans) if b>char), len(self.ids))
+        return t, t<len(self.ids) and spans[t][0]<char
 
 # %% ../nbs/03_encoder.ipynb #932cfc57
 def _trained_tokens(
@@ -186,7 +187,7 @@ def _trained_tokens(
         ranges.append((i, j+over_j) if boundary=='joint' else (i, j))
     return ranges, straddling
 
-# %% ../nbs/03_encoder.ipynb #7450346b
+# %% ../nbs/03_encoder.ipynb #deede725
 _probe_texts = ('Hello there!  goodbye farewell', 'unbreakable words, Indented\n\n  code()\tand tabs ', ' leading space', 'ﬁne Ａ Ｂ café Straße ÉCOLE №5',
                 '日本語と한국어 и русский', 'emoji 👩‍👩‍👧 🇨🇦 …“quotes”')
 
@@ -202,6 +203,7 @@ def _cannot_continue(spell: _Speller) -> str|None:
         for cut in range(1, len(known)):
             a, b = spell.encode([known[:cut], known[cut:]], [True, False])
             if nfc(decode(a.ids+b.ids)) != nfc(whole): return f'it cannot continue inside a text: {known[:cut]!r} + {known[cut:]!r} becomes {decode(a.ids+b.ids)!r}'
+    return None
 
 # %% ../nbs/03_encoder.ipynb #b2c5af47
 _mark = '\ue3a7\ue1c5'     # two characters that Unicode leaves to private use
@@ -238,7 +240,7 @@ class _Joiner:
         at = np.flatnonzero(is_mark)
         return (ids[~is_mark], np.diff(at, prepend=-1)-1) if len(at)==len(texts) else None
 
-# %% ../nbs/03_encoder.ipynb #5da56666
+# %% ../nbs/03_encoder.ipynb #dc4d8ca1
 BOUNDARIES = 'segment', 'prompt', 'joint'
 
 class Encoder:
@@ -251,7 +253,7 @@ class Encoder:
         if boundary not in BOUNDARIES: raise ValueError(f'boundary={boundary!r}: there is no such mode; choose one of {", ".join(BOUNDARIES)}')
         if not callable(tokenizer): raise TypeError(f'tokenizer is a {type(tokenizer).__name__}; write Encoder(load_tokenizer("..."))')
         self.tokenizer, self.boundary, self.train_on_inputs = tokenizer, boundary, bool(train_on_inputs)
-        self._backend = getattr(tokenizer, 'backend_tokenizer', None) # None for a tokenizer written in Python
+        self._backend: Any = getattr(tokenizer, 'backend_tokenizer', None) # None for a tokenizer written in Python
         self._spell: _Speller|None = None
         self._join: _Joiner|None = None
         self._seen = 0 # short texts so far

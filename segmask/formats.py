@@ -215,7 +215,7 @@ def chat(row: Mapping, c: Context) -> Segments:
     "Messages, written by a chat template (axolotl/prompt_strategies/chat_template.py)"
     return c.chat.segments(row)
 
-# %% ../nbs/01_formats.ipynb #df91b158
+# %% ../nbs/01_formats.ipynb #c36d3d6a
 def lowering(
     type: str|Mapping|None,                           # as in the config: a name, `name:style`, or a mapping that spells a format out
     tokenizer: 'PreTrainedTokenizerBase|None' = None, # needed by all but `input_output`
@@ -272,6 +272,7 @@ def to_segments(
     lower, _ = lowering(type, tokenizer, options, {**(config or {}), 'train_on_inputs':train_on_inputs})
     if isinstance(rows, str):
         source = Rows({'path':rows, **options})
-        numbered, at = iter(source), source.at
+        numbered: Any = iter(source)
+        at: Any = source.at
     else: numbered, at = enumerate(rows), lambda n: f'row {n}'
     return [Segments(s.segments, s.extra, at(n)) for n,s in lower_all(numbered, lower, at)]

@@ -20,7 +20,7 @@ from .rows import RowSet, StoredRows, flat_lists, row_set
 
 if TYPE_CHECKING: from matplotlib.figure import Figure
 
-# %% ../nbs/07d_plots.ipynb #cf761136
+# %% ../nbs/07d_plots.ipynb #a79af061
 GREY, BLUE, ORANGE = '#797979', '#2979ff', '#e65100' # the grey has the same contrast, 4.35, on white and on JupyterLab's dark #111
 
 class Plot:
@@ -44,7 +44,7 @@ def _axes(title: str, x: str, y: str):
     for set_text,text in ((ax.set_title, title), (ax.set_xlabel, x), (ax.set_ylabel, y)): set_text(visible(text), color=GREY, parse_math=False, fontsize=11) # text from data is no mathematics
     return fig, ax
 
-def _bars(names: Sequence[str], counts: Sequence[float], width: int=40) -> str:
+def _bars(names: Sequence[str], counts: Any, width: int=40) -> str:
     most, pad = max([*counts, 1]), max(map(len, names), default=0)
     return '\n'.join(f'{n:>{pad}} {"█"*round(width*c/most)+("▏" if c and round(width*c/most)==0 else "")} {c:,.0f}' for n,c in zip(names, counts))
 

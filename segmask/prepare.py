@@ -93,7 +93,7 @@ def ahead(
         stop.set()
         thread.join()
 
-# %% ../nbs/05_prepare.ipynb #9003ff24
+# %% ../nbs/05_prepare.ipynb #58b440ee
 class Batch(NamedTuple):
     "Some encoded rows"
     ids: np.ndarray      # int32, shape (tokens,)
@@ -117,7 +117,9 @@ class Encoding:
         ours = {**(options.pop('segmask', None) or {})}
         kind = options.pop('type', None)
         self.tokenized = not isinstance(kind, Mapping) and {'input_ids', 'labels', 'attention_mask'} <= set(_first(rows))
-        self.enc, self.lower, self.chunk = None, None, None
+        self.enc: Any = None
+        self.lower: Any = None
+        self.chunk: Any = None
         if self.tokenized: return
         try: self.lower, boundary = lowering(kind, tok, options, config)
         except FormatError as e: raise _in_config(e, cfg, at) from None

@@ -129,7 +129,7 @@ def _trained_counts(labels: np.ndarray, lens: np.ndarray) -> tuple[np.ndarray, n
     seen, ends = np.concatenate([[0], np.cumsum(labels!=IGNORE_INDEX)]), np.cumsum(lens)
     return lens, seen[ends]-seen[ends-lens]
 
-# %% ../nbs/07a_rows.ipynb #f8848cb5
+# %% ../nbs/07a_rows.ipynb #022e957c
 class WrittenRows(RowSet):
     "Rows of segments, encoded when they are looked at"
     def __init__(self,
@@ -145,7 +145,7 @@ class WrittenRows(RowSet):
         self.tokenizer = self.encoder.tokenizer
 
     def __len__(self): return len(self.rows)
-    def encoder_of(self, i: int) -> Encoder: return self._encoders[i] if self._encoders else self.encoder
+    def encoder_of(self, i: int) -> Encoder: return self._encoders[i] if self._encoders else self.encoder # type: ignore[return-value]
     def __getitem__(self, i: int) -> Encoded: return self.encoder_of(i)(self.rows[i])
     def where(self, i: int) -> str: return self.rows[i].where or f'row {i}'
 

@@ -85,7 +85,7 @@ def precision(
     if not torch.cuda.is_available(): return 'fp32'
     return 'bf16' if torch.cuda.get_device_capability()[0]>=8 else 'fp16'
 
-# %% ../nbs/09f_startup.ipynb #c88870f0
+# %% ../nbs/09f_startup.ipynb #26358d0b
 def _attention(cfg: TrainingConfig) -> str|None: # transformers' name
     old = {'flash_attention':'flash_attention_2', 'sdp_attention':'sdpa', 'eager_attention':'eager', 'flex_attention':'flex_attention'}
     how = cfg.get('attn_implementation') or next((v for k,v in old.items() if cfg.get(k) is True), None)
@@ -125,7 +125,7 @@ def fit_vocabulary(
     cfg: TrainingConfig,                 # for messages
 ) -> int: # how many rows were added
     "Give added tokens a row in the embedding"
-    rows = model.get_input_embeddings().weight.shape[0]
+    rows = int(model.get_input_embeddings().weight.shape[0]) # type: ignore[index,arg-type]
     if len(tok)<=rows: return 0
     kept = set(cfg.get('lora_modules_to_save', []))
     if cfg.get('adapter') and not kept & {'embed_tokens', 'wte', 'embed_in', 'word_embeddings'}:

@@ -22,7 +22,7 @@ from .encoder import list_column
 
 if TYPE_CHECKING: import pyarrow as pa
 
-# %% ../nbs/04a_store.ipynb #47197c95
+# %% ../nbs/04a_store.ipynb #109cbadd
 _row = np.dtype([('lines',np.int64), ('lens',np.int32), ('trained',np.int32), ('file',np.int32)])
 
 class Spool:
@@ -50,7 +50,7 @@ class Spool:
         self._n += len(lens)
         seen = np.concatenate([[0], np.cumsum(labels!=IGNORE_INDEX)])
         ends, rows = np.cumsum(lens), np.empty(len(lens), _row)
-        for k,v in zip(_row.names, (lines, lens, seen[ends]-seen[ends-lens], file)): rows[k] = v
+        for k,v in zip(_row.names or (), (lines, lens, seen[ends]-seen[ends-lens], file)): rows[k] = v
         for f,o in zip(self._files, (np.ascontiguousarray(ids, np.int32), np.ascontiguousarray(labels, np.int32), rows)): f.write(o.data) # tofile would not say why it failed
 
     def close(self):

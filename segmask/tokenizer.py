@@ -79,7 +79,7 @@ def add_tokens(
     if tok.pad_token is None and tok.eos_token is not None: tok.pad_token = tok.eos_token
     return tok
 
-# %% ../nbs/02_tokenizer.ipynb #51060aac
+# %% ../nbs/02_tokenizer.ipynb #bef87e1e
 @lru_cache(maxsize=None)
 def _say_once(line: str): print(line, file=sys.stderr)
 
@@ -95,6 +95,7 @@ def _hub_problem(name: str, revision: str|None) -> str|None:
     except (LocalEntryNotFoundError, OfflineModeIsEnabled): return 'the hub cannot be reached' + (' (HF_HUB_OFFLINE is set)' if _offline() else '') + ' and its cache does not hold it'
     except HfHubHTTPError as e: return None if e.response is not None and e.response.status_code==404 else f'the hub answered: {str(e).splitlines()[0]}'
     except OSError as e: return f'the hub cannot be reached ({type(e).__name__})'
+    return None
 
 def _offline() -> bool:
     from huggingface_hub import constants

@@ -66,7 +66,7 @@ def collator_of(
         if not trial.passed: packs = share = False
     return SegmentCollator(tok, keep_trained=ours.get('keep_trained', True), cut_tail=ours.get('cut_tail', True), pack=packs, share_prefixes=share, report=True), line
 
-# %% ../nbs/09_training.ipynb #9e497a52
+# %% ../nbs/09_training.ipynb #8e4aab32
 def _sources(p: Prepared|None, rows: Sequence[int], most: int=8) -> str:
     "File and line of stored rows"
     if p is None: return f'rows {", ".join(map(str, rows[:most]))}'
@@ -97,7 +97,7 @@ def _trainer() -> type:
             self.cfg, self.prepared, self.live, self.note = cfg, prepared, live, note
             self.pending, self.timed, self.longest = Counts(), Counts(), 0
             self.update_rows: list[int] = []
-            self.resumed_at = 0
+            self.resumed_at, self.began = 0, time.perf_counter()
             super().__init__(*args, **kwargs)
 
         def _get_num_items_in_batch(self, batch_samples, device): # an update without a trained token is 0, not 0/0
@@ -327,7 +327,7 @@ def model_card(
     return '\n'.join(['---', head.rstrip(), '---', '', f'# {Path(r.output_dir).name}', '', f'Fine-tuned from `{cfg["base_model"]}` with segmask.', '', '## Data', '', *data, '', '## Masking', '', *mask, f'- {r.saved!r}', '',
                       '## Result', '', f'- loss on trained text: {last("loss")}', f'- evaluation loss: {last("eval_loss")}', f'- updates: {int(h.step.max()) if len(h) else 0}', '', '## Config', '', '```yaml', yaml.safe_dump({**cfg, **secret}, sort_keys=False, allow_unicode=True).rstrip(), '```', ''])
 
-# %% ../nbs/09_training.ipynb #fc844308
+# %% ../nbs/09_training.ipynb #0c44687d
 def _say(*lines: str): # on stderr, by the first process
     if int(os.environ.get('RANK', '0'))==0:
         for o in lines: print(o if o.startswith(('segmask: ', '  ')) else f'segmask: {o}', file=sys.stderr)
@@ -400,9 +400,9 @@ def train(
     if not good: raise TrainingError([Problem(str(p.path), '', 'none of the rows has anything to train on', 'Look at the report: segmask preprocess CONFIG --report.')])
     if proof and not (args.fsdp or args.deepspeed):
         model.to(args.device)
-        result = prove(model, collator, good, gradients=sum(o.numel() for o in model.parameters() if o.requires_grad)<=3e8)
-        if not result.close: raise TrainingError([Problem(_sources(p, [r['row'] for r in good]), '', repr(result).removeprefix('segmask: '), 'Please report this with the model\'s name. To train plainly: segmask: {keep_trained: false, cut_tail: false, share_prefixes: false}, sample_packing: false.')])
-        said.append(repr(result))
+        proven = prove(model, collator, good, gradients=sum(o.numel() for o in model.parameters() if o.requires_grad)<=3e8)
+        if not proven.close: raise TrainingError([Problem(_sources(p, [r['row'] for r in good]), '', repr(proven).removeprefix('segmask: '), 'Please report this with the model\'s name. To train plainly: segmask: {keep_trained: false, cut_tail: false, share_prefixes: false}, sample_packing: false.')])
+        said.append(repr(proven))
     set_seed(args.seed) # what was done until here does not change the run
     view = Live() if live is True else live or None
     trainer = _trainer()(model=model, args=args, train_dataset=rows, eval_dataset=held, data_collator=collator, processing_class=tok, cfg=cfg, prepared=p, live=view, callbacks=list(callbacks))

@@ -25,9 +25,9 @@ from .rows import WrittenRows
 from .state import Browsing, Edits, Query, Rule
 from .views import LEGEND, View, plain, show_tokens, summary, tokens_of
 
-# %% ../nbs/08_widgets.ipynb #1df2ca3f
+# %% ../nbs/08_widgets.ipynb #272c7552
 try: import anywidget
-except ImportError: anywidget = None
+except ImportError: anywidget = None # type: ignore[assignment]
 
 # %% ../nbs/08_widgets.ipynb #dba38291
 _view_js = r'''
@@ -160,10 +160,10 @@ _view_css = '''
 @media (forced-colors: active) { .sm-t { border-bottom: 2px solid; } .sm-m { border-bottom: 2px dotted; } .sm-sel { outline: 2px solid Highlight; } }
 '''
 
-# %% ../nbs/08_widgets.ipynb #b27c2b16
+# %% ../nbs/08_widgets.ipynb #9d33dc49
 _Base = anywidget.AnyWidget if anywidget is not None else W.HTML
 
-class TokenView(_Base):
+class TokenView(_Base): # type: ignore[misc,valid-type]
     "A row of tokens: drag over them (`sel`), or over characters (`chars`), press keys (`on_command`). Without anywidget a picture"
     _esm, _css = _view_js, _view_css
     row = Dict().tag(sync=True)                 # what to draw
@@ -196,7 +196,7 @@ def _one_for_one(text: str) -> str:
     "Characters that command a page or turn a line around, each replaced by one that does not, so that positions stay"
     return text.translate(_stand_in)
 
-# %% ../nbs/08_widgets.ipynb #79c81ada
+# %% ../nbs/08_widgets.ipynb #cab8d9e3
 _bars_js = r'''
 function render({ model, el }) {
   const box = document.createElement('div'), title = document.createElement('small'), bars = document.createElement('div');
@@ -225,7 +225,7 @@ _bars_css = '''
 .sm-bars button[aria-pressed=true] span { background: #e65100; outline: 2px solid #e65100; }
 '''
 
-class Bars(anywidget.AnyWidget if anywidget is not None else W.Dropdown):
+class Bars(anywidget.AnyWidget if anywidget is not None else W.Dropdown): # type: ignore[misc]
     "A histogram; `picked` is the bar that was clicked, -1 for none. Without anywidget a list to choose from"
     _esm, _css = _bars_js, _bars_css
     counts = List(Int()).tag(sync=True)
@@ -449,7 +449,7 @@ def browse(
     "Look through rows: search, filter, jump; press ? for keys"
     return Browser(Browsing(data, encoder))
 
-# %% ../nbs/08_widgets.ipynb #37a37cea
+# %% ../nbs/08_widgets.ipynb #18513956
 _N_SEGMENTS = 40 # as many have buttons
 
 class Editor(Browser):
@@ -496,13 +496,13 @@ class Editor(Browser):
         "The segment of the selection, or the only one"
         s = self.state
         if s.selection is None:
-            if len(s[s.row])==1: return 0
+            if len(s[s.row])==1: return 0 # type: ignore[index]
             raise ValueError('which segment? Select some of its text first')
         at = s.selection[0]
-        for n,o in enumerate(s[s.row]):
+        for n,o in enumerate(s[s.row]): # type: ignore[index]
             if at<len(o.text): return n
             at -= len(o.text)
-        return len(s[s.row])-1
+        return len(s[s.row])-1 # type: ignore[index]
 
     def act(self, name: str):
         s = self.state

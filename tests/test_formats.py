@@ -5,7 +5,7 @@ import pytest
 from datasets import load_from_disk
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from conftest import golden_cases
+from goldens import golden_cases
 from segmask.chat import Chat
 from segmask.core import read_jsonl
 from segmask.encoder import Encoder

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest, yaml
 from datasets import load_from_disk
 
-from conftest import GOLDEN, golden_cases
+from goldens import GOLDEN, golden_cases
 from segmask.core import SegmentError
 from segmask.prepare import preprocess
 from segmask.tokenizer import load_tokenizer
