@@ -160,7 +160,8 @@ def commands(folder: Path, rows_500: Path, many: Path, n: int) -> list[tuple]:
         for i in range(n if axolotl else max(n, 5)):
             ours.append(run_preprocess(work/'c.yaml', OURS))
             rows = stored(work/'c.yaml') if i==0 else None
-            if axolotl: theirs.append(run_preprocess(work/'a.yaml', [*axolotl, 'preprocess'], dict(HF_HUB_OFFLINE='1', AXOLOTL_DO_NOT_TRACK='1')))
+            fresh = dict(HF_HUB_OFFLINE='1', AXOLOTL_DO_NOT_TRACK='1', HF_DATASETS_CACHE=str(work/f'cache-{i}')) # so that no run finds what the one before it cached
+            if axolotl: theirs.append(run_preprocess(work/'a.yaml', [*axolotl, 'preprocess'], fresh))
             if rows is not None: equal = axolotl and rows==stored(work/'c.yaml')
             print(f'  {name}, round {i+1}: ours {ours[-1]:.2f} s' + (f', axolotl {theirs[-1]:.2f} s' if axolotl else ''), file=sys.stderr)
         count = sum(1 for _ in open(path, 'rb'))
