@@ -14,4 +14,4 @@ step 'README is up to date';         python tools/docs.py; same README.md 'READM
 step 'types';                        mypy
 step 'notebooks run';                nbdev-test --n-workers 2 --cell-timeout 300
 step 'their examples run against the package, and the tests (three of the widgets in a browser, where there is one)'
-pytest -q -rs --durations=5
+pytest -q -rs --durations=5 -n 2 --dist loadfile
