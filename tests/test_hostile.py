@@ -121,9 +121,10 @@ def test_file_names(tok, tmp_path, monkeypatch):
         title = plot_lengths(Path(p+'.jsonl'), enc).figure.axes[0].title
         assert not title.get_parse_math() and not RAW.search(title.get_text())
 
-def test_column_names(tok):
+@pytest.mark.parametrize('step', [6, pytest.param(1, marks=pytest.mark.slow)])
+def test_column_names(tok, step):
     enc = Encoder(tok)
-    for p in ALL[::2]:
+    for p in ALL[::step]:
         frame = pd.DataFrame([{'segments': [{'label': True, 'text': 'a'}], p: p}])
         w = browse(frame, enc)
         for v in boxes(w): html_is_ours(v)
@@ -131,8 +132,9 @@ def test_column_names(tok):
         d = diff([Encoder(tok)(trained('a'))], [Encoder(tok)(trained('b'))], names=(p, 'b'))
         html_is_ours(d.html), text_is_ours(str(d)), text_is_ours(d.rows.to_string())
 
-def test_plots(tok):
-    for p in ALL:
+@pytest.mark.parametrize('step', [5, pytest.param(1, marks=pytest.mark.slow)]) # all of them in the long run
+def test_plots(tok, step):
+    for p in ALL[::step]:
         s = row_set([trained(p), masked('a')], Encoder(tok))
         s.name = p[:200]
         for f in (plot_lengths, plot_trained_share, plot_lost, lambda s: plot_packing(s, sequence_len=64)):

@@ -39,7 +39,7 @@ def balanced(p):
 segment = st.fixed_dictionaries(dict(label=st.booleans(), text=st.sampled_from(['', 'a', '<s>Hi', ' there', 'one two three four five six seven ', 'x\ny\n', 'naïve 日本 '])))
 rows = st.lists(st.fixed_dictionaries(dict(segments=st.lists(segment, min_size=1, max_size=4))), min_size=1, max_size=12)
 
-@settings(max_examples=60, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows, st.integers(1, 20), st.sampled_from([None, 0, 1, 4]), st.sampled_from(['drop', 'truncate']), st.sampled_from(['warn', 'drop']), st.booleans(), st.booleans())
 def test_every_row_has_one_fate(tok, data, longest, shortest, strategy, masked, once, shuffle):
     p = prepare(data, sequence_len=longest, min_sample_len=shortest, excess_length_strategy=strategy, segmask=dict(fully_masked=masked), dataset_exact_deduplication=once, shuffle_merged_datasets=shuffle)
@@ -62,7 +62,7 @@ def test_every_row_has_one_fate(tok, data, longest, shortest, strategy, masked, 
         assert (n in stored) == (got in STORED)
         if n in stored: assert (stored[n]['input_ids'], stored[n]['labels'])==(ids[:longest], labels[:longest])
 
-@settings(max_examples=25, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.sampled_from(['', 'a', 'one two three four five six seven ', 'w '*300]), min_size=1, max_size=8), st.integers(2, 5))
 def test_completions_too(tok, texts, longest):
     "A long text is several rows; what is behind them, and a text that is none, are told"

@@ -39,8 +39,8 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel):
 def test_it_runs_in_an_empty_environment(wheel, tmp_path):
     venv.create(tmp_path/'env', with_pip=True)
     python = tmp_path/'env/bin/python'
-    run(python, '-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '-c', HERE/'constraints.txt', wheel)
     env = {k:v for k,v in os.environ.items() if k not in ('PYTHONPATH', 'VIRTUAL_ENV')} | {'HF_HUB_OFFLINE':'1', 'HF_HOME':str(tmp_path/'hf')}
+    run(python, '-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '-c', HERE/'constraints.txt', wheel, cwd=tmp_path, env=env) # not beside the checkout, which pip would take for an installed one
     out = run(python, '-c', CODE, cwd=tmp_path, env=env).splitlines()
     assert out[0]=='[1, 22557, 13, 12014, 736, 28808, 28723, 28705, 1179, 17664, 28705, 19111, 5458, 2]'
     assert out[1].startswith("['data_seed']") and out[1].endswith(' 3')
