@@ -197,13 +197,13 @@ def _train(args) -> int:
     if int(os.environ.get('RANK', '0'))==0: print(json.dumps(dict(output_dir=str(result.output_dir), log=result.log, note=result.note)) if args.json else result)
     return 0
 
-# %% ../nbs/11_cli.ipynb #846e313b
+# %% ../nbs/11_cli.ipynb #b9403ce8
 def parser() -> argparse.ArgumentParser:
     "All commands and their arguments"
     main = argparse.ArgumentParser('segmask', description='See, edit, check and prove which tokens a language model is trained on.')
     subs = main.add_subparsers(dest='command', required=True, metavar='COMMAND')
-    def command(name, f):
-        p = subs.add_parser(name, help=f.__doc__, description=f.__doc__)
+    def command(name, f, among=subs):
+        p = among.add_parser(name, help=f.__doc__, description=f.__doc__)
         p.set_defaults(run=f)
         return p
     p = command('preprocess', _preprocess)
@@ -249,16 +249,12 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument('--json', action='store_true', help='print the result as JSON')
     p = subs.add_parser('config', help='Check, make, change or compare training configs', description='Check, make, change or compare training configs.')
     config = p.add_subparsers(dest='action', required=True, metavar='ACTION')
-    def action(name, f):
-        p = config.add_parser(name, help=f.__doc__, description=f.__doc__)
-        p.set_defaults(run=f)
-        return p
-    p = action('check', _config_check)
+    p = command('check', _config_check, config)
     p.add_argument('config', metavar='CONFIG', help='a training config (YAML)')
     p.add_argument('--gpu', metavar='GPU', help='what it is to run on: auto, a name such as T4 or RTX 4090')
     p.add_argument('--fail-on', choices=['error', 'warning', 'info', 'never'], default='warning', help='the severity from which on the exit status is 1 (default: %(default)s)')
     p.add_argument('--json', action='store_true', help='print the result as JSON')
-    p = action('new', _config_new)
+    p = command('new', _config_new, config)
     p.add_argument('data', metavar='DATA', help='the file to train on')
     p.add_argument('--base-model', required=True, metavar='MODEL', help='a hub id or a local folder')
     p.add_argument('--type', default='input_output', metavar='TYPE', help='the format of the data (default: %(default)s)')
@@ -266,12 +262,12 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument('--set', type=_pair, action='append', default=[], metavar='KEY=VALUE', help='a setting that is decided already')
     p.add_argument('-o', '--output', default='training_config.yaml', metavar='FILE', help='the config to write (default: %(default)s)')
     p.add_argument('--yes', action='store_true', help='write without asking; a file that is there is kept beside it')
-    p = action('set', _config_set)
+    p = command('set', _config_set, config)
     p.add_argument('config', metavar='CONFIG', help='a training config (YAML)')
     p.add_argument('pairs', type=_pair, nargs='*', metavar='KEY=VALUE', help='such as sequence_len=1024, datasets[0].type=alpaca, special_tokens.pad_token="</s>"')
     p.add_argument('--unset', action='append', default=[], metavar='KEY', help='remove a key')
     p.add_argument('--yes', action='store_true', help='write without asking')
-    p = action('diff', _config_diff)
+    p = command('diff', _config_diff, config)
     p.add_argument('a', metavar='CONFIG')
     p.add_argument('b', metavar='CONFIG')
     p = command('train', _train)

@@ -7,7 +7,7 @@ Docs: https://example.github.io/segmask/experiment.html.md"""
 # %% auto #0
 __all__ = ['Rule', 'RULES', 'as_written', 'everything', 'relabel', 'Measured', 'measure', 'interval', 'Comparison', 'compare']
 
-# %% ../nbs/10_experiment.ipynb #2b030fc6
+# %% ../nbs/10_experiment.ipynb #4735de8b
 import hashlib, json, math, os, random, shutil, tempfile, time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,9 +19,8 @@ import numpy as np
 
 from . import __version__
 from .config import ConfigError, TrainingConfig
-from .core import IGNORE_INDEX, Problem, Segment, Segments, SegmentError, iter_jsonl, visible, write_beside
+from .core import IGNORE_INDEX, Problem, Segment, Segments, SegmentError, visible, write_beside
 from .encoder import Encoded, Encoder
-from .formats import lower_all
 from .live import Plot
 from .losses import token_losses
 from .prepare import Encoding, rows_of, tokenizer_of
@@ -54,7 +53,7 @@ def relabel(
     home = [o.label for o in row for _ in o.text] + [bool(row) and row[len(row)-1].label]
     return [i if (lit[b]-lit[a]==b-a if b>a else home[min(a, len(home)-1)]) else IGNORE_INDEX for i,(a,b) in zip(e.input_ids, e.offsets)]
 
-# %% ../nbs/10_experiment.ipynb #35164041
+# %% ../nbs/10_experiment.ipynb #6fe7799c
 def _examples(cfg: TrainingConfig, key: str, tok: Any) -> list[Encoded]:
     "All rows under a key, encoded by their own mask"
     out: list[Encoded] = []
@@ -62,8 +61,7 @@ def _examples(cfg: TrainingConfig, key: str, tok: Any) -> list[Encoded]:
         for rows,ds,i in rows_of(cfg, key, cache):
             enc = Encoding(rows, ds, cfg, tok, (key, i))
             if enc.tokenized: raise ConfigError([Problem(cfg.where(key, i), f'{key}[{i}]', 'is tokenized already, and has no text to mask in other ways', 'Name the data that it was made from.')])
-            numbered = ((n, Segments.from_dict(o)) for n,o in iter_jsonl(rows.path)) if enc.segments and rows.lines else lower_all(rows, enc.lower, rows.at)
-            out += (enc.enc or Encoder(tok)).many([Segments(s.segments, s.extra, rows.at(n)) for n,s in numbered])
+            out += enc.enc.many([s for _,s in enc.examples()])
     return out
 
 def _split(cfg: TrainingConfig, tok: Any) -> tuple[list[Encoded], list[Encoded]]:

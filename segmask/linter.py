@@ -8,7 +8,7 @@ Docs: https://example.github.io/segmask/linter.html.md"""
 __all__ = ['SEVERITIES', 'CODES', 'Found', 'Code', 'Finding', 'Look', 'Known', 'Linter', 'lint', 'lint_summary', 'fix', 'Fixed',
            'fix_file']
 
-# %% ../nbs/06_linter.ipynb #5f0286fc
+# %% ../nbs/06_linter.ipynb #43b44c61
 import hashlib, json, os, re, tempfile, unicodedata
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,7 +20,6 @@ import numpy as np
 from .config import TrainingConfig, ignored_keys
 from .core import IGNORE_INDEX, Problem, Segment, Segments, iter_jsonl, keep_copy, rewrite_lines, segments_problems, visible
 from .encoder import Encoded, Encoder
-from .formats import lower_all
 from .prepare import Encoding, Prepared, rows_of, split_of, tokenizer_of
 from .skew import Habits, round_trip, token_text
 from .tokenizer import load_tokenizer
@@ -287,7 +286,7 @@ class Linter:
         df = pd.DataFrame(self.findings, columns=Finding._fields)
         return df.astype({'row':'Int64', 'segment':'Int64'})
 
-# %% ../nbs/06_linter.ipynb #6ac77211
+# %% ../nbs/06_linter.ipynb #da662da4
 def lint(
     data: Any,                        # rows (`Segments` or dictionaries), a JSONL file, a config (object or YAML file), or a `Prepared`
     encoder: Encoder|None = None,     # how rows are encoded; a config and a prepared set bring their own
@@ -347,9 +346,7 @@ def _lint_config(cfg: TrainingConfig, out: Linter):
                             places.append(rows.at(n))
                             out.tokens(rows.at(n), b.ids[a:z].tolist(), b.labels[a:z].tolist(), know)
                 else:
-                    written = enc.segments and rows.lines
-                    numbered = ((n, Segments.from_dict(o)) for n,o in iter_jsonl(rows.path, tell=out.problem)) if written else lower_all(rows, enc.lower, rows.at, tell=out.problem)
-                    for part in _parts((rows.at(n), s) for n,s in numbered):
+                    for part in _parts((s.where, s) for _,s in enc.examples(out.problem)):
                         places += [w for w,_ in part]
                         out.rows(part, know, not enc.segments)
                 sizes[key].append(out.n-before)

@@ -8,7 +8,7 @@ Docs: https://example.github.io/segmask/prepare.html.md"""
 __all__ = ['T', 'FATES', 'Source', 'batches', 'ahead', 'Batch', 'Lost', 'Encoding', 'rows_of', 'Report', 'order_of', 'split_of',
            'Prepared', 'tokenizer_of', 'preprocess', 'Decided', 'decide', 'record']
 
-# %% ../nbs/05_prepare.ipynb #9c22981f
+# %% ../nbs/05_prepare.ipynb #d08a3538
 import json, math, os, sys, tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -22,7 +22,7 @@ import numpy as np
 
 from . import __version__
 from .config import ConfigError, DatasetConfig, TrainingConfig
-from .core import IGNORE_INDEX, Problem, Problems, SegmentError, iter_jsonl
+from .core import IGNORE_INDEX, Problem, Problems, SegmentError, Segments, iter_jsonl
 from .encoder import Encoder, debug_line
 from .formats import lower_all, lowering
 from .sources import FormatError, Rows, SourceError, format_error
@@ -93,7 +93,7 @@ def ahead(
         stop.set()
         thread.join()
 
-# %% ../nbs/05_prepare.ipynb #58b440ee
+# %% ../nbs/05_prepare.ipynb #26f9a4af
 class Batch(NamedTuple):
     "Some encoded rows"
     ids: np.ndarray      # int32, shape (tokens,)
@@ -132,6 +132,13 @@ class Encoding:
         "The template's text (it may lie in a file), and the boundary mode"
         chat = self.lower.keywords['c'].__dict__.get('chat') if self.lower is not None else None
         return [chat and chat.template, self.enc and self.enc.boundary]
+
+    def examples(self,
+        tell: Callable[[Problem], None]|None=None, # called for each bad row, which is then passed over instead of raised
+    ) -> Iterator[tuple[int, Segments]]: # (number of the row, the example, which knows where it came from)
+        "The rows as segments, before they are encoded"
+        read = ((n, Segments.from_dict(o)) for n,o in iter_jsonl(self.rows.path, tell=tell)) if self.segments and self.rows.lines else lower_all(self.rows, self.lower, self.rows.at, tell=tell)
+        for n,s in read: yield n, Segments(s.segments, s.extra, self.rows.at(n))
 
     def __iter__(self) -> Iterator[Batch]:
         if self.tokenized: yield from _tokenized(self.rows, len(self.tok))

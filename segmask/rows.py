@@ -7,8 +7,9 @@ Docs: https://example.github.io/segmask/rows.html.md"""
 # %% auto #0
 __all__ = ['RowSet', 'StoredRows', 'flat_lists', 'WrittenRows', 'GivenRows', 'row_set', 'encoder_beside']
 
-# %% ../nbs/07a_rows.ipynb #20cc1015
+# %% ../nbs/07a_rows.ipynb #1ae9c9a1
 import os, re
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from itertools import groupby
@@ -20,12 +21,11 @@ import numpy as np
 from .config import TrainingConfig
 from .core import IGNORE_INDEX, Segments, read_jsonl
 from .encoder import Encoded, Encoder
-from .formats import lower_all
 from .prepare import FATES, Encoding, Prepared, rows_of, tokenizer_of
 from .store import MANIFEST
 
-# %% ../nbs/07a_rows.ipynb #32e8f4c2
-class RowSet:
+# %% ../nbs/07a_rows.ipynb #00a371a9
+class RowSet(ABC):
     "Rows to look at. `s[i]` is a row with `input_ids` and `labels`; `tokens` and `trained` count them for all rows"
     tokenizer: Any     # that the tokens belong to
     name: str          # what to call it: a file, a folder, 'rows'
@@ -33,8 +33,10 @@ class RowSet:
     sequence_len: int|None = None # the most tokens a row may have, where that is known
     strategy: str = 'drop'        # what happens to longer ones
 
-    def __len__(self) -> int: raise NotImplementedError
-    def __getitem__(self, i: int) -> Mapping: raise NotImplementedError
+    @abstractmethod
+    def __len__(self) -> int: ...
+    @abstractmethod
+    def __getitem__(self, i: int) -> Mapping: ...
 
     def where(self,
         i: int, # number of a row
@@ -175,7 +177,7 @@ class GivenRows(RowSet):
         row = self.rows[i]
         return (row.row.where if isinstance(row, Encoded) else None) or f'row {i}'
 
-# %% ../nbs/07a_rows.ipynb #61e2e090
+# %% ../nbs/07a_rows.ipynb #bff07358
 def row_set(
     data: Any,              # a `Prepared` or its folder, a config or its YAML file, a JSONL or Parquet file, a data set, a DataFrame, a list of rows
     encoder: Any=None,      # an `Encoder` for text, or a tokenizer; what knows its own needs none
@@ -230,7 +232,7 @@ def _of_config(cfg: TrainingConfig) -> RowSet:
     for source,ds,i in rows_of(cfg, 'datasets'):
         enc = Encoding(source, ds, cfg, tok, ('datasets', i))
         if enc.tokenized: raise TypeError(f'{source.path} holds tokens already; prepare it and look at that: browse(preprocess(config))')
-        new = [Segments(o.segments, o.extra, o.where or source.at(n)) for n,o in lower_all(source, enc.lower, source.at)]
+        new = [s for _,s in enc.examples()]
         rows += new
         encoders += [enc.enc]*len(new)
     return WrittenRows(rows, encoders, cfg.where() or 'config', cfg.sequence_len, cfg.excess_length_strategy or 'drop')
