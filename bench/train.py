@@ -153,10 +153,10 @@ def main():
     a.add_argument('--json', help='write the lines here as they come')
     o = a.parse_args()
     torch.set_num_threads(o.threads)
-    few = ['plain Trainer, padded', 'TRL SFTTrainer, padded', 'segmask: keep, cut']
+    few = ['plain Trainer, padded', 'TRL SFTTrainer, padded', 'TRL SFTTrainer, padding-free', 'segmask: keep, cut', 'segmask: packed']
     cases = [(f'{s:.0%} trained, 2 x 512 tokens', v, (lambda s=s, v=v: turns(2, 512, s, v)), few) for v in (32_000, 128_000) for s in ((.2,) if o.quick else (1., .5, .2, .05))]
-    cases.append(('16 mixed lengths, 20% of each trained', 8_000, lambda: mixed(16, 8_000), ['plain Trainer, padded', 'TRL SFTTrainer, padded', 'TRL SFTTrainer, padding-free', 'segmask: keep, cut', 'segmask: packed']))
-    cases.append(('8 rows of one template', 32_000, lambda: template(8, 32_000), ['plain Trainer, padded', 'TRL SFTTrainer, padded', 'TRL SFTTrainer, padding-free', 'segmask: keep, cut', 'segmask: packed', 'segmask: shared beginnings']))
+    cases.append(('16 mixed lengths, 20% of each trained', 8_000, lambda: mixed(16, 8_000), few))
+    cases.append(('8 rows of one template', 32_000, lambda: template(8, 32_000), [*few, 'segmask: shared beginnings']))
     lines = []
     for name,vocab,rows,modes in cases:
         if o.only and o.only not in name: continue

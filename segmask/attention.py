@@ -67,7 +67,7 @@ def _attending(model: 'PreTrainedModel', how: str):
     try: yield
     finally: model.set_attn_implementation(before)
 
-# %% ../nbs/09b_attention.ipynb #98fe66c1
+# %% ../nbs/09b_attention.ipynb #dd1a74a2
 ARCHITECTURES = 'llama', 'mistral', 'qwen2', 'qwen3', 'gpt2', 'gemma', 'gemma3_text' # `model.config.model_type`, all covered by tests
 
 class Trial(NamedTuple):
@@ -100,6 +100,7 @@ def segment_trial(
     plainly = lambda why: Trial(False, f'segmask: rows are padded, not packed: {why}')
     if kind not in ARCHITECTURES: return plainly(f'{kind} is not among the tried architectures ({", ".join(ARCHITECTURES)})')
     if had not in ('sdpa', KERNEL): return plainly(f'the model runs {had} attention; packing replaces sdpa')
+    if any(hasattr(o, 'ds_id') for o in model.parameters()): return plainly('its weights are divided among the devices (ZeRO stage 3), and it cannot be tried before the run')
     if getattr(core.config, 'attn_logit_softcapping', None): return plainly('its attention has a soft cap')
     if getattr(getattr(model, 'active_peft_config', None), 'is_prompt_learning', False): return plainly('its adapter adds tokens of its own')
     window, rng, vocab = getattr(core.config, 'sliding_window', None), random.Random(0), core.config.vocab_size

@@ -7,7 +7,7 @@ Docs: https://example.github.io/segmask/experiment.html.md"""
 # %% auto #0
 __all__ = ['Rule', 'RULES', 'as_written', 'everything', 'relabel', 'Measured', 'measure', 'interval', 'Comparison', 'compare']
 
-# %% ../nbs/10_experiment.ipynb #4735de8b
+# %% ../nbs/10_experiment.ipynb #43098170
 import hashlib, json, math, os, random, shutil, tempfile, time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,7 +21,7 @@ from . import __version__
 from .config import ConfigError, TrainingConfig
 from .core import IGNORE_INDEX, Problem, Segment, Segments, SegmentError, visible, write_beside
 from .encoder import Encoded, Encoder
-from .live import Plot
+from .live import Plot, without_bars
 from .losses import token_losses
 from .prepare import Encoding, rows_of, tokenizer_of
 from .training import train
@@ -242,7 +242,7 @@ def _curves(arms: Mapping[str, list[list]], width: int, height: int) -> Plot:
         lines += f'<line x1="{width-side+8}" x2="{width-side+34}" y1="{top+8+16*n}" y2="{top+8+16*n}" stroke="{c}" stroke-width="2" stroke-dasharray="{d}"/><text x="{width-side+40}" y="{top+12+16*n}">{escape(name[:14])}</text>'
     return Plot(f'{head}{grid}{lines}</svg>')
 
-# %% ../nbs/10_experiment.ipynb #03ec7509
+# %% ../nbs/10_experiment.ipynb #30b1dbd1
 def _write_rows(path: Path, es: Sequence[Encoded], labels: Sequence[list[int]]):
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -277,7 +277,7 @@ def _run(cfg: TrainingConfig, seed: int, es: Sequence[Encoded], labels: Sequence
     if torch.cuda.is_available(): torch.cuda.reset_peak_memory_stats()
     torch.manual_seed(seed)
     meter = _meter()
-    r = train(_arm_config(cfg, folder, seed), model=model(seed) if model else None, live=False, proof=False, callbacks=[meter])
+    r = train(_arm_config(cfg, folder, seed), model=model(seed) if model else None, live=False, proof=False, callbacks=[meter], say=lambda *lines: None)
     peak = _peak_memory()
     m = measure(r.model, r.tokenizer, held, generate, max_new_tokens)
     seconds = sorted(meter.seconds)
@@ -315,7 +315,7 @@ def compare(
         folder = Path(work)/key
         done = folder/'result.json'
         if not done.exists():
-            result = _run(cfg, seed, es, labels[name], held, folder, model, generate, max_new_tokens)
+            with without_bars(): result = _run(cfg, seed, es, labels[name], held, folder, model, generate, max_new_tokens)
             with write_beside(done) as f: f.write(json.dumps({**result, 'arm':name}).encode())
         runs[name].append(json.loads(done.read_text()))
     return Comparison(runs, [_first(e, tok) for e in es if e.prompts], answer, dict(metrics or {}))

@@ -286,9 +286,9 @@ class Linter:
         df = pd.DataFrame(self.findings, columns=Finding._fields)
         return df.astype({'row':'Int64', 'segment':'Int64'})
 
-# %% ../nbs/06_linter.ipynb #da662da4
+# %% ../nbs/06_linter.ipynb #34167eaf
 def lint(
-    data: Any,                        # rows (`Segments` or dictionaries), a JSONL file, a config (object or YAML file), or a `Prepared`
+    data: Any,                        # rows (`Segments` or dictionaries), a JSONL file, a config (object, keys or YAML file), or a `Prepared`
     encoder: Encoder|None = None,     # how rows are encoded; a config and a prepared set bring their own
     sequence_len: int|None = None,    # the most tokens a row may have; a config brings its own
     excess_length_strategy: str = 'drop', # what happens to longer ones: 'drop' or 'truncate'
@@ -296,7 +296,7 @@ def lint(
     "Findings in data, by the codes of `CODES`"
     out = Linter()
     if isinstance(data, Prepared): _lint_prepared(data, out)
-    elif isinstance(data, TrainingConfig) or (isinstance(data, (str, os.PathLike)) and Path(data).suffix in ('.yaml', '.yml')): _lint_config(TrainingConfig.of(data), out)
+    elif isinstance(data, (TrainingConfig, Mapping)) or (isinstance(data, (str, os.PathLike)) and Path(data).suffix in ('.yaml', '.yml')): _lint_config(TrainingConfig.of(data), out)
     else:
         if encoder is None: raise TypeError('rows are judged by the tokenizer that reads them; give an encoder: lint(rows, Encoder(load_tokenizer("...")))')
         know = Known(encoder, sequence_len, excess_length_strategy)

@@ -8,9 +8,10 @@ Docs: https://example.github.io/segmask/startup.html.md"""
 __all__ = ['HONOURED', 'NEUTRAL', 'check_keys', 'precision', 'load_model', 'fit_vocabulary', 'with_adapter', 'total_steps',
            'accumulation', 'warmup', 'reporters', 'arguments', 'training_arguments']
 
-# %% ../nbs/09f_startup.ipynb #b5b09c84
-import math, sys, warnings
+# %% ../nbs/09f_startup.ipynb #2c4c6e89
+import json, math, sys, warnings
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +47,7 @@ generation_prompt_ratio generation_do_sample gradio_title gradio_share gradio_se
 save_first_step'''.split())
 _exact_plugins = 'liger', 'cut_cross_entropy' # kernels that give the same losses
 
-# %% ../nbs/09f_startup.ipynb #b172cc0e
+# %% ../nbs/09f_startup.ipynb #4c1d48a4
 def check_keys(
     cfg: TrainingConfig, # the config of a run
 ) -> list[str]: # keys without influence on the result, which are not used
@@ -69,9 +70,21 @@ def check_keys(
     if a=='lora' and cfg.get('load_in_4bit'): problems.append(('adapter', 'is lora with load_in_4bit', 'Write adapter: qlora.'))
     if a=='qlora' and cfg.get('load_in_4bit') is False: problems.append(('load_in_4bit', 'is false with adapter: qlora', 'Remove it, or write adapter: lora.'))
     if a and not cfg.get('lora_r') and not cfg.get('lora_model_dir'): problems.append(('lora_r', f'is missing for adapter: {a}', 'Add it: 16 is usual.'))
+    if cfg.get('deepspeed'): problems += _deepspeed_problems(cfg.get('deepspeed'))
     if cfg.get('sample_packing') and cfg.get('group_by_length'): problems.append(('group_by_length', 'does not go with sample_packing', 'Remove one of them.'))
     if problems: raise ConfigError(Problem(cfg.where(k), k, *o) for k,*o in problems)
     return unused
+
+def _deepspeed_problems(settings: Any) -> list[tuple[str, str, str]]: # (key, what, mend)
+    "What is wrong with a DeepSpeed config: a JSON file, or its values"
+    say = lambda what, mend: [('deepspeed', what, mend)]
+    if isinstance(settings, str):
+        try: settings = json.loads(Path(settings).read_text(encoding='utf-8'))
+        except FileNotFoundError: return say(f'names {settings!r}, which does not exist here', 'Name a JSON file, relative to where the run starts; axolotl brings some: axolotl fetch deepspeed_configs.')
+        except (OSError, ValueError) as e: return say(f'names {settings!r}, which cannot be read as JSON ({e})', 'Mend the file.')
+    zero = settings.get('zero_optimization', {}) if isinstance(settings, Mapping) else {}
+    out = say('divides the weights (stage 3) and does not gather them in the end, so no safetensors could be written', 'Set stage3_gather_16bit_weights_on_model_save: true in its zero_optimization.') if zero.get('stage')==3 and not zero.get('stage3_gather_16bit_weights_on_model_save') else []
+    return out + (say('is not installed', 'pip install deepspeed') if find_spec('deepspeed') is None else [])
 
 # %% ../nbs/09f_startup.ipynb #c0718baa
 def precision(
@@ -85,7 +98,7 @@ def precision(
     if not torch.cuda.is_available(): return 'fp32'
     return 'bf16' if torch.cuda.get_device_capability()[0]>=8 else 'fp16'
 
-# %% ../nbs/09f_startup.ipynb #26358d0b
+# %% ../nbs/09f_startup.ipynb #c8272caa
 def _attention(cfg: TrainingConfig) -> str|None: # transformers' name
     old = {'flash_attention':'flash_attention_2', 'sdp_attention':'sdpa', 'eager_attention':'eager', 'flex_attention':'flex_attention'}
     how = cfg.get('attn_implementation') or next((v for k,v in old.items() if cfg.get(k) is True), None)
@@ -125,7 +138,7 @@ def fit_vocabulary(
     cfg: TrainingConfig,                 # for messages
 ) -> int: # how many rows were added
     "Give added tokens a row in the embedding"
-    rows = int(model.get_input_embeddings().weight.shape[0]) # type: ignore[index,arg-type]
+    rows = int(model.get_input_embeddings().weight.shape[0]) or model.config.vocab_size # type: ignore[index,arg-type] # 0 rows: they lie on other devices
     if len(tok)<=rows: return 0
     kept = set(cfg.get('lora_modules_to_save', []))
     if cfg.get('adapter') and not kept & {'embed_tokens', 'wte', 'embed_in', 'word_embeddings'}:
@@ -151,7 +164,7 @@ def with_adapter(
     try: return get_peft_model(model, LoraConfig(task_type='CAUSAL_LM', **{k:v for k,v in options.items() if v is not None}))
     except ValueError as e: raise ConfigError([Problem(cfg.where('lora_target_modules'), 'lora_target_modules', f'does not fit this model ({str(e).splitlines()[0]})', 'Leave it out to adapt all linear layers.')]) from e
 
-# %% ../nbs/09f_startup.ipynb #3617927e
+# %% ../nbs/09f_startup.ipynb #9d77b33e
 def total_steps(
     cfg: TrainingConfig, # epochs or steps, batch sizes
     items: int,          # rows, or packed sequences
@@ -184,7 +197,6 @@ def reporters(
     cfg: TrainingConfig, # use_tensorboard, use_wandb, wandb_*
 ) -> tuple[list[str], list[str]]: # (those that are asked for and installed, those that are not installed)
     "Where else the losses go"
-    from importlib.util import find_spec
     asked = [k for k,keys in _reporters.items() if any(cfg.get(o) for o in keys) and not (k=='wandb' and cfg.get('use_wandb') is False)]
     here = [k for k in asked if find_spec(k) or (k=='tensorboard' and find_spec('tensorboardX'))]
     return here, [k for k in asked if k not in here]

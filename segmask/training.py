@@ -7,22 +7,23 @@ Docs: https://example.github.io/segmask/training.html.md"""
 # %% auto #0
 __all__ = ['Rows', 'collator_of', 'resume_point', 'TrainResult', 'model_card', 'train', 'train_command']
 
-# %% ../nbs/09_training.ipynb #a12918a1
+# %% ../nbs/09_training.ipynb #66265801
 import math, os, random, sys, time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .attention import KERNEL, prove, segment_attention
+from .batches import first_batch, show_batch
 from .checkpoint import TrainingError, checkpoints, half, newest, read_seal, remove_old, seal
 from .collator import SegmentCollator, batch_rows
 from .config import ConfigError, TrainingConfig
 from .core import IGNORE_INDEX, Problem, Problems, Segments, masked, visible, write_beside
 from .encoder import Encoder
 from .formats import FORMATS
-from .live import Counts, Live, Plot, Status, counts, in_notebook, loss_plot
+from .live import Counts, Live, Plot, Status, counts, loss_plot, without_bars
 from .losses import row_losses
 from .packing import pack
 from .prepare import Prepared, preprocess
@@ -327,7 +328,7 @@ def model_card(
     return '\n'.join(['---', head.rstrip(), '---', '', f'# {Path(r.output_dir).name}', '', f'Fine-tuned from `{cfg["base_model"]}` with segmask.', '', '## Data', '', *data, '', '## Masking', '', *mask, f'- {r.saved!r}', '',
                       '## Result', '', f'- loss on trained text: {last("loss")}', f'- evaluation loss: {last("eval_loss")}', f'- updates: {int(h.step.max()) if len(h) else 0}', '', '## Config', '', '```yaml', yaml.safe_dump({**cfg, **secret}, sort_keys=False, allow_unicode=True).rstrip(), '```', ''])
 
-# %% ../nbs/09_training.ipynb #0c44687d
+# %% ../nbs/09_training.ipynb #d1ad2ed2
 def _say(*lines: str): # on stderr, by the first process
     if int(os.environ.get('RANK', '0'))==0:
         for o in lines: print(o if o.startswith(('segmask: ', '  ')) else f'segmask: {o}', file=sys.stderr)
@@ -345,10 +346,8 @@ def _some_rows(rows: Rows, n: int) -> list[dict]:
     flat = [r for o in some for r in (o if isinstance(o, list) else [o])]
     return [r for r in flat if any(o!=IGNORE_INDEX for o in r['labels'][1:])][:max(2, min(n, 4))]
 
-def _first_batch(trainer, tok: Any, most: int=4) -> list[str]:
-    "What the first batch holds, without drawing from the random numbers of the run"
-    import torch
-    with torch.random.fork_rng(devices=[]): batch = next(iter(trainer.get_train_dataloader()))
+def _first_batch(batch: Mapping, tok: Any, most: int=4) -> list[str]:
+    "What a batch holds"
     rows = batch_rows({k: v for k,v in batch.items() if k!='segmask'})
     text = [_brackets(o, tok) for o in rows[:most]]
     return [f'segmask: the first batch, [trained] in brackets: {batch["segmask"]["tokens"]:,} tokens in {len(batch["segmask"]["rows"])} rows, {batch["segmask"]["computed"]:,} positions read', *(f'  {o if len(o)<400 else o[:180]+" ... "+o[-180:]}' for o in text), *([f'  and {len(rows)-most} more'] if len(rows)>most else [])]
@@ -367,6 +366,7 @@ def train(
     proof: bool=True,                # before the first step, train a few rows plainly too and compare
     callbacks: Sequence[Any]=(),     # more of transformers' TrainerCallbacks
     force: bool=False,               # prepare the data again
+    say: Callable[..., None]|None=None, # takes lines about the run before its first step (default: they stand in the widget, or go to stderr)
 ) -> TrainResult:
     "Prepare the data (or find it prepared), train, save. Raises `ConfigError`, `SegmentError` and `TrainingError`"
     cfg, model = _as_config(config, model)
@@ -381,8 +381,8 @@ def train(
     with args.main_process_first(local=False, desc='preparing the data'): p = preprocess(cfg, force=force)
     tok = p.tokenizer
     set_seed(args.seed)
-    given, model = model, model if model is not None else load_model(cfg)
-    if n := fit_vocabulary(model, tok, cfg): _say(f'{n} tokens were added to the vocabulary of the model')
+    if model is None: model = load_model(cfg)
+    added = fit_vocabulary(model, tok, cfg)
     if not hasattr(model, 'peft_config'): model = with_adapter(model, cfg)
     collator, line = collator_of(cfg, model, tok)
     packs = bool(cfg.get('sample_packing')) and collator.pack
@@ -390,7 +390,9 @@ def train(
     held = Rows(p.eval, len(rows.rows) if p._test is None else 0) if has_eval else None
     if args.n_gpu>1: args._n_gpu = 1 # one process would copy the model to every GPU and cut batches that cannot be cut
     args.warmup_steps = warmup(cfg, total_steps(cfg, len(rows), args.world_size)[1])
-    said = [line] if line else []
+    said = [f'segmask: {added} tokens were added to the vocabulary of the model'] if added else []
+    if line: said.append(line)
+    if args.fsdp and args.use_cpu: said.append('segmask: fsdp is for GPUs; here each process holds the whole model')
     if unused: said.append(f'segmask: not used here: {", ".join(unused)}')
     if gone := reporters(cfg)[1]: said.append(f'segmask: not installed, so nothing is reported there: {", ".join(gone)}')
     if torch.cuda.device_count()>1 and args.world_size==1: said.append('segmask: one GPU is used; for all of them: accelerate launch -m segmask.training CONFIG')
@@ -407,18 +409,21 @@ def train(
     view = Live() if live is True else live or None
     trainer = _trainer()(model=model, args=args, train_dataset=rows, eval_dataset=held, data_collator=collator, processing_class=tok, cfg=cfg, prepared=p, live=view, callbacks=list(callbacks))
     for o in (PrinterCallback, ProgressCallback): trainer.remove_callback(o)
-    said += _first_batch(trainer, tok)
-    _say(*said)
+    batch = first_batch(trainer)
+    if view is not None and view.notebook and say is None and trainer.is_world_process_zero():
+        from IPython.display import display
+        display(show_batch(batch, tok))
+    else: (say or _say)(*said, *_first_batch(batch, tok))
     trainer.note = '\n'.join(said)
     shower = type(trainer).shown()
     shower.trainer = trainer
     trainer.add_callback(shower)
     if cfg.get('early_stopping_patience'): trainer.add_callback(EarlyStoppingCallback(cfg.get('early_stopping_patience')))
     model.config.use_cache = False
-    trainer.train(resume_from_checkpoint=str(start) if start else None)
+    with without_bars(): trainer.train(resume_from_checkpoint=str(start) if start else None)
     model.config.use_cache = True
     result = TrainResult(trainer.accelerator.unwrap_model(trainer.model) if not (args.fsdp or args.deepspeed) else trainer.model, tok, output_dir, trainer.state.log_history, counts(trainer.state.log_history), cfg, p, '\n'.join(said))
-    _save(trainer, result)
+    with without_bars(): _save(trainer, result)
     return result
 
 def _on_cpu(cfg: TrainingConfig, model) -> bool: # a model that was put on the CPU is trained there
@@ -430,6 +435,7 @@ def _save(trainer, r: TrainResult):
     core = r.model.get_base_model() if hasattr(r.model, 'get_base_model') else r.model
     had = core.config._attn_implementation
     if had==KERNEL: core.config._attn_implementation = 'sdpa' # the name is not known elsewhere
+    if trainer.is_fsdp_enabled: trainer.accelerator.state.fsdp_plugin.set_state_dict_type('FULL_STATE_DICT') # one file that others can read
     try: trainer.save_model(str(r.output_dir))
     except Exception as e:
         raise TrainingError([Problem(str(r.output_dir), '', f'the model cannot be written ({type(e).__name__}: {str(e).splitlines()[0] if str(e) else ""})', 'Make room and start again with resume_from_checkpoint: auto; the last checkpoint is whole.')]) from e
