@@ -57,9 +57,9 @@ browser-test: $(VENV)/.dev
 test-slow: $(VENV)/.dev
 	$(BIN)/pytest -q -m slow
 
-# what a training step costs, against the plain Trainer and TRL (half an hour; ratios within one run)
+# what a training step costs, against the plain Trainer and TRL (half an hour; ratios within one run); writes bench/RESULTS-train.md
 bench-train: $(VENV)/.dev
-	OMP_NUM_THREADS=1 $(BIN)/python bench/train.py
+	OMP_NUM_THREADS=1 $(BIN)/python bench/train.py --out bench/RESULTS-train.md
 
 # speed and memory of preparing, against the raw tokenizer, datasets.map and (when it is here) axolotl; writes bench/RESULTS.md
 bench: $(VENV)/.dev
