@@ -13,14 +13,18 @@ warnings.filterwarnings('ignore')
 
 import torch
 import transformers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, Trainer, TrainerCallback, TrainingArguments
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM, Trainer, TrainerCallback, TrainingArguments
 from segmask.attention import plain_batch, segment_attention
 from segmask.collator import SegmentCollator
 
 transformers.logging.set_verbosity_error()
 
+CUDA = False # --cuda
+
 def model_of(vocab, hidden=512, layers=6):
     torch.manual_seed(0)
+    if CUDA: # the shape of Qwen2.5-0.5B
+        return Qwen2ForCausalLM(Qwen2Config(hidden_size=896, intermediate_size=4864, num_hidden_layers=24, num_attention_heads=14, num_key_value_heads=2, vocab_size=vocab, tie_word_embeddings=True, max_position_embeddings=4096)).to('cuda', torch.bfloat16)
     return LlamaForCausalLM(LlamaConfig(hidden_size=hidden, intermediate_size=int(hidden*2.6875), num_hidden_layers=layers, num_attention_heads=hidden//64, num_key_value_heads=2, vocab_size=vocab, tie_word_embeddings=True, max_position_embeddings=2048))
 
 # -- rows
@@ -62,7 +66,11 @@ class Rows(torch.utils.data.Dataset):
 def memory(key):
     with open('/proc/self/status') as f: return next(int(l.split()[1])/1024 for l in f if l.startswith(key))
 
-def reset_peak():
+def reset_peak(): # MB in use
+    if CUDA:
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+        return torch.cuda.memory_allocated()/2**20
     try: ctypes.CDLL('libc.so.6').malloc_trim(0)
     except OSError: pass
     with open('/proc/self/clear_refs', 'w') as f: f.write('5')
@@ -74,10 +82,12 @@ class Watch(TrainerCallback):
     def on_step_begin(self, *args, **kwargs): self.start = (reset_peak(), time.perf_counter(), time.process_time())
     def on_pre_optimizer_step(self, *args, **kwargs):
         base, wall, cpu = self.start
-        self.steps.append((time.perf_counter()-wall, time.process_time()-cpu, memory('VmHWM')-base))
+        if CUDA: torch.cuda.synchronize()
+        peak = torch.cuda.max_memory_allocated()/2**20 if CUDA else memory('VmHWM')
+        self.steps.append((time.perf_counter()-wall, time.process_time()-cpu, peak-base))
 
 def arguments(n, **kw):
-    return dict(output_dir=tempfile.mkdtemp(), per_device_train_batch_size=n, max_steps=1, optim='sgd', learning_rate=1e-4, report_to='none', use_cpu=True, save_strategy='no', logging_strategy='no', disable_tqdm=True, remove_unused_columns=False, **kw)
+    return dict(output_dir=tempfile.mkdtemp(), per_device_train_batch_size=n, max_steps=1, optim='sgd', learning_rate=1e-4, report_to='none', use_cpu=not CUDA, bf16=CUDA, save_strategy='no', logging_strategy='no', disable_tqdm=True, remove_unused_columns=False, **kw)
 
 def ours(model, rows, **kw):
     if kw.get('pack') or kw.get('share_prefixes'):
@@ -97,7 +107,7 @@ def trl(model, rows, padding_free):
     tok = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.WordLevel({f't{i}': i for i in range(10)}, unk_token='t0')), pad_token='t0', eos_token='t1')
     model.set_attn_implementation('sdpa')
     data = Dataset.from_list([dict(input_ids=r['input_ids'], labels=r['labels']) for r in rows])
-    args = SFTConfig(**arguments(len(rows)), max_length=None, bf16=False, gradient_checkpointing=False, padding_free=padding_free, dataset_kwargs=dict(skip_prepare_dataset=True))
+    args = SFTConfig(**arguments(len(rows)), max_length=None, gradient_checkpointing=False, padding_free=padding_free, dataset_kwargs=dict(skip_prepare_dataset=True))
     return SFTTrainer(model, args, train_dataset=data, processing_class=tok)
 
 MODES = {'plain Trainer, padded': plain, 'TRL SFTTrainer, padded': lambda m, r: trl(m, r, False), 'TRL SFTTrainer, padding-free': lambda m, r: trl(m, r, True),
@@ -129,7 +139,7 @@ def measure(name, vocab, rows, modes, turns):
     for m,steps in got.items():
         ratio = lambda i: statistics.median(a[i]/b[i] for a,b in zip(steps, got[first]))
         med = lambda i: statistics.median(o[i] for o in steps)
-        line = dict(case=name, vocab=vocab, mode=m, wall=round(ratio(0), 2), cpu=round(ratio(1), 2), seconds=round(med(0), 2), peak_mb=round(med(2)))
+        line = dict(case=name, vocab=vocab, mode=m, wall=round(ratio(0), 2), cpu=round(ratio(1), 2), seconds=round(med(0), 3 if CUDA else 2), tokens_s=round(sum(len(r['input_ids']) for r in rows)/med(0)), peak_mb=round(med(2)))
         if m.startswith('segmask'):
             kw = {'segmask: packed': dict(pack=True), 'segmask: shared beginnings': dict(share_prefixes=True), 'segmask: packed, shared': dict(pack=True, share_prefixes='auto')}.get(m, {})
             info = SegmentCollator(report=True, **kw)(rows)['segmask']
@@ -144,7 +154,7 @@ GOALS = [('20% trained, 2 x 512 tokens', 128_000, 'segmask: keep, cut', .5), ('2
 
 def report(lines, turns, threads):
     "The lines as a page"
-    cols = dict(mode='mode', cpu='CPU time', wall='wall', seconds='s a step', peak_mb='peak MB', read='positions read', scored='scored', logits_mb='logits MB')
+    cols = dict(mode='mode', cpu='CPU time', wall='wall', seconds='s a step', tokens_s='tokens/s', peak_mb='peak MB', read='positions read', scored='scored', logits_mb='logits MB')
     out, last = [], None
     for o in lines:
         here = o['case'], o['vocab']
@@ -155,14 +165,15 @@ def report(lines, turns, threads):
     pairs = [(o, found.get((o['case'], o['vocab'], 'segmask: packed' if 'free' in o['mode'] else 'segmask: keep, cut'))) for o in lines if 'TRL' in o['mode']]
     ahead = sum(b is not None and b['cpu']<a['cpu'] for a,b in pairs)
     cpu = next((l.split(':')[1].strip() for l in open('/proc/cpuinfo') if l.startswith('model name')), platform.processor() or platform.machine()) if os.path.exists('/proc/cpuinfo') else platform.machine()
+    model = 'a model of the shape of Qwen2.5-0.5B, bf16' if CUDA else 'Llama, hidden 512, 6 layers, tied embeddings, 32 bits'
     import trl
     return '\n'.join(['## Training', '',
-        '`make bench-train` (bench/train.py). One training step (forward, backward, clipping) through the trainer itself, on the same random rows: Llama, hidden 512, 6 layers, tied embeddings, 32 bits, SGD. The modes take turns, and a figure is the median of its ratios to the plain step of the same turn.', '',
-        f'{date.today()}, {cpu}, {threads} thread{"s"*(threads>1)}, torch {torch.__version__}, transformers {transformers.__version__}, trl {trl.__version__}; {turns} turns.', '',
+        f'`make bench-train` (bench/train.py). One training step (forward, backward, clipping) through the trainer itself, on the same random rows: {model}, SGD. The modes take turns, and a figure is the median of its ratios to the plain step of the same turn.', '',
+        f'{date.today()}, {torch.cuda.get_device_name() if CUDA else cpu}, {threads} thread{"s"*(threads>1)}, torch {torch.__version__}, transformers {transformers.__version__}, trl {trl.__version__}; {turns} turns.', '',
         '| rows | vocabulary | '+' | '.join(cols.values())+' |', '|'+' --- |'*(len(cols)+2), *out, '', '### Goals (CPU time, ratio to the plain Trainer)', '', *goals,
         f'- ahead of TRL\'s SFTTrainer in the same mode (padded against keep and cut, padding-free against packed): {ahead} of {len(pairs)} lines', '',
         'The last column is computed from the shapes: the memory of the scores goes with the trained share. The peak of the whole step does not, since weights, gradients and activations stay. TRL skips masked scores only on GPUs, with Triton; on a CPU it computes all of them, and its metrics besides.', '',
-        'Not measured: anything on a GPU.', ''])
+        *([] if CUDA else ['Not measured: anything on a GPU (`python bench/train.py --cuda`).', ''])])
 
 def main():
     a = argparse.ArgumentParser(description=__doc__)
@@ -170,14 +181,19 @@ def main():
     a.add_argument('--only', help='cases whose name contains this')
     a.add_argument('--turns', type=int, default=3)
     a.add_argument('--threads', type=int, default=1, help='one by default: threads that wait for each other burn CPU time on a busy machine')
+    a.add_argument('--cuda', action='store_true', help='on a GPU: a model of 0.5 B weights in bf16; tokens a second and peak memory are the figures to look at')
     a.add_argument('--json', help='write the lines here as they come')
     a.add_argument('--out', help='write the page here')
     o = a.parse_args()
     torch.set_num_threads(o.threads)
+    global CUDA
+    CUDA = o.cuda
     few = ['plain Trainer, padded', 'TRL SFTTrainer, padded', 'TRL SFTTrainer, padding-free', 'segmask: keep, cut', 'segmask: packed']
     cases = [(f'{s:.0%} trained, 2 x 512 tokens', v, (lambda s=s, v=v: turns(2, 512, s, v)), few) for v in (32_000, 128_000) for s in ((.2,) if o.quick else (1., .5, .2, .05))]
     cases.append(('16 mixed lengths, 20% of each trained', 8_000, lambda: mixed(16, 8_000), few))
     cases.append(('8 rows of one template', 32_000, lambda: template(8, 32_000), [*few, 'segmask: shared beginnings']))
+    if CUDA: # 0.5 B weights in bf16, the vocabulary of Qwen2.5
+        cases = [(f'{s:.0%} trained, 4 x 2048 tokens', 151_936, (lambda s=s: turns(4, 2048, s, 151_936)), few) for s in (1., .2, .05)] + [('16 mixed lengths, 20% of each trained', 151_936, lambda: mixed(16, 151_936), few)]
     lines = []
     for name,vocab,rows,modes in cases:
         if o.only and o.only not in name: continue

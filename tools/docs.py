@@ -54,6 +54,11 @@ def import_types(folder):
 
 def page(path): return re.sub(r'^\d+[a-z]?_', '', path.stem) # '03_encoder.ipynb' -> 'encoder'
 
+def short_names(md):
+    "Signatures with the names that a reader writes: `Segments`, not `segmask.core.Segments`"
+    shorter = lambda m: re.sub(r'\b(?:__main__|typing|collections\.abc|segmask\.\w+|pandas(?:\.\w+)+)\.(?=[A-Z_])', '', m[0])
+    return re.sub(r'^```python\n\n?def \w+\(.*?^```', shorter, md, flags=re.M|re.S)
+
 def site_links(md, pages):
     "Links to notebooks and to the published site as links between pages"
     md = re.sub(r'\]\((?:\.\./|nbs/|tutorials/)*(?:\d+[a-z]?_)?(\w+)\.ipynb(#[^)]*)?\)', lambda m: f']({m[1]}.md{m[2] or ""})' if m[1] in pages else m[0], md)
@@ -72,7 +77,7 @@ if __name__=='__main__':
     cache, out = Path(proc_nbs(n_workers=0, force=True)), cfg.config_path/'_md'
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir()
-    made = {page(p): nb_md(p, out) for p in sorted(cache.rglob('*.ipynb'), key=lambda p: ('tutorials' in p.parts, p.stem!='index', p.name))}
+    made = {page(p): short_names(nb_md(p, out)) for p in sorted(cache.rglob('*.ipynb'), key=lambda p: ('tutorials' in p.parts, p.stem!='index', p.name))}
     (cfg.config_path/'README.md').write_text(re.sub(r'\[(`[^`]*`)\]\(https://example[^)]*\)', r'\1', made['index']))
     made['contributing'] = (cfg.config_path/'CONTRIBUTING.md').read_text()
     for name,md in made.items(): (out/f'{name}.md').write_text(site_links(md, made))
