@@ -101,7 +101,7 @@ def _chip(t: Token, i: int, kind: str) -> str:
     inner = f'<{tag} style="{style}" title="{escape(tip(t, i))}">{escape(t.text.replace("⏎", "⏎" + chr(10)))}</{tag}>'
     return inner if kind=='same' else f'<b>{inner}</b>' # bold is what is left where styles are stripped
 
-# %% ../nbs/07b_differences.ipynb #71f78711
+# %% ../nbs/07b_differences.ipynb #fb507d9c
 def _digests(s: RowSet) -> tuple[np.ndarray, np.ndarray]:
     "Hashes of each row's tokens, and of its tokens and labels"
     import xxhash
@@ -181,7 +181,7 @@ class SetDiff(View):
 
     @property
     def html(self) -> str: # type: ignore[override]
-        shown = ''.join(f'<details{" open" if not k else ""}><summary>{escape(o.what)}: rows {o.a}, {o.b}</summary>{self[k].html}</details>' for k,o in enumerate(self.pairs[:3]))
+        shown = ''.join(f'<details{" open" if not k else ""}><summary>{escape(o.what)}: row {", ".join(str(i) for i in (o.a, o.b) if i is not None)}</summary>{self[k].html}</details>' for k,o in enumerate(self.pairs[:3]))
         return '<div>' + '<br>'.join(map(plain, self.text.splitlines())) + shown + (f'<small>{len(self.pairs)-3:,} more; <code>d[3]</code> shows the next</small>' if len(self.pairs)>3 else '') + '</div>'
 
 # %% ../nbs/07b_differences.ipynb #0ecf3b98

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from typing import Any, NamedTuple
 
-# %% ../nbs/09c_live.ipynb #7ab538a1
+# %% ../nbs/09c_live.ipynb #0af9d607
 def _ticks(lo: float, hi: float, most: int=4) -> list[float]:
     "Round numbers from lo to hi"
     step = 10**math.floor(math.log10(max(hi-lo, 1e-9)/most))
@@ -46,7 +46,7 @@ def loss_plot(
     grid += ''.join(f'<text x="{x(v)}" y="{height-low+16}" text-anchor="middle">{v:g}</text>' for v in _ticks(x0, x1, 8) if v==int(v))
     line = f'<polyline fill="none" stroke="#2979ff" stroke-width="1.5" points="{" ".join(f"{x(a)},{y(b)}" for a,b in train)}"/>' if len(train)>1 else ''.join(f'<circle cx="{x(a)}" cy="{y(b)}" r="3" fill="#2979ff"/>' for a,b in train)
     dots = ''.join(f'<circle cx="{x(a)}" cy="{y(b)}" r="4" fill="none" stroke="#e65100" stroke-width="2"><title>evaluation loss {b:.3f} after step {a}</title></circle>' for a,b in held)
-    legend = f'<text x="{width-right}" y="{top+6}" text-anchor="end">line: loss on trained text{"; circles: evaluation" if held else ""}</text>'
+    legend = f'<text x="{width-right}" y="{top-3}" text-anchor="end">line: loss on trained text{"; circles: evaluation" if held else ""}</text>'
     return Plot(f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" role="img" aria-label="loss over steps" font-family="sans-serif" font-size="11" fill="currentColor">{grid}{line}{dots}{legend}</svg>')
 
 # %% ../nbs/09c_live.ipynb #719f7b1b

@@ -65,7 +65,7 @@ def segment_losses(
     out.insert(0, 'text', [row.row[i].text for i in out.index])
     return out
 
-# %% ../nbs/09d_losses.ipynb #e5882e1c
+# %% ../nbs/09d_losses.ipynb #5f2698e8
 def show_losses(
     table: 'pd.DataFrame', # from `loss_table` or `before_after`
     column: str='loss',    # what to colour by; a change is red where the loss grew, green where it fell
@@ -79,7 +79,7 @@ def show_losses(
         line = 'text-decoration:underline solid #2979ff 2px;text-underline-offset:3px;' if o.trained else 'opacity:.85;'
         tip = 'first token: nothing predicts it' if math.isnan(v) else f'{column} {v:.2f}, {"trained" if o.trained else "masked"}'
         text = escape(o.token).replace('\n', '⏎\n') or '∅'
-        return f'<span style="{line}background:rgba({colour},{strength*.75:.2f})" title="{tip}">{text}</span>'
+        return f'<span style="{line}background:rgba({colour},{strength*.45:.2f})" title="{tip}">{text}</span>'
     return '<pre style="white-space:pre-wrap;overflow-wrap:anywhere;line-height:1.8">' + ' '.join(map(one, table.itertuples())) + '</pre>' \
            f'<small style="opacity:.8">background: {"change of loss, green where it fell" if column=="change" else "loss"} (full at {most:g} nats); underlined: trained</small>'
 

@@ -400,12 +400,12 @@ def tokenizer_of(cfg: TrainingConfig) -> 'PreTrainedTokenizerBase':
         key = 'tokenizer_config' if cfg.tokenizer_config else 'base_model'
         raise ConfigError(Problem(cfg.where(*(o.field or key).split('.')), o.field or key, o.what, o.mend) for o in e.problems) from e
 
-# %% ../nbs/05_prepare.ipynb #a51dcede
+# %% ../nbs/05_prepare.ipynb #1f5b6a76
 def preprocess(
     config: str|os.PathLike|TrainingConfig|Mapping, # a YAML file, a config, or its keys
     debug: bool = False,  # print the first stored row as axolotl does
     force: bool = False,  # prepare again, even when a whole result is there
-    engine: str = 'local',# 'local', or 'ray': on a cluster (`pip install segmask[ray]`), with the same result
+    engine: str = 'local',# 'local', or 'ray': on a cluster (`pip install "segmask[ray]"`), with the same result
     ray_address: str|None = None, # of a running cluster; by default Ray finds one, or starts one here
 ) -> Prepared:
     "Read, encode, shuffle, store. Raises `ConfigError` and `SegmentError`; nothing is dropped without a line in `report`"

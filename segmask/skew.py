@@ -66,7 +66,7 @@ class Skews(list):
     def __repr__(self): return '\n'.join(map(str, self)) or 'no prompt: nothing is trained after masked text'
     def _repr_html_(self) -> str: return ''.join(o._repr_html_() for o in self) or '<p>no prompt: nothing is trained after masked text</p>'
 
-# %% ../nbs/05b_skew.ipynb #9e8b6e0b
+# %% ../nbs/05b_skew.ipynb #10829e81
 _chip = 'display:inline-block;margin:1px;padding:0 3px;border-radius:3px;white-space:pre;font-family:monospace;'
 _plain, _odd = _chip+'border:1px solid rgba(128,128,128,.35)', _chip+'border:2px dashed #e65100;background:rgba(255,152,0,.18)'
 
@@ -85,7 +85,7 @@ def strips_html(
     def row(n):
         name, ids = strips[n]
         chips = ''.join(f'<{"mark" if i in odd[n] else "span"} style="{_odd if i in odd[n] else _plain};color:inherit" title="{t}">{escape(s)}</{"mark" if i in odd[n] else "span"}>' for i,(t,s) in enumerate(zip(ids, token_text(tokenizer, ids))))
-        return f'<tr><th style="text-align:right;vertical-align:top">{escape(name)}</th><td style="text-align:left">{chips}</td></tr>'
+        return f'<tr><th style="text-align:right;vertical-align:top;white-space:nowrap;padding:2px 8px">{escape(name)}</th><td style="text-align:left">{chips}</td></tr>'
     foot = f'<tr><td></td><td style="text-align:left"><small>{escape(note)}</small></td></tr>' if note else ''
     return f'<table class="mathjax_ignore" style="background:transparent">{row(0)}{row(1)}{foot}</table>'
 

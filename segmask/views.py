@@ -208,7 +208,7 @@ def show_tokens(
             f'<small>{LEGEND} &nbsp;· space &nbsp;⏎ line break &nbsp;→ tab &nbsp;‹E2› byte</small></div>')
     return View(html, f'{summary(tokens)}\n{_underlined(tokens)}\n━ trained  ┄ masked')
 
-# %% ../nbs/07_views.ipynb #715ceaf6
+# %% ../nbs/07_views.ipynb #1648d6d6
 def style_tokens(
     row: Mapping,        # an `Encoded`, or anything with `input_ids` and `labels`
     tokenizer: Any=None, # needed unless the row is an `Encoded`
@@ -223,7 +223,7 @@ def style_tokens(
     with pd.option_context('styler.html.mathjax', False):
         st = df.style.format(escape='html').set_uuid('segmask').set_table_attributes('class="mathjax_ignore tex2jax_ignore"')
     st = st.set_caption(f'the first {most:,} of {len(tokens):,} tokens' if len(tokens)>most else escape(summary(tokens)))
-    return st.apply(lambda r: [cell[r['mask']]]*2 + ['']*(len(r)-2), axis=1).set_properties(subset=['token'], **{'text-align':'left', 'white-space':'pre', 'font-family':'monospace'})
+    return st.apply(lambda r: [cell[r['mask']]]*2 + ['']*(len(r)-2), axis=1).set_properties(subset=['token'], **{'text-align':'left', 'white-space':'pre', 'font-family':'monospace'}).set_table_styles([dict(selector='th, td', props='padding:2px 8px')])
 
 # %% ../nbs/07_views.ipynb #7952c663
 def shifted_table(

@@ -6,6 +6,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from segmask.batches import Batch
 from segmask.checkpoint import TrainingError, checkpoints, half, seal
 from segmask.config import ConfigError
 from segmask.core import masked, trained, write_jsonl
@@ -31,7 +32,7 @@ def base(tmp_path_factory) -> dict:
     return dict(base_model=str(tmp/'small'), tokenizer_config=TOK, datasets=[dict(path=str(tmp/'rows.jsonl'), type='input_output')], dataset_prepared_path=str(tmp/'prepared'),
                 sequence_len=96, micro_batch_size=3, gradient_accumulation_steps=2, max_steps=4, learning_rate=1e-2, optimizer='adamw_torch', save_strategy='no', seed=1)
 
-def run(base, out, live=False, **more): return train({**base, 'output_dir': str(out), **{k:v for k,v in more.items() if k not in ('model', 'callbacks', 'proof')}}, live=live, **{k:v for k,v in more.items() if k in ('model', 'callbacks', 'proof')})
+def run(base, out, live=False, **more): return train({**base, 'output_dir': str(out), **{k:v for k,v in more.items() if k not in ('model', 'callbacks', 'proof', 'say')}}, live=live, **{k:v for k,v in more.items() if k in ('model', 'callbacks', 'proof', 'say')})
 
 def losses(r): return r.history.loss.dropna().tolist()
 
@@ -58,8 +59,9 @@ def test_bf16(base, tmp_path):
     assert max(abs(x-y) for x,y in zip(losses(a)[:1], losses(b)[:1]))<.1 and next(b.model.parameters()).dtype==torch.bfloat16
 
 def test_packing_takes_rows_into_sequences(base, tmp_path):
-    r = run(base, tmp_path, sample_packing=True, micro_batch_size=1, gradient_accumulation_steps=1, max_steps=None, num_epochs=1)
-    assert 'rows may share a sequence' in r.note and 'the same loss' in r.note and 'the first batch' in r.note
+    said = []
+    r = run(base, tmp_path, sample_packing=True, micro_batch_size=1, gradient_accumulation_steps=1, max_steps=None, num_epochs=1, say=lambda *lines: said.extend(lines))
+    assert 'rows may share a sequence' in r.note and 'the same loss' in r.note and any('the first batch' in o for o in said)
     assert len(losses(r))<24 and r.saved.trained==sum(r.prepared.sizes['trained'].to_pylist()) # each row once
 
 def test_packing_falls_back(base, tmp_path):
@@ -131,7 +133,7 @@ def test_live_in_a_notebook(base, tmp_path, monkeypatch):
     show = live.show
     live.show = lambda *a, **kw: (show(*a, **kw), values.append(live.widget.value))
     run(base, tmp_path, live=live, val_set_size=4, eval_steps=2)
-    assert shown[0] is live.widget and '0 of 4' in values[0] and 'the same loss' in values[0]
+    assert isinstance(shown.pop(0), Batch) and shown[0] is live.widget and '0 of 4' in values[0] and 'the same loss' in values[0]
     assert any('2 of 4' in o for o in values) and 'evaluation loss' in values[-1] and '4 of 4' in values[-1] and '<polyline' in values[-1] and 'GB at most' in values[-1]
     assert shown[-1].data==values[-1] and len(shown)==2 # the picture that stays
 
