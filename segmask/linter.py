@@ -133,14 +133,14 @@ def _segment_of(row: Segments, char: int) -> int|None:
 
 def _start_of(row: Segments, n: int) -> int: return sum(len(o.text) for o in row[:n])
 
-# %% ../nbs/06_linter.ipynb #bf9dbc67
+# %% ../nbs/06_linter.ipynb #c1af2fab
 @_check
 def _boundaries(r: Look) -> Found:
     if r.decoded is None: return
     e, name = r.e, lambda ids: ' '.join(token_text(r.know.tok, ids))
     for n in r.know.habits.injected(e):
         at = _start_of(e.row, n)
-        yield n, 'injected-space', f'a space is put before {e.row[n].text[:16]!r}, which stands after {r.text[max(0, at-8):at]!r}', _around(r.text, at)
+        yield n, 'injected-space', f'a space is put before {e.row[n].text[:16]!r}, which stands after {("…" if at>16 else "")+r.text[max(0, at-16):at]!r}', _around(r.text, at)
     for (char,at),want in zip(e.prompts, r.inference):
         got = e.input_ids[:at]
         if got==want: continue
