@@ -8,7 +8,7 @@ Docs: https://example.github.io/segmask/prepare.html.md"""
 __all__ = ['T', 'FATES', 'Source', 'batches', 'ahead', 'Batch', 'Lost', 'Encoding', 'rows_of', 'Report', 'order_of', 'split_of',
            'Prepared', 'tokenizer_of', 'preprocess', 'Decided', 'decide', 'record']
 
-# %% ../nbs/05_prepare.ipynb #d08a3538
+# %% ../nbs/05_prepare.ipynb #965da21f
 import json, math, os, sys, tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -23,7 +23,7 @@ import numpy as np
 from . import __version__
 from .config import ConfigError, DatasetConfig, TrainingConfig
 from .core import IGNORE_INDEX, Problem, Problems, SegmentError, Segments, iter_jsonl
-from .encoder import Encoder, debug_line
+from .encoder import Encoder, arrow_array, debug_line
 from .formats import lower_all, lowering
 from .sources import FormatError, Rows, SourceError, format_error
 from .store import Spool, broken, hash_file, make_folder, read_manifest, read_shards, write_dataset, write_manifest
@@ -242,7 +242,7 @@ def _fates(
     fate[lens<shortest] = FATES.index('too short')
     return fate
 
-# %% ../nbs/05_prepare.ipynb #69f26807
+# %% ../nbs/05_prepare.ipynb #50595de5
 class Report:
     "What became of every row: `totals`, and `rows`, a DataFrame with a line for each row that was not simply kept"
     def __init__(self, totals: dict[str,int], path: Path): self.totals, self._path = totals, path
@@ -264,7 +264,7 @@ class Report:
     ) -> str:
         "The summary, and a line for each row that was not simply kept"
         import pyarrow.parquet as pq
-        odd = pq.read_table(self._path, columns=['file', 'line', 'reason']) # without pandas, which takes longer to import than most reports to write
+        odd = pq.ParquetFile(self._path).read(columns=['file', 'line', 'reason']) # read_table, like pandas, takes longer to import than most reports to read
         rows = [f'  {o["file"]}:{o["line"]}: {o["reason"]}' for o in odd.slice(0, most).to_pylist()]
         more = odd.num_rows-len(rows)
         return '\n'.join([repr(self), *rows, *([f'  and {more:,} more'] if more else [])])
@@ -400,7 +400,7 @@ def tokenizer_of(cfg: TrainingConfig) -> 'PreTrainedTokenizerBase':
         key = 'tokenizer_config' if cfg.tokenizer_config else 'base_model'
         raise ConfigError(Problem(cfg.where(*(o.field or key).split('.')), o.field or key, o.what, o.mend) for o in e.problems) from e
 
-# %% ../nbs/05_prepare.ipynb #1f5b6a76
+# %% ../nbs/05_prepare.ipynb #72f3ab9d
 def preprocess(
     config: str|os.PathLike|TrainingConfig|Mapping, # a YAML file, a config, or its keys
     debug: bool = False,  # print the first stored row as axolotl does
@@ -506,7 +506,7 @@ def record(rows: Spool, d: Decided, lost: Lost, names: list[str], out: Path) -> 
     import pyarrow.parquet as pq
     cols = dict(file=rows.file, line=rows.lines, tokens=d.lens, trained=d.trained)
     with pa.ipc.new_file(str(out/'rows.arrow'), pa.schema([(k, pa.from_numpy_dtype(v.dtype)) for k,v in cols.items()])) as f:
-        for part in _slices(d.stored): f.write_table(pa.table({k: v[part] for k,v in cols.items()}))
+        for part in _slices(d.stored): f.write_table(pa.table({k: arrow_array(v[part]) for k,v in cols.items()}))
     odd = np.flatnonzero(d.fate)
     none = np.zeros(len(lost.empty), np.int64)
     told = dict(file=rows.file[odd], line=rows.lines[odd], fate=d.fate[odd], had=rows.trained[odd], behind=np.isin(odd, list(lost.behind)), trained=d.trained[odd],
@@ -516,7 +516,8 @@ def record(rows: Spool, d: Decided, lost: Lost, names: list[str], out: Path) -> 
         for part in _slices(np.lexsort((told['line'], told['file']))):
             r = {k: v[part] for k,v in told.items()}
             reasons = _reasons(r['fate'], r['tokens'], d.longest, d.shortest, r['had'], r['behind'])
-            w.write_table(pa.table(dict(file=[names[i] for i in r['file']], line=r['line'], fate=[FATES[i] for i in r['fate']], reason=reasons, tokens=r['tokens'], trained=r['trained']), schema=w.schema))
+            texts, numbers = dict(file=[names[i] for i in r['file']], fate=[FATES[i] for i in r['fate']], reason=reasons), dict(line=r['line'].astype(np.int64), tokens=r['tokens'].astype(np.int32), trained=r['trained'].astype(np.int32))
+            w.write_table(pa.table({k: arrow_array(v) for k,v in (texts | numbers).items()}, schema=w.schema))
     counts = {**{o: int((d.fate==i).sum()) for i,o in enumerate(FATES)}, 'empty':len(lost.empty)}
     return {'read':len(d.fate)+len(lost.empty), 'stored':len(d.stored), **counts, 'tokens':int(d.lens[d.stored].sum(dtype=np.int64)), 'trained tokens':int(d.trained[d.stored].sum(dtype=np.int64))}
 
