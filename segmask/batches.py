@@ -49,7 +49,7 @@ def _array(x: Any) -> np.ndarray:
     a = np.asarray(x)
     return a[None] if a.ndim==1 else a
 
-# %% ../nbs/07c_batches.ipynb #2d85f63a
+# %% ../nbs/07c_batches.ipynb #1e74ea8a
 def _borders(batch: Mapping, n: int, row: int, length: int) -> list[int]:
     "Positions at which another example begins, besides the first"
     if 'position_ids' in batch and batch['position_ids'] is not None:
@@ -93,7 +93,7 @@ class Batch(View):
             self.padding.append((a, ids.shape[1]-b))
             self.borders.append([i-a for i in _borders(made, len(ids), r, ids.shape[1]) if a<i<b])
         self._look(made)
-        if made is not batch: self.notes.append(f'made by SegmentCollator: {math.prod(np.shape(batch["input_ids"])):,} positions are read and {int((_array(batch["shift_labels"])!=IGNORE_INDEX).sum()) if "logits_to_keep" in batch else math.prod(np.shape(batch["input_ids"])):,} scored; shown are the rows that they stand for')
+        self.made = '' if made is batch else (f'made by SegmentCollator: {math.prod(np.shape(batch["input_ids"])):,} positions are read and {int((_array(batch["shift_labels"])!=IGNORE_INDEX).sum()) if "logits_to_keep" in batch else math.prod(np.shape(batch["input_ids"])):,} scored; shown are the rows that they stand for')
 
     def _look(self, batch: Mapping):
         "What looks wrong"
@@ -129,7 +129,7 @@ class Batch(View):
 
     @property
     def text(self) -> str: # type: ignore[override]
-        out = [self._head(), *(f'! {o}' for o in self.notes)]
+        out = [self._head(), *([self.made] if self.made else []), *(f'! {o}' for o in self.notes)]
         for r in range(min(len(self.rows), self.most)):
             a, b = self.padding[r]
             out.append(f'row {r}:' + (f' {a:,} padding, then' if a else ''))
@@ -148,7 +148,8 @@ class Batch(View):
             out.append(f'<b>row {r}</b> <small>{escape(summary(tokens_of(self.rows[r], self.tokenizer)))}</small><pre dir="ltr" style="{PRE_STYLE}">{pad(a)}{body}{pad(b)}</pre>')
         more = f'<small>{len(self.rows)-self.most:,} more rows</small><br>' if len(self.rows)>self.most else ''
         notes = ''.join(f'<div style="border-left:4px solid #e65100;padding-left:8px;margin:4px 0">⚠ {plain(o)}</div>' for o in self.notes)
-        return f'<div><div>{escape(self._head())}</div>{notes}{"".join(out)}{more}<small>{LEGEND}</small></div>'
+        made = f'<small style="opacity:.8">{escape(self.made)}</small>' if self.made else ''
+        return f'<div><div>{escape(self._head())}</div>{made}{notes}{"".join(out)}{more}<small>{LEGEND}</small></div>'
 
 # %% ../nbs/07c_batches.ipynb #523b5555
 def show_batch(

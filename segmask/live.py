@@ -77,7 +77,7 @@ def counts(
     "Sums over a history"
     return Counts(*(int(sum(o.get(k) or 0 for o in history if 'loss' in o)) for k in Counts._fields))
 
-# %% ../nbs/09c_live.ipynb #d1d9b49d
+# %% ../nbs/09c_live.ipynb #9b0ea07f
 class Status(NamedTuple):
     "A run at one moment"
     step: int               # updates done
@@ -112,7 +112,7 @@ def status_html(
     "The moment as a panel: a bar, the numbers, the picture"
     share = min(1., s.step/s.total) if s.total else 0.
     bar = f'<div style="background:rgba(128,128,128,.25);height:8px;border-radius:4px;max-width:560px"><div style="background:#2979ff;height:8px;border-radius:4px;width:{share:.1%}"></div></div>'
-    cells = ''.join(f'<span style="margin-right:1.5em;white-space:nowrap"><small style="opacity:.7">{escape(k)}</small> {escape(v)}</span>' for k,v in figures(s).items())
+    cells = ' '.join(f'<span style="margin-right:1.5em;white-space:nowrap"><small style="opacity:.7">{escape(k)}</small> {escape(v)}</span>' for k,v in figures(s).items())
     note = f'<div style="opacity:.8"><small>{"<br>".join(map(escape, s.note.splitlines()))}</small></div>' if s.note else ''
     return f'<div style="font-family:sans-serif;font-size:13px;line-height:1.8">{bar}<div>{cells}</div>{loss_plot(s.history)}{note}</div>'
 

@@ -7,8 +7,8 @@ Docs: https://example.github.io/segmask/training.html.md"""
 # %% auto #0
 __all__ = ['Rows', 'collator_of', 'resume_point', 'TrainResult', 'model_card', 'train', 'train_command']
 
-# %% ../nbs/09_training.ipynb #66265801
-import math, os, random, sys, time
+# %% ../nbs/09_training.ipynb #410eb4a6
+import contextlib, logging, math, os, random, sys, time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -328,7 +328,7 @@ def model_card(
     return '\n'.join(['---', head.rstrip(), '---', '', f'# {Path(r.output_dir).name}', '', f'Fine-tuned from `{cfg["base_model"]}` with segmask.', '', '## Data', '', *data, '', '## Masking', '', *mask, f'- {r.saved!r}', '',
                       '## Result', '', f'- loss on trained text: {last("loss")}', f'- evaluation loss: {last("eval_loss")}', f'- updates: {int(h.step.max()) if len(h) else 0}', '', '## Config', '', '```yaml', yaml.safe_dump({**cfg, **secret}, sort_keys=False, allow_unicode=True).rstrip(), '```', ''])
 
-# %% ../nbs/09_training.ipynb #d1ad2ed2
+# %% ../nbs/09_training.ipynb #ead995e0
 def _say(*lines: str): # on stderr, by the first process
     if int(os.environ.get('RANK', '0'))==0:
         for o in lines: print(o if o.startswith(('segmask: ', '  ')) else f'segmask: {o}', file=sys.stderr)
@@ -420,11 +420,19 @@ def train(
     trainer.add_callback(shower)
     if cfg.get('early_stopping_patience'): trainer.add_callback(EarlyStoppingCallback(cfg.get('early_stopping_patience')))
     model.config.use_cache = False
-    with without_bars(): trainer.train(resume_from_checkpoint=str(start) if start else None)
+    with without_bars(), _hushed('transformers.trainer_utils'): trainer.train(resume_from_checkpoint=str(start) if start else None)
     model.config.use_cache = True
     result = TrainResult(trainer.accelerator.unwrap_model(trainer.model) if not (args.fsdp or args.deepspeed) else trainer.model, tok, output_dir, trainer.state.log_history, counts(trainer.state.log_history), cfg, p, '\n'.join(said))
     with without_bars(): _save(trainer, result)
     return result
+
+@contextlib.contextmanager
+def _hushed(name: str): # the trainer says that a model's pad token is now the tokenizer's, as it should be
+    logger = logging.getLogger(name)
+    had = logger.level
+    logger.setLevel(logging.ERROR)
+    try: yield
+    finally: logger.setLevel(had)
 
 def _on_cpu(cfg: TrainingConfig, model) -> bool: # a model that was put on the CPU is trained there
     import torch
