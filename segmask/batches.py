@@ -49,7 +49,7 @@ def _array(x: Any) -> np.ndarray:
     a = np.asarray(x)
     return a[None] if a.ndim==1 else a
 
-# %% ../nbs/07c_batches.ipynb #1e74ea8a
+# %% ../nbs/07c_batches.ipynb #9caa2fab
 def _borders(batch: Mapping, n: int, row: int, length: int) -> list[int]:
     "Positions at which another example begins, besides the first"
     if 'position_ids' in batch and batch['position_ids'] is not None:
@@ -148,7 +148,7 @@ class Batch(View):
             out.append(f'<b>row {r}</b> <small>{escape(summary(tokens_of(self.rows[r], self.tokenizer)))}</small><pre dir="ltr" style="{PRE_STYLE}">{pad(a)}{body}{pad(b)}</pre>')
         more = f'<small>{len(self.rows)-self.most:,} more rows</small><br>' if len(self.rows)>self.most else ''
         notes = ''.join(f'<div style="border-left:4px solid #e65100;padding-left:8px;margin:4px 0">⚠ {plain(o)}</div>' for o in self.notes)
-        made = f'<small style="opacity:.8">{escape(self.made)}</small>' if self.made else ''
+        made = f'<div><small style="opacity:.8">{escape(self.made)}</small></div>' if self.made else ''
         return f'<div><div>{escape(self._head())}</div>{made}{notes}{"".join(out)}{more}<small>{LEGEND}</small></div>'
 
 # %% ../nbs/07c_batches.ipynb #523b5555
