@@ -7,7 +7,7 @@ Docs: https://example.github.io/segmask/experiment.html.md"""
 # %% auto #0
 __all__ = ['Rule', 'RULES', 'as_written', 'everything', 'relabel', 'Measured', 'measure', 'interval', 'Comparison', 'compare']
 
-# %% ../nbs/10_experiment.ipynb #43098170
+# %% ../nbs/10_experiment.ipynb #c3471058
 import hashlib, json, math, os, random, shutil, tempfile, time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,7 +21,7 @@ from . import __version__
 from .config import ConfigError, TrainingConfig
 from .core import IGNORE_INDEX, Problem, Segment, Segments, SegmentError, visible, write_beside
 from .encoder import Encoded, Encoder
-from .live import Plot, without_bars
+from .live import Plot, _ticks, without_bars
 from .losses import token_losses
 from .prepare import Encoding, rows_of, tokenizer_of
 from .training import train
@@ -53,7 +53,7 @@ def relabel(
     home = [o.label for o in row for _ in o.text] + [bool(row) and row[len(row)-1].label]
     return [i if (lit[b]-lit[a]==b-a if b>a else home[min(a, len(home)-1)]) else IGNORE_INDEX for i,(a,b) in zip(e.input_ids, e.offsets)]
 
-# %% ../nbs/10_experiment.ipynb #6fe7799c
+# %% ../nbs/10_experiment.ipynb #089e30e7
 def _examples(cfg: TrainingConfig, key: str, tok: Any) -> list[Encoded]:
     "All rows under a key, encoded by their own mask"
     out: list[Encoded] = []
@@ -64,9 +64,16 @@ def _examples(cfg: TrainingConfig, key: str, tok: Any) -> list[Encoded]:
             out += enc.enc.many([s for _,s in enc.examples()])
     return out
 
-def _split(cfg: TrainingConfig, tok: Any) -> tuple[list[Encoded], list[Encoded]]:
-    rows = [e for e in _examples(cfg, 'datasets', tok) if 2<=len(e.input_ids)<=cfg.sequence_len]
-    if cfg.test_datasets: return rows, [e for e in _examples(cfg, 'test_datasets', tok) if 2<=len(e.input_ids)<=cfg.sequence_len]
+def _fitting(cfg: TrainingConfig, key: str, tok: Any) -> tuple[list[Encoded], int]: # (rows, how many are left out)
+    rows = _examples(cfg, key, tok)
+    some = [e for e in rows if 2<=len(e.input_ids)<=cfg.sequence_len]
+    return some, len(rows)-len(some)
+
+def _split(cfg: TrainingConfig, tok: Any) -> tuple[list[Encoded], list[Encoded], int]: # (to train on, held back, left out for their length)
+    rows, out = _fitting(cfg, 'datasets', tok)
+    if cfg.test_datasets:
+        held_back, more = _fitting(cfg, 'test_datasets', tok)
+        return rows, held_back, out+more
     if not cfg.val_set_size: raise ConfigError([Problem(cfg.where('val_set_size'), 'val_set_size', 'is 0: there is nothing to compare on', 'Hold rows back, such as val_set_size: 0.2, or name test_datasets.')])
     groups: dict[str, list[int]] = {}
     for i,e in enumerate(rows): groups.setdefault(_prompt(e), []).append(i)
@@ -78,7 +85,7 @@ def _split(cfg: TrainingConfig, tok: Any) -> tuple[list[Encoded], list[Encoded]]
         if len(held)>=want: break
         held += g
     keep = set(held)
-    return [e for i,e in enumerate(rows) if i not in keep], [rows[i] for i in sorted(held)]
+    return [e for i,e in enumerate(rows) if i not in keep], [rows[i] for i in sorted(held)], out
 
 def _prompt(e: Encoded) -> str: return e.row.text[:e.prompts[0][0]] if e.prompts else e.row.text
 
@@ -131,7 +138,7 @@ def measure(
             out.expected.append(tok.decode(tok(_answer(e), add_special_tokens=False)['input_ids'], skip_special_tokens=True).strip())
     return out
 
-# %% ../nbs/10_experiment.ipynb #96c7488a
+# %% ../nbs/10_experiment.ipynb #0e44844e
 def interval(
     values: np.ndarray,      # seeds x rows; nan where a row does not count
     weights: np.ndarray|None=None, # of rows, such as their number of tokens
@@ -148,8 +155,8 @@ def interval(
 
 class Comparison:
     "The result of `compare`"
-    def __init__(self, runs: Mapping[str, list[dict]], train_answers: Sequence[str], answer: Callable|None, metrics: Mapping[str, Callable]):
-        self.runs, self.answer, self.metrics = dict(runs), answer, dict(metrics)
+    def __init__(self, runs: Mapping[str, list[dict]], train_answers: Sequence[str], answer: Callable|None, metrics: Mapping[str, Callable], left_out: int=0):
+        self.runs, self.answer, self.metrics, self.left_out = dict(runs), answer, dict(metrics), left_out
         first = next(iter(self.runs.values()))[0]
         self.expected = first['expected']
         self.values: dict[str, dict[str, np.ndarray]] = {}  # measure -> arm -> seeds x rows
@@ -197,7 +204,7 @@ class Comparison:
         main = 'accuracy' if 'accuracy' in self.values else 'exact match' if 'exact match' in self.values else None
         if main=='accuracy' and self.baseline is not None:
             beating = [o for o in arms if interval(self.values[main][o])[1]>self.baseline]
-            said.append(f'Always answering {self.majority!r} is right in {self.baseline:.1%} of the {len(self.expected)} rows. ' + (f'{_and(beating)} {"does" if len(beating)==1 else "do"} better than that.' if beating else 'No arm surely does better: what follows says little about masking.'))
+            said.append(f'Always answering {self.majority!r} is right in {self.baseline:.1%} of the {len(self.expected):,} rows that were asked for an answer. ' + (f'{_and(beating)} {"does" if len(beating)==1 else "do"} better than that.' if beating else 'No arm surely does better: what follows says little about masking.'))
         for k,better in ((main, 1), ('loss on answers', -1)):
             if k is None: continue
             best = max(arms, key=lambda o: better*interval(self.values[k][o], self.weights.get(k), 2)[0])
@@ -209,7 +216,8 @@ class Comparison:
                 if lo*hi>0: said.append(f'{k.capitalize()}: {best} is better than {other} by {abs(d):.2f}{unit} (95 % interval {min(abs(lo), abs(hi)):.2f} to {max(abs(lo), abs(hi)):.2f}).')
                 else: said.append(f'{k.capitalize()}: between {best} and {other} no difference can be seen at this size ({d:+.2f}{unit}, 95 % interval {lo:+.2f} to {hi:+.2f}).')
         n = len(next(iter(self.runs.values())))
-        return '\n'.join([*said, f'({n} {"seed" if n==1 else "seeds"}, {len(next(iter(self.runs.values()))[0]["answer_loss"])} rows held back.)' + (' One seed says nothing about chance.' if n==1 else '')])
+        left = f'; {self.left_out:,} {"row" if self.left_out==1 else "rows"} did not fit into sequence_len and {"was" if self.left_out==1 else "were"} left out' if self.left_out else ''
+        return '\n'.join([*said, f'({n} {"seed" if n==1 else "seeds"}, {len(next(iter(self.runs.values()))[0]["answer_loss"])} rows held back{left}.)' + (' One seed says nothing about chance.' if n==1 else '')])
 
     def curves(self, width: int=560, height: int=220) -> Plot: # SVG
         "Loss on answers of the rows held back, over steps: a line for each arm, the mean over seeds"
@@ -233,8 +241,8 @@ def _curves(arms: Mapping[str, list[list]], width: int, height: int) -> Plot:
     xs, ys = zip(*points)
     x0, x1, y0, y1 = min(xs), max(max(xs), min(xs)+1), min(ys), max(max(ys), min(ys)+1e-6)
     x, y = (lambda v: round(left+(v-x0)/(x1-x0)*(width-left-side))), (lambda v: round(height-low-(v-y0)/(y1-y0)*(height-top-low)))
-    grid = ''.join(f'<line x1="{left}" x2="{width-side}" y1="{y(v)}" y2="{y(v)}" stroke="currentColor" stroke-opacity=".15"/><text x="{left-6}" y="{y(v)+4}" text-anchor="end">{v:.2f}</text>' for v in np.linspace(y0, y1, 4))
-    grid += ''.join(f'<text x="{x(v)}" y="{height-low+16}" text-anchor="middle">{v}</text>' for v in sorted({x0, x1}))
+    grid = ''.join(f'<line x1="{left}" x2="{width-side}" y1="{y(v)}" y2="{y(v)}" stroke="currentColor" stroke-opacity=".15"/><text x="{left-6}" y="{y(v)+4}" text-anchor="end">{v:g}</text>' for v in _ticks(y0, y1))
+    grid += ''.join(f'<text x="{x(v)}" y="{height-low+16}" text-anchor="middle">{v:g}</text>' for v in _ticks(x0, x1, 8) if v==int(v)) + f'<text x="{width-side+8}" y="{height-low+16}">steps</text>'
     lines = ''
     for n,(name,ps) in enumerate(mean.items()):
         c, d = _colours[n%len(_colours)], _dashes[n%len(_dashes)]
@@ -242,7 +250,7 @@ def _curves(arms: Mapping[str, list[list]], width: int, height: int) -> Plot:
         lines += f'<line x1="{width-side+8}" x2="{width-side+34}" y1="{top+8+16*n}" y2="{top+8+16*n}" stroke="{c}" stroke-width="2" stroke-dasharray="{d}"/><text x="{width-side+40}" y="{top+12+16*n}">{escape(name[:14])}</text>'
     return Plot(f'{head}{grid}{lines}</svg>')
 
-# %% ../nbs/10_experiment.ipynb #30b1dbd1
+# %% ../nbs/10_experiment.ipynb #22a571f8
 def _write_rows(path: Path, es: Sequence[Encoded], labels: Sequence[list[int]]):
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -304,7 +312,7 @@ def compare(
     cfg, masks = TrainingConfig.of(config), dict(masks or RULES)
     if len(masks)<2: raise ValueError('a comparison needs two masks at least; RULES holds two')
     tok = tokenizer_of(cfg)
-    es, held = _split(cfg, tok)
+    es, held, left_out = _split(cfg, tok)
     if not held or not any(e.prompts for e in held): raise SegmentError([Problem('', '', 'none of the rows held back has trained text after masked text', 'Mask prompts in the data: they are what a model is asked.')])
     labels = {name: [relabel(e, rule(e.row)) for e in es] for name,rule in masks.items()}
     runs: dict[str, list[dict]] = {name: [] for name in masks}
@@ -318,6 +326,6 @@ def compare(
             with without_bars(): result = _run(cfg, seed, es, labels[name], held, folder, model, generate, max_new_tokens)
             with write_beside(done) as f: f.write(json.dumps({**result, 'arm':name}).encode())
         runs[name].append(json.loads(done.read_text()))
-    return Comparison(runs, [_first(e, tok) for e in es if e.prompts], answer, dict(metrics or {}))
+    return Comparison(runs, [_first(e, tok) for e in es if e.prompts], answer, dict(metrics or {}), left_out)
 
 def _first(e: Encoded, tok: Any) -> str: return tok.decode(tok(_answer(e), add_special_tokens=False)['input_ids'], skip_special_tokens=True).strip()
