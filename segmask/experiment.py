@@ -138,7 +138,7 @@ def measure(
             out.expected.append(tok.decode(tok(_answer(e), add_special_tokens=False)['input_ids'], skip_special_tokens=True).strip())
     return out
 
-# %% ../nbs/10_experiment.ipynb #0e44844e
+# %% ../nbs/10_experiment.ipynb #fec9a880
 def interval(
     values: np.ndarray,      # seeds x rows; nan where a row does not count
     weights: np.ndarray|None=None, # of rows, such as their number of tokens
@@ -242,7 +242,7 @@ def _curves(arms: Mapping[str, list[list]], width: int, height: int) -> Plot:
     x0, x1, y0, y1 = min(xs), max(max(xs), min(xs)+1), min(ys), max(max(ys), min(ys)+1e-6)
     x, y = (lambda v: round(left+(v-x0)/(x1-x0)*(width-left-side))), (lambda v: round(height-low-(v-y0)/(y1-y0)*(height-top-low)))
     grid = ''.join(f'<line x1="{left}" x2="{width-side}" y1="{y(v)}" y2="{y(v)}" stroke="currentColor" stroke-opacity=".15"/><text x="{left-6}" y="{y(v)+4}" text-anchor="end">{v:g}</text>' for v in _ticks(y0, y1))
-    grid += ''.join(f'<text x="{x(v)}" y="{height-low+16}" text-anchor="middle">{v:g}</text>' for v in _ticks(x0, x1, 8) if v==int(v)) + f'<text x="{width-side+8}" y="{height-low+16}">steps</text>'
+    grid += ''.join(f'<text x="{x(v)}" y="{height-low+16}" text-anchor="middle">{v:g}</text>' for v in _ticks(x0, x1, 8) if v==int(v)) + f'<text x="{width-side+18}" y="{height-low+16}">steps</text>'
     lines = ''
     for n,(name,ps) in enumerate(mean.items()):
         c, d = _colours[n%len(_colours)], _dashes[n%len(_dashes)]
