@@ -136,7 +136,7 @@ def _pair(text: str) -> tuple[str, Any]: # 'field=body' or 'roles_to_train=[user
     try: return key, yaml.safe_load(value)
     except yaml.YAMLError: return key, value
 
-# %% ../nbs/11_cli.ipynb #a158dfb2
+# %% ../nbs/11_cli.ipynb #25d7baa9
 def _config_check(args) -> int:
     "Say what in a config will not do what its author thinks"
     found = TrainingConfig.load(args.config).check(args.gpu)
@@ -148,7 +148,9 @@ def _at_least(severity: str) -> list[str]: return SEVERITIES[:SEVERITIES.index(s
 
 def _config_new(args) -> int:
     "Write a first config for some data: lengths, number of rows, model and GPU decide"
-    return _write(TrainingConfig.for_data(args.data, args.base_model, args.type, args.gpu, **dict(args.set)), Path(args.output), args.yes, backup=True)
+    cfg = TrainingConfig.for_data(args.data, args.base_model, args.type, args.gpu, **dict(args.set))
+    for o in cfg.check(args.gpu): print(f'segmask: {o}', file=sys.stderr)
+    return _write(cfg, Path(args.output), args.yes, backup=True)
 
 def _config_set(args) -> int:
     "Change keys of a config; all other lines stay as they are"

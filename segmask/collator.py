@@ -16,7 +16,7 @@ from .core import IGNORE_INDEX
 
 if TYPE_CHECKING: import torch
 
-# %% ../nbs/09a_collator.ipynb #17a89374
+# %% ../nbs/09a_collator.ipynb #d93fb0c1
 class Needed(NamedTuple):
     "What the loss needs of one row"
     ids: list[int]    # tokens that the model reads
@@ -28,6 +28,7 @@ def needed(
     cut_tail: bool=True, # leave out what comes after the last position that predicts a trained token
 ) -> Needed:
     "The part of a row that its loss depends on; empty when nothing in it is trained and `cut_tail`"
+    if not isinstance(row, Mapping) or not {'input_ids', 'labels'} <= set(row): raise TypeError(f'a row of the batch is a {type(row).__name__} without input_ids and labels; encode it first: Encoder(tokenizer)(row)')
     ids, labels = ([int(i) for i in row[k]] for k in ('input_ids', 'labels'))
     if len(ids)!=len(labels): raise ValueError(f'a row has {len(ids)} input_ids and {len(labels)} labels; they must be of one length')
     if 0 in (mask := row.get('attention_mask', ())) and 1 in list(mask)[list(mask).index(0):]: raise ValueError('a row has attention_mask 0 before 1 (padding on the left, or a hidden middle); give rows without padding')

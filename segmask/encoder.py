@@ -430,7 +430,7 @@ def list_column(
     import pyarrow as pa
     return pa.ListArray.from_arrays(arrow_array(np.concatenate([[0], np.cumsum(lens)]).astype(np.int32)), arrow_array(values))
 
-# %% ../nbs/03_encoder.ipynb #eca67d2b
+# %% ../nbs/03_encoder.ipynb #825d3ce8
 def ids_and_labels(
     row: Mapping,        # an `Encoded`, or anything with `input_ids` and `labels`
     tokenizer: Any=None, # needed unless the row is an `Encoded`
@@ -438,7 +438,7 @@ def ids_and_labels(
     "What every view needs of an encoded row, checked"
     tokenizer = tokenizer if tokenizer is not None else getattr(row, 'tokenizer', None)
     if isinstance(row, Segments) or not isinstance(row, Mapping) or not {'input_ids','labels'} <= set(row): raise TypeError(f'this needs an encoded row with input_ids and labels, not {type(row).__name__}; encode it: Encoder(tokenizer)(row)')
-    if tokenizer is None: raise TypeError('only an Encoded knows its tokenizer; give one: token_table(row, tokenizer)')
+    if tokenizer is None: raise TypeError('only an Encoded knows its tokenizer; give one as `tokenizer`')
     ids, labels = ([int(i) for i in row[k]] for k in ('input_ids', 'labels'))
     if len(ids)!=len(labels): raise ValueError(f'{len(ids)} input_ids and {len(labels)} labels; they must be of one length')
     return ids, labels, tokenizer

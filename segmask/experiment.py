@@ -7,8 +7,8 @@ Docs: https://example.github.io/segmask/experiment.html.md"""
 # %% auto #0
 __all__ = ['Rule', 'RULES', 'as_written', 'everything', 'relabel', 'Measured', 'measure', 'interval', 'Comparison', 'compare']
 
-# %% ../nbs/10_experiment.ipynb #c3471058
-import hashlib, json, math, os, random, shutil, tempfile, time
+# %% ../nbs/10_experiment.ipynb #5cfe6f70
+import contextlib, hashlib, json, math, os, random, shutil, tempfile, time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
@@ -53,7 +53,7 @@ def relabel(
     home = [o.label for o in row for _ in o.text] + [bool(row) and row[len(row)-1].label]
     return [i if (lit[b]-lit[a]==b-a if b>a else home[min(a, len(home)-1)]) else IGNORE_INDEX for i,(a,b) in zip(e.input_ids, e.offsets)]
 
-# %% ../nbs/10_experiment.ipynb #089e30e7
+# %% ../nbs/10_experiment.ipynb #882c7553
 def _examples(cfg: TrainingConfig, key: str, tok: Any) -> list[Encoded]:
     "All rows under a key, encoded by their own mask"
     out: list[Encoded] = []
@@ -89,10 +89,11 @@ def _split(cfg: TrainingConfig, tok: Any) -> tuple[list[Encoded], list[Encoded],
 
 def _prompt(e: Encoded) -> str: return e.row.text[:e.prompts[0][0]] if e.prompts else e.row.text
 
-def _answer(e: Encoded) -> str: # the first trained stretch after the prompt, without what ends it
-    start = e.prompts[0][0]
-    end = next((b for b in _ends(e.row) if b>start), len(e.row.text))
-    return e.row.text[start:end]
+def _answer(e: Encoded, tok: Any) -> str: # masked text inside it, such as a tool's result, belongs to it
+    "What follows the prompt: to where trained text ends in a special token, else to the last trained text"
+    start, text, specials = e.prompts[0][0], e.row.text, tuple({*tok.all_special_tokens, *tok.get_added_vocab()})
+    ends = [b for b in _ends(e.row) if b>start] or [len(text)]
+    return text[start:next((b for b in ends if text[start:b].rstrip().endswith(specials)), ends[-1])]
 
 def _ends(row: Segments) -> list[int]: # characters where trained text ends
     out, at = [], 0
@@ -101,7 +102,7 @@ def _ends(row: Segments) -> list[int]: # characters where trained text ends
         if o.label and (n+1==len(row) or not row[n+1].label): out.append(at)
     return out
 
-# %% ../nbs/10_experiment.ipynb #83f415e2
+# %% ../nbs/10_experiment.ipynb #fc764182
 class Measured(NamedTuple):
     "One model on the rows that were held back"
     answer_loss: list[float]  # for each row: mean over its trained tokens, nats
@@ -135,10 +136,10 @@ def measure(
             x = torch.tensor([e.input_ids[:e.prompts[0][1]]], device=device)
             with torch.no_grad(): y = model.generate(input_ids=x, attention_mask=torch.ones_like(x), max_new_tokens=max_new_tokens, do_sample=False, pad_token_id=pad, eos_token_id=ends or None)
             out.generated.append(tok.decode(y[0, x.shape[1]:].tolist(), skip_special_tokens=True).strip())
-            out.expected.append(tok.decode(tok(_answer(e), add_special_tokens=False)['input_ids'], skip_special_tokens=True).strip())
+            out.expected.append(tok.decode(tok(_answer(e, tok), add_special_tokens=False)['input_ids'], skip_special_tokens=True).strip())
     return out
 
-# %% ../nbs/10_experiment.ipynb #fec9a880
+# %% ../nbs/10_experiment.ipynb #b5d9c7e3
 def interval(
     values: np.ndarray,      # seeds x rows; nan where a row does not count
     weights: np.ndarray|None=None, # of rows, such as their number of tokens
@@ -168,7 +169,7 @@ class Comparison:
             self.values['exact match'] = over(lambda r: [float(a==b) for a,b in zip(r['expected'], r['generated'])])
             if answer: self.values['accuracy'] = over(lambda r: [float(answer(b) is not None and answer(a)==answer(b)) for a,b in zip(r['expected'], r['generated'])])
             for k,f in self.metrics.items(): self.values[k] = over(lambda r, f=f: [float(f(a, b)) for a,b in zip(r['expected'], r['generated'])])
-        common = Counter(map(answer, train_answers)).most_common(1) if answer and train_answers else []
+        common = Counter(o for o in map(answer, train_answers) if o is not None).most_common(1) if answer and train_answers else []
         self.majority = common[0][0] if common else None   # the most common answer of the training rows
         self.baseline = float(np.mean([answer(o)==self.majority for o in self.expected])) if common and answer and self.expected else None # how often it is right on the rows held back
 
@@ -205,6 +206,7 @@ class Comparison:
         if main=='accuracy' and self.baseline is not None:
             beating = [o for o in arms if interval(self.values[main][o])[1]>self.baseline]
             said.append(f'Always answering {self.majority!r} is right in {self.baseline:.1%} of the {len(self.expected):,} rows that were asked for an answer. ' + (f'{_and(beating)} {"does" if len(beating)==1 else "do"} better than that.' if beating else 'No arm surely does better: what follows says little about masking.'))
+        elif main=='accuracy': said.append('`answer` finds nothing in the answers of the rows, so that no accuracy can be told.')
         for k,better in ((main, 1), ('loss on answers', -1)):
             if k is None: continue
             best = max(arms, key=lambda o: better*interval(self.values[k][o], self.weights.get(k), 2)[0])
@@ -250,7 +252,7 @@ def _curves(arms: Mapping[str, list[list]], width: int, height: int) -> Plot:
         lines += f'<line x1="{width-side+8}" x2="{width-side+34}" y1="{top+8+16*n}" y2="{top+8+16*n}" stroke="{c}" stroke-width="2" stroke-dasharray="{d}"/><text x="{width-side+40}" y="{top+12+16*n}">{escape(name[:14])}</text>'
     return Plot(f'{head}{grid}{lines}</svg>')
 
-# %% ../nbs/10_experiment.ipynb #22a571f8
+# %% ../nbs/10_experiment.ipynb #c8c4d5ba
 def _write_rows(path: Path, es: Sequence[Encoded], labels: Sequence[list[int]]):
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -272,20 +274,44 @@ def _meter():
         def on_step_end(self, args, state, control, **kwargs): self.seconds.append(time.perf_counter()-self.began)
     return Meter()
 
-def _peak_memory() -> float: # GiB
-    import resource, sys, torch
+def _reset_peak():
+    import torch
+    if torch.cuda.is_available(): torch.cuda.reset_peak_memory_stats()
+    else:
+        with contextlib.suppress(OSError): Path('/proc/self/clear_refs').write_text('5')
+
+def _peak_memory() -> float: # GiB since `_reset_peak`; nan where a process cannot tell
+    import torch
     if torch.cuda.is_available(): return torch.cuda.max_memory_allocated()/2**30
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/2**(30 if sys.platform=='darwin' else 20)
+    try: return next(int(o.split()[1])/2**20 for o in Path('/proc/self/status').read_text().splitlines() if o.startswith('VmHWM'))
+    except (OSError, StopIteration): return math.nan # a process's own high-water mark only grows, and would favour the first arm
+
+def _made(model: Callable, seed: int) -> Any:
+    "A new model, and nothing else"
+    import torch
+    out = model(seed)
+    if not isinstance(out, torch.nn.Module): raise TypeError(f'model({seed}) gave a {type(out).__name__}; it must return a model')
+    return out
+
+def _weights(cfg: TrainingConfig, model: Callable|None, seed: int) -> Any:
+    "What tells one model from another: sums over a new one's weights, or the files of a folder"
+    if model is not None: return [(k, list(v.shape), v.double().sum().item(), v.double().abs().sum().item()) for k,v in _made(model, seed).state_dict().items()]
+    return [(o.name, o.stat().st_size, o.stat().st_mtime_ns) for o in sorted(Path(cfg.base_model).glob('*')) if o.is_file()] if Path(cfg.base_model).is_dir() else None
+
+def _ruled(name: str, rule: Any, e: Encoded) -> list[int]:
+    row = rule(e.row)
+    if not isinstance(row, Segments): raise TypeError(f'the rule {name!r} gave a {type(row).__name__} for a row; it must return Segments')
+    return relabel(e, row)
 
 def _run(cfg: TrainingConfig, seed: int, es: Sequence[Encoded], labels: Sequence[list[int]], held: Sequence[Encoded], folder: Path, model: Callable|None, generate: int, max_new_tokens: int) -> dict:
     import torch
     folder.mkdir(parents=True, exist_ok=True)
     _write_rows(folder/'train.parquet', es, labels)
     _write_rows(folder/'held_back.parquet', held, [e.labels for e in held])
-    if torch.cuda.is_available(): torch.cuda.reset_peak_memory_stats()
+    _reset_peak()
     torch.manual_seed(seed)
     meter = _meter()
-    r = train(_arm_config(cfg, folder, seed), model=model(seed) if model else None, live=False, proof=False, callbacks=[meter], say=lambda *lines: None)
+    r = train(_arm_config(cfg, folder, seed), model=_made(model, seed) if model else None, live=False, proof=False, callbacks=[meter], say=lambda *lines: None)
     peak = _peak_memory()
     m = measure(r.model, r.tokenizer, held, generate, max_new_tokens)
     seconds = sorted(meter.seconds)
@@ -309,17 +335,30 @@ def compare(
 ) -> 'Comparison':
     "Train the same rows under several masks and measure all on the same held-back rows. Raises ConfigError, SegmentError, TrainingError"
     from tqdm.auto import tqdm
-    cfg, masks = TrainingConfig.of(config), dict(masks or RULES)
+    cfg, seeds = TrainingConfig.of(config), [seeds] if isinstance(seeds, int) else list(seeds)
+    if not isinstance(masks, (Mapping, type(None))) or not all(map(callable, (masks or {}).values())): raise TypeError('masks is a dictionary: name -> function from Segments to Segments, such as those of RULES')
+    masks = dict(masks or RULES)
     if len(masks)<2: raise ValueError('a comparison needs two masks at least; RULES holds two')
+    if not seeds: raise ValueError('seeds is empty; give one at least')
+    if model is not None and (not callable(model) or hasattr(model, 'state_dict')): raise TypeError('model is a function: seed -> a new model, such as lambda seed: build(seed); every run begins with one of its own')
+    for k,f in (metrics or {}).items():
+        try: float(f('a', 'a'))
+        except TypeError as e: raise TypeError(f'the metric {k!r} is called with two texts, (expected, generated), and returns a number; with "a" and "a" it said: {e}') from e
+        except Exception: pass # it may need a text of some form
     tok = tokenizer_of(cfg)
     es, held, left_out = _split(cfg, tok)
     if not held or not any(e.prompts for e in held): raise SegmentError([Problem('', '', 'none of the rows held back has trained text after masked text', 'Mask prompts in the data: they are what a model is asked.')])
-    labels = {name: [relabel(e, rule(e.row)) for e in es] for name,rule in masks.items()}
+    if not es: raise SegmentError([Problem('', '', f'no rows are left to train on: {len(held)} are held back', 'Lower val_set_size, or add rows.')])
+    if left_out and cfg.excess_length_strategy=='raise': raise SegmentError([Problem('', '', f'{left_out} rows do not fit into sequence_len ({cfg.sequence_len})', 'Raise sequence_len, shorten them, or set excess_length_strategy: drop.')])
+    labels = {name: [_ruled(name, rule, e) for e in es] for name,rule in masks.items()}
+    for name,ls in labels.items():
+        if all(o==IGNORE_INDEX for l in ls for o in l[1:]): raise ValueError(f'the rule {name!r} leaves nothing to train on in any row')
+    weights = {seed: _weights(cfg, model, seed) for seed in seeds}
     runs: dict[str, list[dict]] = {name: [] for name in masks}
     todo = [(name, seed) for seed in seeds for name in masks]
     for name,seed in (bar := tqdm(todo, desc='Comparing', unit=' runs', disable=None, leave=False)):
         bar.set_postfix_str(f'{name}, seed {seed}')
-        key = hashlib.blake2b(json.dumps([__version__, cfg.to_dict(), seed, [e.input_ids for e in es], labels[name], [e.input_ids for e in held], [e.labels for e in held], getattr(model, '__qualname__', None), generate, max_new_tokens], default=str).encode(), digest_size=12).hexdigest()
+        key = hashlib.blake2b(json.dumps([__version__, cfg.to_dict(), seed, [e.input_ids for e in es], labels[name], [e.input_ids for e in held], [e.labels for e in held], weights[seed], generate, max_new_tokens], default=str).encode(), digest_size=12).hexdigest()
         folder = Path(work)/key
         done = folder/'result.json'
         if not done.exists():
@@ -328,4 +367,4 @@ def compare(
         runs[name].append(json.loads(done.read_text()))
     return Comparison(runs, [_first(e, tok) for e in es if e.prompts], answer, dict(metrics or {}), left_out)
 
-def _first(e: Encoded, tok: Any) -> str: return tok.decode(tok(_answer(e), add_special_tokens=False)['input_ids'], skip_special_tokens=True).strip()
+def _first(e: Encoded, tok: Any) -> str: return tok.decode(tok(_answer(e, tok), add_special_tokens=False)['input_ids'], skip_special_tokens=True).strip()

@@ -8,8 +8,8 @@ Docs: https://example.github.io/segmask/startup.html.md"""
 __all__ = ['HONOURED', 'NEUTRAL', 'check_keys', 'precision', 'load_model', 'fit_vocabulary', 'with_adapter', 'total_steps',
            'accumulation', 'warmup', 'reporters', 'arguments', 'training_arguments']
 
-# %% ../nbs/09f_startup.ipynb #2c4c6e89
-import json, math, sys, warnings
+# %% ../nbs/09f_startup.ipynb #4e34b510
+import json, math, os, sys, warnings
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -47,7 +47,7 @@ generation_prompt_ratio generation_do_sample gradio_title gradio_share gradio_se
 save_first_step'''.split())
 _exact_plugins = 'liger', 'cut_cross_entropy' # kernels that give the same losses
 
-# %% ../nbs/09f_startup.ipynb #4c1d48a4
+# %% ../nbs/09f_startup.ipynb #ce6f6843
 def check_keys(
     cfg: TrainingConfig, # the config of a run
 ) -> list[str]: # keys without influence on the result, which are not used
@@ -70,6 +70,8 @@ def check_keys(
     if a=='lora' and cfg.get('load_in_4bit'): problems.append(('adapter', 'is lora with load_in_4bit', 'Write adapter: qlora.'))
     if a=='qlora' and cfg.get('load_in_4bit') is False: problems.append(('load_in_4bit', 'is false with adapter: qlora', 'Remove it, or write adapter: lora.'))
     if a and not cfg.get('lora_r') and not cfg.get('lora_model_dir'): problems.append(('lora_r', f'is missing for adapter: {a}', 'Add it: 16 is usual.'))
+    if (n := cfg.get('max_steps')) is not None and n!=-1 and n<1: problems.append(('max_steps', f'is {n}', 'Give a number from 1, or leave it out to train num_epochs.'))
+    if (cfg.get('fsdp') or cfg.get('fsdp_config')) and int(os.environ.get('WORLD_SIZE', '1'))<2: problems.append(('fsdp_config' if cfg.get('fsdp_config') else 'fsdp', 'divides a model among several processes, and this is one', 'Start with accelerate launch -m segmask.training CONFIG, or remove it.'))
     if cfg.get('deepspeed'): problems += _deepspeed_problems(cfg.get('deepspeed'))
     if cfg.get('sample_packing') and cfg.get('group_by_length'): problems.append(('group_by_length', 'does not go with sample_packing', 'Remove one of them.'))
     if problems: raise ConfigError(Problem(cfg.where(k), k, *o) for k,*o in problems)

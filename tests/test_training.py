@@ -124,6 +124,21 @@ def test_qlora_names_its_extra(base, tmp_path):
     if __import__('importlib.util').util.find_spec('bitsandbytes'): pytest.skip('bitsandbytes is installed')
     with pytest.raises(ConfigError, match=r'segmask\[qlora\]'): run(base, tmp_path, adapter='qlora', lora_r=4)
 
+def test_a_checkpoint_of_another_run_is_refused(base, tmp_path):
+    cfg = {**base, 'adapter':'lora', 'lora_r':4, 'save_strategy':None, 'save_steps':2, 'max_steps':4}
+    run(cfg, tmp_path/'out')
+    for change in (dict(learning_rate=1e-5), dict(lora_r=8), dict(max_steps=2), dict(weight_decay=.5), dict(adapter=None, lora_r=None)):
+        with pytest.raises(ConfigError, match=f'other settings.*{next(iter(change))}'): run({k:v for k,v in {**cfg, **change}.items() if v is not None}, tmp_path/'out', resume_from_checkpoint='auto')
+    said = []
+    run(cfg, tmp_path/'out', learning_rate=1e-5, say=lambda *lines: said.extend(lines))
+    assert any('2 checkpoints of an earlier run' in o for o in said)
+    run({**cfg, 'logging_steps':2, 'eval_batch_size':3}, tmp_path/'out', resume_from_checkpoint='auto', learning_rate=1e-5) # these change nothing
+
+def test_where_nothing_can_be_written(base, tmp_path):
+    (tmp_path/'file').write_text('mine')
+    with pytest.raises(ConfigError, match='output_dir'): run(base, tmp_path/'file')
+    assert (tmp_path/'file').read_text()=='mine'
+
 # -- seen while it runs
 
 def test_live_in_a_notebook(base, tmp_path, monkeypatch):
