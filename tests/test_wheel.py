@@ -34,7 +34,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel):
     data = {f'segmask/data/{p.name}' for p in (HERE/'segmask/data').glob('*.json')}
     assert names==modules|data|{'segmask/py.typed'}
     meta = next(zipfile.ZipFile(wheel).read(n).decode() for n in zipfile.ZipFile(wheel).namelist() if n.endswith('METADATA'))
-    assert 'Requires-Python: >=3.10' in meta and 'License-Expression: Apache-2.0' in meta and 'Requires-Dist: torch' not in meta.replace('Requires-Dist: torch>=2.6; extra', '')
+    assert 'Requires-Python: >=3.11' in meta and 'License-Expression: Apache-2.0' in meta and 'Requires-Dist: torch' not in meta.replace('Requires-Dist: torch>=2.6; extra', '')
 
 def test_it_runs_in_an_empty_environment(wheel, tmp_path):
     venv.create(tmp_path/'env', with_pip=True)
