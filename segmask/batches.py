@@ -49,7 +49,7 @@ def _array(x: Any) -> np.ndarray:
     a = np.asarray(x)
     return a[None] if a.ndim==1 else a
 
-# %% ../nbs/07c_batches.ipynb #9caa2fab
+# %% ../nbs/07c_batches.ipynb #64c5f01b
 def _borders(batch: Mapping, n: int, row: int, length: int) -> list[int]:
     "Positions at which another example begins, besides the first"
     if 'position_ids' in batch and batch['position_ids'] is not None:
@@ -65,11 +65,9 @@ def _borders(batch: Mapping, n: int, row: int, length: int) -> list[int]:
 
 def _read_back(batch: Mapping) -> dict: # `SegmentCollator` leaves away what need not be computed
     "The rows of such a batch, padded as a plain collator would"
-    from segmask.collator import batch_rows # of a later chapter; whoever has such a batch has it
-    rows = batch_rows(batch)
-    n = max(len(o['input_ids']) for o in rows)
-    fill = lambda k, v: np.array([[*o[k], *[v]*(n-len(o[k]))] for o in rows])
-    return dict(input_ids=fill('input_ids', 0), labels=fill('labels', IGNORE_INDEX), attention_mask=np.array([[1]*len(o['input_ids'])+[0]*(n-len(o['input_ids'])) for o in rows]))
+    from segmask.attention import plain_batch # of later chapters; whoever has such a batch has them
+    from segmask.collator import batch_rows
+    return plain_batch(batch_rows(batch))
 
 class Batch(View):
     "A batch as it reaches the model. `rows` are its rows without padding, `padding` how much each has, `borders` where packed examples begin, `notes` what looks wrong"
@@ -93,7 +91,8 @@ class Batch(View):
             self.padding.append((a, ids.shape[1]-b))
             self.borders.append([i-a for i in _borders(made, len(ids), r, ids.shape[1]) if a<i<b])
         self._look(made)
-        self.made = '' if made is batch else (f'made by SegmentCollator: {math.prod(np.shape(batch["input_ids"])):,} positions are read and {int((_array(batch["shift_labels"])!=IGNORE_INDEX).sum()) if "logits_to_keep" in batch else math.prod(np.shape(batch["input_ids"])):,} scored; shown are the rows that they stand for')
+        read, scored = (math.prod(np.shape(batch[k])) for k in ('input_ids', 'labels'))
+        self.made = '' if made is batch else f'made by SegmentCollator: {read:,} positions are read and {scored:,} scored; shown are the rows that they stand for'
 
     def _look(self, batch: Mapping):
         "What looks wrong"
