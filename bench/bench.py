@@ -93,8 +93,8 @@ def speed(path: Path, n: int) -> tuple[dict, int, int]:
     "Raw tokenizer, our encoding, our whole call and datasets.map on one file; (ratios to raw, segments, tokens)"
     import datasets
     from segmask import Encoder, load_tokenizer, preprocess
-    from segmask.core import iter_jsonl
-    from segmask.prepare import batches
+from segmask.files import iter_jsonl
+    from segmask.data.prepare import batches
     datasets.disable_progress_bars()
     with quiet(): tok = load_tokenizer(MODEL)
     enc, backend = Encoder(tok), tok.backend_tokenizer

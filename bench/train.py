@@ -14,8 +14,8 @@ warnings.filterwarnings('ignore')
 import torch
 import transformers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM, Trainer, TrainerCallback, TrainingArguments
-from segmask.attention import plain_batch, segment_attention
-from segmask.collator import SegmentCollator
+from segmask.training.attention import plain_batch, segment_attention
+from segmask.training.collator import SegmentCollator
 
 transformers.logging.set_verbosity_error()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
-from segmask.tokenizer import load_tokenizer
+from segmask.tokens.tokenizer import load_tokenizer
 
 MISTRAL = 'mistralai/Mistral-7B-v0.1'
 SOME_TEXT = ['hello there, goodbye farewell! unbreakable words and naïve café; 日本語 と 한국어 и русский …'] + [f'def f{i}(x):\n\treturn x+{i}  # "{i*i}"' for i in range(200)]

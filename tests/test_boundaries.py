@@ -5,7 +5,7 @@ import pytest
 
 from families import FAMILIES, REFUSED, family
 from segmask.core import IGNORE_INDEX, Segment, Segments
-from segmask.encoder import Encoder
+from segmask.tokens.encoder import Encoder
 
 ATOMS = ['a', 'b', ' ', '  ', '   ', '\n', '\n\n', '\r\n', '\t', 'hello', ' there', 'unbreakable', 'é', 'e\u0301', 'ﬁ', '日', '本語', '한국', 'и', '👩‍👩‍👧', '🇨🇦', '▁', 'Ġ', '.', ',', '#', '<', '12', '3', '\u200b', '\u202e', '\xa0', '\ufeff', '$', '—', "'s", '\x00', '\x1b[31m']
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 from transformers import GPT2Config, GemmaConfig, Gemma3TextConfig, LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config, AutoModelForCausalLM, Trainer, TrainingArguments
 
-from segmask.attention import ARCHITECTURES, KERNEL, plain_batch, prove, segment_attention, segment_trial
-from segmask.collator import SegmentCollator, batch_rows
+from segmask.training.attention import ARCHITECTURES, KERNEL, plain_batch, prove, segment_attention, segment_trial
+from segmask.training.collator import SegmentCollator, batch_rows
 
 V = 150
 torch.set_num_threads(1) # small models: more threads wait for each other

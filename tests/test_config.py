@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 import yaml
 
-from segmask.advice import _gpus, find_gpu
-from segmask.config import ConfigError, TrainingConfig
-from segmask.core import masked, trained, write_jsonl
-from segmask.recipe import recipe
-from segmask.schema import axolotl_keys
+from segmask.config.advice import _gpus, find_gpu
+from segmask.config.config import ConfigError, TrainingConfig
+from segmask.core import masked, trained
+from segmask.files import write_jsonl
+from segmask.config.recipe import recipe
+from segmask.config.schema import axolotl_keys
 
 GOOD = '''base_model: mistralai/Mistral-7B-v0.1
 seed: 49
@@ -144,7 +145,7 @@ def test_all_mistakes_at_once():
 
 def test_special_tokens_that_are_not_in_the_tokenizer(tmp_path):
     "Known only with the tokenizer: the linter says it"
-    from segmask.linter import lint
+    from segmask.linting.linter import lint
     write_jsonl([masked('<s>Q:') + trained(' 4</s>')], tmp_path/'d.jsonl')
     at = lambda **tokens: TrainingConfig(base_model='mistralai/Mistral-7B-v0.1', datasets=[{'path':str(tmp_path/'d.jsonl'), 'type':'input_output'}], special_tokens=tokens)
     assert 'new-special-token' in set(lint(at(pad_token='<pad>')).code)

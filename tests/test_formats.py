@@ -6,15 +6,15 @@ from datasets import load_from_disk
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from goldens import golden_cases
-from segmask.chat import Chat
-from segmask.core import read_jsonl
-from segmask.encoder import Encoder
-from segmask.exchange import convert, export
-from segmask.formats import to_segments
-from segmask.prepare import preprocess
-from segmask.sources import FormatError
-from segmask.templates import TEMPLATES
-from segmask.tokenizer import load_tokenizer
+from segmask.formats.chat import Chat
+from segmask.files import read_jsonl
+from segmask.tokens.encoder import Encoder
+from segmask.data.exchange import convert, export
+from segmask.formats.formats import to_segments
+from segmask.data.prepare import preprocess
+from segmask.formats.sources import FormatError
+from segmask.formats.templates import TEMPLATES
+from segmask.tokens.tokenizer import load_tokenizer
 
 ZEPHYR = ("{% for m in messages %}{% if m['role'] == 'assistant' %}{{ '<|assistant|>\n' }}{% generation %}{{ m['content'] + eos_token }}{% endgeneration %}{{ '\n' }}"
           "{% else %}{{ '<|' + m['role'] + '|>\n' + m['content'] + eos_token + '\n' }}{% endif %}{% endfor %}")

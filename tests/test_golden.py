@@ -7,8 +7,8 @@ from datasets import load_from_disk
 
 from goldens import GOLDEN, golden_cases
 from segmask.core import SegmentError
-from segmask.prepare import preprocess
-from segmask.tokenizer import load_tokenizer
+from segmask.data.prepare import preprocess
+from segmask.tokens.tokenizer import load_tokenizer
 
 cases = golden_cases()
 

@@ -9,9 +9,9 @@ from payloads import ALL, MARKUP, MATHS, TERMINAL
 
 from segmask import Encoder, browse, diff, edit, load_tokenizer, masked, show_batch, show_tokens, shifted_table, style_tokens, token_table, trained, write_jsonl
 from segmask.core import Segment, Segments
-from segmask.plots import plot_lengths, plot_lost, plot_packing, plot_trained_share
-from segmask.rows import row_set
-from segmask.skew import inference_skew
+from segmask.views.plots import plot_lengths, plot_lost, plot_packing, plot_trained_share
+from segmask.data.rows import row_set
+from segmask.tokens.skew import inference_skew
 
 TAGS = set('div small pre ins span b br mark table tr td th tbody thead caption style details summary code em kbd'.split())
 ATTRIBUTES = set('style title dir class id open role scope colspan border'.split())

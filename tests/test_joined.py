@@ -6,8 +6,8 @@ import pytest
 from tokenizers import AddedToken
 
 from families import FAMILIES, REFUSED, family
-from segmask import encoder
-from segmask.encoder import Encoder
+from segmask.tokens import encoder
+from segmask.tokens.encoder import Encoder
 from test_boundaries import random_text
 
 NAMES = [*FAMILIES, *REFUSED]

@@ -4,14 +4,14 @@ import json, random
 import pytest
 
 from families import FAMILIES, family
-from segmask.config import TrainingConfig
+from segmask.config.config import TrainingConfig
 from segmask.core import Segments, masked, trained
-from segmask.encoder import Encoder
-from segmask.formats import to_segments
-from segmask.linter import CODES, fix, lint, lint_summary
-from segmask.prepare import preprocess
-from segmask.skew import Habits
-from segmask.tokenizer import load_tokenizer
+from segmask.tokens.encoder import Encoder
+from segmask.formats.formats import to_segments
+from segmask.linting.linter import CODES, fix, lint, lint_summary
+from segmask.data.prepare import preprocess
+from segmask.tokens.skew import Habits
+from segmask.tokens.tokenizer import load_tokenizer
 from test_boundaries import random_row
 
 MISTRAL = 'mistralai/Mistral-7B-v0.1'
@@ -64,7 +64,7 @@ def test_bad_row_and_good_twin(code, tok):
     assert code in set(found.code), found
     assert code not in set(twin.code), twin
     f = found[found.code==code].iloc[0]
-    assert f.severity==CODES[code].severity and f.message and f.mend
+    assert f.severity==CODES[code].severity and f.message and f.hint
     if CODES[code].fixable: # what is mended is not found again, and nothing new comes up
         again = lint(fix(bad, [code], tok), enc, **options)
         assert code not in set(again.code), again

@@ -63,7 +63,7 @@ def child(folder: str, pipe, pause: float, one_call: bool):
 def ctx():
     "New processes are forked from one that has everything imported"
     ctx = multiprocessing.get_context('forkserver')
-    ctx.set_forkserver_preload(['segmask.prepare', 'transformers', 'tokenizers', 'pyarrow.parquet', 'filelock', 'xxhash'])
+    ctx.set_forkserver_preload(['segmask.data.prepare', 'transformers', 'tokenizers', 'pyarrow.parquet', 'filelock', 'xxhash'])
     return ctx
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def place(tmp_path, monkeypatch) -> Path:
 def check(place: Path, before: list|None, want: list) -> str:
     "The state after a fault, and that the next run mends all; 'old', 'new' or 'none'"
     from segmask import preprocess
-    from segmask.store import broken
+    from segmask.data.store import broken
     found = sorted((place/PREPARED).iterdir()) if (place/PREPARED).exists() else []
     assert len(found)<=1, 'something else lies beside the prepared set'
     for o in found:
@@ -174,7 +174,7 @@ def test_disk_full(small_disk, tmp_path, leave):
     if full.returncode: assert full.returncode==1 and 'no space left' in full.stderr and 'Free some space' in full.stderr and 'Traceback' not in full.stderr, full.stderr
     else: assert leave==1_400_000 # it just fitted
     if leave<1_000_000: assert full.returncode
-    from segmask.store import broken
+    from segmask.data.store import broken
     assert all(broken(o) is None for o in (small_disk/PREPARED).iterdir())
     assert prepared_rows(kept[0])==rows
     (small_disk/'filler').unlink()

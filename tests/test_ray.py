@@ -8,7 +8,7 @@ ray = pytest.importorskip('ray', reason='Ray is not installed (pip install segma
 os.environ.setdefault('RAY_DATA_DISABLE_PROGRESS_BARS', '1')
 
 from segmask import preprocess
-from segmask.config import TrainingConfig
+from segmask.config.config import TrainingConfig
 
 MODEL = 'mistralai/Mistral-7B-v0.1'
 
@@ -33,7 +33,7 @@ def place(tmp_path, monkeypatch) -> Path:
 def both(monkeypatch, **cfg):
     "The same config here and on Ray, in small units and shards"
     from functools import partial
-    from segmask import cluster
+    from segmask.data import cluster
     monkeypatch.setattr(cluster, 'on_ray', partial(cluster.on_ray, shard_tokens=40_000, unit=40_000))
     cfg = {'base_model':MODEL, **cfg}
     a = preprocess({**cfg, 'dataset_prepared_path':'here'})
@@ -69,7 +69,7 @@ def workers() -> list[int]:
     return [p.pid for p in psutil.process_iter(['cmdline']) if (p.info['cmdline'] or [''])[0].startswith('ray::') and 'MapBatches' in p.info['cmdline'][0]]
 
 def test_a_worker_is_killed(place, monkeypatch):
-    from segmask import cluster
+    from segmask.data import cluster
     killed = []
     original = cluster.encode_unit
     def slow(encodings, n, *args): # so that there is time to kill

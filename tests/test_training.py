@@ -6,12 +6,13 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from segmask.batches import Batch
-from segmask.checkpoint import TrainingError, checkpoints, half, seal
-from segmask.config import ConfigError
-from segmask.core import masked, trained, write_jsonl
-from segmask.live import Live
-from segmask.training import model_card, train
+from segmask.views.batches import Batch
+from segmask.training.checkpoint import TrainingError, checkpoints, half, seal
+from segmask.config.config import ConfigError
+from segmask.core import masked, trained
+from segmask.files import write_jsonl
+from segmask.training.live import Live
+from segmask.training.trainer import model_card, train
 
 torch.set_num_threads(1)
 TOK = 'mistralai/Mistral-7B-v0.1'
@@ -74,7 +75,7 @@ def test_evaluation_is_weighted_by_trained_tokens(base, tmp_path):
         r = run(base, tmp_path/str(i), val_set_size=8, max_steps=1, eval_steps=1, learning_rate=1e-9, **more)
         evals += r.history.eval_loss.dropna().tolist()
     assert len(evals)==4 and max(evals)-min(evals)<2e-4
-    from segmask.losses import token_losses
+    from segmask.training.losses import token_losses
     rows = [r.prepared.row(i) for i in range(16, 24)]
     by_hand = [v for o in rows for v,l in zip(token_losses(r.model, o['input_ids']), o['labels']) if l!=-100]
     assert abs(sum(by_hand)/len(by_hand)-evals[0])<2e-4
@@ -104,7 +105,7 @@ def test_result(base, tmp_path):
     assert r.worst(6).trained.dropna().is_monotonic_decreasing and 'rows.jsonl:' in r.worst(6).source[0]
 
 def test_generation_uses_the_ids_of_training(base, tmp_path):
-    from segmask.encoder import Encoder
+    from segmask.tokens.encoder import Encoder
     seen = []
     for boundary in ('segment', 'prompt'):
         r = run(base, tmp_path/boundary, max_steps=1, datasets=[{**base['datasets'][0], 'segmask':{'boundary':boundary}}])
@@ -161,7 +162,7 @@ def test_live_in_a_terminal(base, tmp_path):
 
 def poisoned(base, word):
     "A model that gives nan for rows with a certain word"
-    from segmask.tokenizer import load_tokenizer
+    from segmask.tokens.tokenizer import load_tokenizer
     model = no_dropout(base)
     model.set_input_embeddings(torch.nn.Embedding.from_pretrained(model.get_input_embeddings().weight.detach().clone(), freeze=False))
     with torch.no_grad(): model.get_input_embeddings().weight[load_tokenizer(TOK)(word, add_special_tokens=False)['input_ids'][-1]] = float('nan')
@@ -194,8 +195,8 @@ import torch
 torch.set_num_threads(1)
 import transformers, peft
 from transformers import TrainerCallback, Trainer
-from segmask.training import train
-from segmask.checkpoint import TrainingError
+from segmask.training.trainer import train
+from segmask.training.checkpoint import TrainingError
 class Tell(TrainerCallback):
     def __init__(self, file, limit=None): self.file, self.limit = file, limit
     def on_log(self, args, state, control, logs=None, **kw):

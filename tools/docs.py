@@ -69,7 +69,7 @@ def import_types(folder):
         for node in ast.parse(p.read_text()).body:
             if isinstance(node, ast.If) and getattr(node.test, 'id', '')=='TYPE_CHECKING': exec(ast.unparse(node.body), vars(builtins))
 
-def page(path): return re.sub(r'^\d+[a-z]?_', '', path.stem) # '03_encoder.ipynb' -> 'encoder'
+def page(path): return re.sub(r"^\d+_", "", path.stem) # "12_encoder.ipynb" -> "encoder"
 
 def definitions(folder):
     "Functions and classes of the library as they are written: (module, name) -> node and source lines"

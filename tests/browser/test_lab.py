@@ -248,7 +248,7 @@ import sys; sys.path.insert(0, {tests!r})
 from payloads import ALL
 from IPython.display import display
 from segmask import diff, show_batch, style_tokens, token_table, shifted_table, lint
-from segmask.rows import row_set
+from segmask.data.rows import row_set
 from segmask import plot_lengths
 odd = load_tokenizer('mistralai/Mistral-7B-v0.1'); odd.add_tokens([p for p in ALL if p.strip() and len(p) < 200])
 rows = [masked(p) + trained(p + '.') for p in ALL]
