@@ -67,11 +67,13 @@ class _Implied(float):
 
 _zero, _one = _Implied(0), _Implied(1)
 
+def _is_number(x) -> bool: return isinstance(x, Real) and not isinstance(x, bool)
+
 def _weight_fault(weight, label) -> tuple[str,str,str]|None:
     "(what is wrong with `weight` beside this label, the hint, a code), or None"
     if type(weight) is _Implied: return None
     hint = 'Write a number from 0 (masked) to 1 (trained), without quotes.'
-    if isinstance(weight, bool) or not isinstance(weight, Real): what = f'is {_shown(weight)}, not a number'
+    if not _is_number(weight): what = f'is {_shown(weight)}, not a number'
     elif weight!=weight: what = 'is NaN, not a number'
     elif weight<0: what = f'is {_shown(weight)}, below 0'
     elif weight>1:
@@ -116,7 +118,7 @@ class Segment:
 # %% ../nbs/03_core.ipynb #8e115fb6
 _shape = '{"segments": [{"label": true, "text": "..."}, ...]}'
 
-def _list_fault(row: Any) -> tuple[str,str,str,str]|None:
+def _list_fault(row: Any) -> tuple[str, ...]|None:
     "What is wrong with a row as a whole, or None when it has a list of segments"
     if not isinstance(row, Mapping): return '', f'is {_type_name(row)}, not an object', f'Write {_shape}.', 'bad-row'
     if 'segments' not in row:
@@ -132,7 +134,7 @@ def _list_fault(row: Any) -> tuple[str,str,str,str]|None:
     return 'segments', 'is empty: there is nothing to read or to train on', 'Add a segment, or remove the line.', 'bad-row'
 
 # %% ../nbs/03_core.ipynb #5b0c11dc
-def _object_faults(o: Any) -> Iterator[tuple[str,str,str,str]]: # (key or '', what, hint, code)
+def _object_faults(o: Any) -> Iterator[tuple[str, ...]]: # (key or '', what, hint, code)
     "All that is wrong with one object of the list"
     if not isinstance(o, Mapping):
         yield '', f'is {_type_name(o)}, not an object', 'Write {"label": true, "text": "..."}.', 'bad-row'
@@ -145,7 +147,7 @@ def _object_faults(o: Any) -> Iterator[tuple[str,str,str,str]]: # (key or '', wh
 
 def segments_problems(
     row: Any, # what a JSON line held
-) -> Iterator[tuple[str,str,str,str]]: # (field, what is wrong, the hint, a code) for each fault; nothing for a good row
+) -> Iterator[tuple[str, ...]]: # (field, what is wrong, the hint, a code) for each fault; nothing for a good row
     "All that is wrong with one `input_output` row"
     if p := _list_fault(row): yield p
     else: yield from ((f'segments[{i}]{key}', *p) for i,o in enumerate(row['segments']) for key,*p in _object_faults(o))
@@ -183,17 +185,15 @@ class Segments(Sequence):
         extra: Mapping|None = None,         # other keys of the row (an id, a source): kept, written back, never trained
         where: str|None = None,             # file and line that it came from
     ):
-        self.segments, self.extra, self.where = tuple(segments), dict(extra or {}), where
-        if not all(isinstance(o, Segment) for o in self.segments): self._flatten()
+        parts, self.extra, self.where = tuple(segments), dict(extra or {}), where
+        self.segments = parts if all(isinstance(o, Segment) for o in parts) else self._flat(parts)
 
-    def _flatten(self):
-        parts, extra = self.segments, {}
+    def _flat(self, parts: tuple) -> tuple: # rows in the place of segments give their segments and their keys
         for o in parts:
-            if isinstance(o, Segments): extra |= o.extra
+            if isinstance(o, Segments): self.extra = {**o.extra, **self.extra}
             elif not isinstance(o, Segment):
                 raise TypeError(f'Segments holds segments, not {type(o).__name__}; write masked(text) or trained(text)')
-        self.segments = tuple(s for o in parts for s in (o if isinstance(o, Segments) else [o]))
-        self.extra = {**extra, **self.extra}
+        return tuple(s for o in parts for s in (o if isinstance(o, Segments) else [o]))
 
     @classmethod
     def of(cls, *parts: 'Segment|Segments') -> 'Segments':

@@ -72,7 +72,7 @@ _bom = {b'\xef\xbb\xbf': 'UTF-8', b'\xff\xfe': 'UTF-16', b'\xfe\xff': 'UTF-16'}
 
 def iter_jsonl(
     path: str|os.PathLike,                              # JSONL, compressed or not
-    check: Callable[[Any], Iterable[tuple[str,str,str]]]|None = segments_problems, # yields (field, what, hint) for a bad row
+    check: Callable[[Any], Iterable[tuple[str, ...]]]|None = segments_problems, # yields (field, what, hint) for a bad row
     tell: Callable[[Problem], None]|None = None,        # called for each problem, which is then not raised: all good rows are handed out
 ) -> Iterator[tuple[int,dict]]: # (line number from 1, row); blank lines are passed over
     "Rows of a JSONL file as they come. Ends with one `SegmentError` that lists all bad lines"
