@@ -185,7 +185,8 @@ class Segments(Sequence):
         extra: Mapping|None = None,         # other keys of the row (an id, a source): kept, written back, never trained
         where: str|None = None,             # file and line that it came from
     ):
-        parts, self.extra, self.where = tuple(segments), dict(extra or {}), where
+        parts: tuple[Any, ...] = tuple(segments)
+        self.extra, self.where = dict(extra or {}), where
         self.segments = parts if all(isinstance(o, Segment) for o in parts) else self._flat(parts)
 
     def _flat(self, parts: tuple) -> tuple: # rows in the place of segments give their segments and their keys
