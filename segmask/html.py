@@ -29,11 +29,11 @@ def escape(
     out = html.escape(whole)
     return out if attribute else re.sub(r'[$\\]', r'<span>\g<0></span>', out)
 
-# %% ../nbs/01_html.ipynb #d895bd9c
+# %% ../nbs/01_html.ipynb #b8820e1b
 def tag(
     name: str,                      # of the element
     inside: str='',                 # HTML: other elements, or text that went through `escape`
-    **attributes: 'str|int|None',   # escaped here; None leaves the attribute out
+    **attributes: Any, # escaped here; None leaves the attribute out
 ) -> str: # HTML
     "An element"
     given = ''.join(f' {k}="{escape(str(v), attribute=True)}"' for k,v in attributes.items() if v is not None)
