@@ -29,10 +29,10 @@ def escape(
     out = html.escape(whole)
     return out if attribute else re.sub(r'[$\\]', r'<span>\g<0></span>', out)
 
-# %% ../nbs/01_html.ipynb #b8820e1b
+# %% ../nbs/01_html.ipynb #5d72a66c
 def tag(
-    name: str,                      # of the element
-    inside: str='',                 # HTML: other elements, or text that went through `escape`
+    name: str,         # of the element
+    inside: str='',    # HTML: other elements, or text that went through `escape`
     **attributes: Any, # escaped here; None leaves the attribute out
 ) -> str: # HTML
     "An element"
@@ -209,21 +209,22 @@ def _frame(series: Sequence[Series], uprights: Iterable[float], **size: int) -> 
     y = _range([y for s in series for _,y in s.points], boxes)
     return Frame(x, y if boxes else (y[0]-.04*(y[1]-y[0]), y[1]+.04*(y[1]-y[0])), **size)
 
-# %% ../nbs/01_html.ipynb #836fbd4b
+# %% ../nbs/01_html.ipynb #e1f44e90
 def _label(x: float, y: float, text: str, anchor: str='middle', size: int=12, fill: str=GREY, **more) -> str:
     look = {'fill': fill, 'text-anchor': anchor, 'font-size': size, **more}
     return tag('text', escape(text, attribute=True), x=x, y=y, **look)
 
 def _stroke(points: Sequence[tuple[float, float]], color: str, dash: str='', width: float=2) -> str:
     shown = ' '.join(f'{x:g},{y:g}' for x,y in points)
-    return tag('polyline', points=shown, fill='none', stroke=color,
-               **{'stroke-width': f'{width:g}', 'stroke-dasharray': dash or None})
+    look: dict[str, Any] = {'stroke-width': f'{width:g}', 'stroke-dasharray': dash or None}
+    return tag('polyline', points=shown, fill='none', stroke=color, **look)
 
 def _line_of(n: int, points: Sequence[tuple[float, float]]) -> str: # -1 is an upright
     return _stroke(points, *((ORANGE, '4 4') if n<0 else (COLORS[n%len(COLORS)], DASHES[n%len(DASHES)])))
 
 def _ring(x: float, y: float, color: str) -> str:
-    return tag('circle', cx=x, cy=y, r=4, fill='none', stroke=color, **{'stroke-width': 2})
+    look: dict[str, Any] = {'fill': 'none', 'stroke': color, 'stroke-width': 2}
+    return tag('circle', cx=x, cy=y, r=4, **look)
 
 def _outline(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     "Bars as one line: up, across, down"
