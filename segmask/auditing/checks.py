@@ -39,7 +39,7 @@ def doubled_labels(row: Row) -> Iterator[Hit]:
     if len(inner)>1 and (row.labels[inner]==row.ids[inner+1]).all(): yield Hit('labels-shifted', int(inner[0]))
     else: yield Hit('labels-not-ids', int(at[row.labels[at]!=row.ids[at]][0]))
 
-# %% ../../nbs/auditing/79a_checks.ipynb #2967e4de
+# %% ../../nbs/auditing/79a_checks.ipynb #3287f315
 class Known(NamedTuple):
     "What is known of the tokenizer and its template"
     bos: int|None = None                 # put before every text
@@ -51,9 +51,10 @@ class Known(NamedTuple):
     supplied: tuple[int, ...] = ()       # the same with the white space, as inference supplies it
     pictures: frozenset[int] = frozenset() # placeholders of images, sound and video
     split: tuple[str, ...] = ()          # markers of the template that are no single tokens
+    after: int|None = None               # the token that the template writes after a turn's end, a line break mostly
     longest: int|None = None             # the most tokens that a row may have
 
-_PICTURE = re.compile(r'<\|?/?(image|video|audio|vision|img)[\w ]*\|?>|<\|(image|video|audio|vision)\w*\|>|\[IMG\w*\]', re.I)
+_PICTURE = re.compile(r'<\|?/?(image|video|audio|vision|img)[\w ]*\|?>|\[IMG\w*\]', re.I)
 _MARKER = re.compile(r'<\|[^|<>\s]{2,40}\|>|<(?:start|end)_of_turn>|\[/?INST\]')
 
 def ids_of(tokenizer: Any, text: str) -> list[int]: return list(tokenizer(text, add_special_tokens=False)['input_ids'])
@@ -79,6 +80,7 @@ def added_tokens(tokenizer: Any) -> dict[int, str]:
     found = {i: str(t) for i,t in (getattr(tokenizer, 'added_tokens_decoder', None) or {}).items()}
     return found | {i: '' for i in getattr(tokenizer, 'all_special_ids', None) or () if i not in found}
 
+# %% ../../nbs/auditing/79a_checks.ipynb #be8372ea
 def known_of(
     tokenizer: Any|None,     # a transformers tokenizer, or None
     ends: Iterable[int]=(),  # further tokens that end an answer, as of a generation config
@@ -90,13 +92,15 @@ def known_of(
     begins = bos is not None and list(tokenizer('a')['input_ids'])[:1]==[bos]
     added = added_tokens(tokenizer)
     before, after = template_marks(tokenizer) if getattr(tokenizer, 'chat_template', None) else ('', '')
-    stop = next((i for i in ids_of(tokenizer, after) if i in added), None)
+    tail_ids = ids_of(tokenizer, after)
+    at = next((n for n,i in enumerate(tail_ids) if i in added), len(tail_ids))
+    stop, behind = (*tail_ids[at:at+2], None, None)[:2]
     all_ends = {i for i in (eos, stop, *ends) if i is not None}
     pictures = {i for i,text in added.items() if _PICTURE.fullmatch(text)}
     split = sorted({m for m in _MARKER.findall(before+after) if len(ids_of(tokenizer, m))>1})
     cue = tuple(ids_of(tokenizer, before.rstrip())) if before.strip() else ()
     return Known(bos if begins else None, pad, eos, frozenset(all_ends), stop, cue,
-                 tuple(ids_of(tokenizer, before)), frozenset(pictures), tuple(split), longest)
+                 tuple(ids_of(tokenizer, before)), frozenset(pictures), tuple(split), behind, longest)
 
 # %% ../../nbs/auditing/79a_checks.ipynb #421b9529
 def begin(row: Row, known: Known) -> Iterator[Hit]:
@@ -153,7 +157,7 @@ def scaffolding(row: Row, known: Known) -> Iterator[Hit]:
         answer = row.trained[turn.begin:turn.stop]
         if answer.any() and not answer[0]: yield Hit('written-but-masked', turn.begin, f'answer {n+1}')
 
-# %% ../../nbs/auditing/79a_checks.ipynb #dea0a789
+# %% ../../nbs/auditing/79a_checks.ipynb #6d0c2f7c
 def stops(row: Row, known: Known) -> Iterator[Hit]:
     "Every trained answer ends with an end token, and that token is trained"
     turns = turns_of(row, known)
@@ -162,7 +166,8 @@ def stops(row: Row, known: Known) -> Iterator[Hit]:
         which = f'answer {n+1} of {len(turns)}'
         if answer.any() and last and not row.trained[turn.stop]: yield Hit('eos-masked', turn.stop, which)
         elif answer.any() and not last and not is_cut(row, known): yield Hit('eos-missing', len(row.ids)-1, which)
-        elif len(answer) and not answer.any() and last and row.trained[turn.stop]: yield Hit('stop-alone', turn.stop, which)
+        elif len(answer) and not answer.any() and last and row.trained[turn.stop]:
+            yield Hit('stop-alone', turn.stop, which)
     if not turns: yield from last_stop(row, known)
 
 def is_cut(row: Row, known: Known) -> bool:
@@ -182,13 +187,17 @@ def last_stop(row: Row, known: Known) -> Iterator[Hit]:
 
 def cut_answers(row: Row, known: Known) -> Iterator[Hit]:
     "A row that is as long as a row may be and ends in the middle of a trained answer"
-    if is_cut(row, known) and row.trained[-1] and int(row.ids[-1]) not in known.ends: yield Hit('target-cut', len(row.ids)-1)
+    if is_cut(row, known) and row.trained[-1] and int(row.ids[-1]) not in known.ends:
+        yield Hit('target-cut', len(row.ids)-1)
 
 def doubled_stops(row: Row, known: Known) -> Iterator[Hit]:
     "Two end tokens after one another, both trained (more than two are padding)"
     inner = row.trained & row.attended & np.isin(row.ids, list(known.ends))
     at = np.flatnonzero(inner[:-1] & inner[1:])
     if len(at)==1: yield Hit('eos-doubled', int(at[0])+1)
+    if known.after is None or len(inner)<3: return
+    apart = np.flatnonzero(inner[:-2] & (row.ids[1:-1]==known.after) & inner[2:])
+    if len(apart): yield Hit('eos-doubled', int(apart[0])+2)
 
 # %% ../../nbs/auditing/79a_checks.ipynb #9550d136
 def borders(row: Row, known: Known) -> Iterator[Hit]:
@@ -226,7 +235,7 @@ def look(
     if 'pad-trained' in codes: hits = [h for h in hits if h.code not in ('eos-doubled', 'everything-trained')]
     return sorted(hits, key=lambda h: h.at)
 
-# %% ../../nbs/auditing/79a_checks.ipynb #372b3916
+# %% ../../nbs/auditing/79a_checks.ipynb #0aa8bbf3
 class AuditCode(NamedTuple):
     "What a code means"
     severity: str # 'error', 'warning' or 'info'
@@ -234,53 +243,94 @@ class AuditCode(NamedTuple):
     hint: str     # what to do
 
 AUDIT_CODES = {
-    'nothing-trained': AuditCode('error', 'no token is trained', 'look at how the labels are made: a marker that was not '
-        'found, or an answer that was cut off'),
-    'labels-shifted': AuditCode('error', 'the labels stand one place early, and the model moves them once more: each token is '
-        'trained to predict the one after the next', 'give labels at the place of their ids; the model shifts them'),
-    'labels-not-ids': AuditCode('error', 'a label is another token than the id at its place', 'copy input_ids, and write -100 '
-        'where nothing is trained'),
-    'pad-trained': AuditCode('error', 'padding is trained', 'write -100 into the labels wherever attention_mask is 0'),
-    'pad-attended': AuditCode('warning', 'padding is looked at', 'give the attention_mask that the tokenizer makes'),
-    'bos-doubled': AuditCode('error', 'the row begins with two BOS tokens', 'the template writes BOS: tokenize its text with '
-        'add_special_tokens=False'),
-    'bos-missing': AuditCode('warning', 'the row does not begin with BOS, which the tokenizer puts before every text',
+    'nothing-trained': AuditCode('error',
+        'no token is trained',
+        'look at how the labels are made: a marker that was not found, or an answer that was cut off'),
+    'labels-shifted': AuditCode('error',
+        'the labels stand one place early, and the model moves them once more: each token is trained to '
+        'predict the one after the next',
+        'give labels at the place of their ids; the model shifts them'),
+    'labels-not-ids': AuditCode('error',
+        'a label is another token than the id at its place',
+        'copy input_ids, and write -100 where nothing is trained'),
+    'pad-trained': AuditCode('error',
+        'padding is trained',
+        'write -100 into the labels wherever attention_mask is 0'),
+    'pad-attended': AuditCode('warning',
+        'padding is looked at',
+        'give the attention_mask that the tokenizer makes'),
+    'bos-doubled': AuditCode('error',
+        'the row begins with two BOS tokens',
+        'the template writes BOS: tokenize its text with add_special_tokens=False'),
+    'bos-missing': AuditCode('warning',
+        'the row does not begin with BOS, which the tokenizer puts before every text',
         'tokenize with add_special_tokens=True, or with a template that writes BOS'),
-    'eos-masked': AuditCode('error', 'the end token after a trained answer is masked: the model does not learn to stop',
+    'eos-masked': AuditCode('error',
+        'the end token after a trained answer is masked: the model does not learn to stop',
         'train it: label it with its id'),
-    'eos-missing': AuditCode('error', 'no end token follows a trained answer: the model does not learn to stop',
+    'eos-missing': AuditCode('error',
+        'no end token follows a trained answer: the model does not learn to stop',
         'append the end token to the answer'),
-    'eos-doubled': AuditCode('warning', 'two end tokens are trained one after another', 'append one only'),
-    'stop-alone': AuditCode('warning', 'the end token of a masked answer is trained', 'mask it with its answer'),
-    'target-cut': AuditCode('warning', 'the row is as long as a row may be and ends in the middle of a trained answer',
-        'raise the maximal length, or leave such rows out'),
-    'packed-no-border': AuditCode('error', 'several examples stand in one row and nothing tells them apart: each reads those '
-        'before it', 'give position_ids that start again at 0, or pad instead'),
-    'label-across-border': AuditCode('warning', 'the first token of an example is predicted from the end of the one before',
-        'write -100 for the first token of each example'),
-    'packed-leak': AuditCode('error', 'a change in one example of a packed row moves the loss of another',
-        'use an attention that keeps them apart (flash_attention_2 with position_ids, or segment_attention), or pad'),
-    'loss-differs': AuditCode('error', "the trainer's loss is not the mean over the tokens that are labelled",
-        'look at compute_loss and at num_items_in_batch: an update is normalised by all its labelled tokens'),
-    'prompt-trained': AuditCode('warning', 'everything is trained, the prompts too', 'mask the prompts (assistant_only_loss, '
-        'completion_only_loss, train_on_inputs: false), if that was meant'),
-    'everything-trained': AuditCode('info', 'everything is trained', 'nothing, if this is text without prompts'),
-    'supplied-but-trained': AuditCode('warning', 'tokens are trained that inference supplies: prompts, or what the template '
-        'writes before an answer', 'begin the labels after the generation prompt'),
-    'written-but-masked': AuditCode('warning', 'the first token of an answer is masked, though the model must write it',
-        'begin the labels right after the generation prompt'),
-    'placeholder-trained': AuditCode('error', 'placeholders of images or sound are trained', 'write -100 for them'),
-    'split-marker': AuditCode('error', 'a marker of the template is several tokens of this tokenizer', 'add it as a special '
-        'token, or use a template whose markers the tokenizer has'),
-    'duplicate-row': AuditCode('warning', 'the same row as an earlier one', 'remove it'),
-    'train-eval-leak': AuditCode('error', 'a row of the evaluation set is trained on', 'remove duplicates before the split'),
-    'eval-mask-differs': AuditCode('warning', 'the evaluation set is masked otherwise than the training set: their losses '
-        'cannot be compared', 'prepare both alike'),
-    'weight-ignored': AuditCode('warning', 'the data have weights that do not reach the loss', 'use_weights(model) and '
-        'remove_unused_columns=False'),
+    'eos-doubled': AuditCode('warning',
+        'two end tokens are trained one after another',
+        'append one only'),
+    'stop-alone': AuditCode('warning',
+        'the end token of a masked answer is trained',
+        'mask it with its answer'),
 }
 
-# %% ../../nbs/auditing/79a_checks.ipynb #249522aa
+# %% ../../nbs/auditing/79a_checks.ipynb #ebd92672
+AUDIT_CODES |= {
+    'target-cut': AuditCode('warning',
+        'the row is as long as a row may be and ends in the middle of a trained answer',
+        'raise the maximal length, or leave such rows out'),
+    'packed-no-border': AuditCode('error',
+        'several examples stand in one row and nothing tells them apart: each reads those before it',
+        'give position_ids that start again at 0, or pad instead'),
+    'label-across-border': AuditCode('warning',
+        'the first token of an example is predicted from the end of the one before',
+        'write -100 for the first token of each example'),
+    'packed-leak': AuditCode('error',
+        'a change in one example of a packed row moves the loss of another',
+        'use an attention that keeps them apart (flash_attention_2 with position_ids, or segment_attention), '
+        'or pad'),
+    'loss-differs': AuditCode('error',
+        "the trainer's loss is not the mean over the tokens that are labelled",
+        'look at compute_loss and at num_items_in_batch: an update is normalised by all its labelled tokens'),
+    'prompt-trained': AuditCode('warning',
+        'everything is trained, the prompts too',
+        'mask the prompts (assistant_only_loss, completion_only_loss, train_on_inputs: false), if that was '
+        'meant'),
+    'everything-trained': AuditCode('info',
+        'everything is trained',
+        'nothing, if this is text without prompts'),
+    'supplied-but-trained': AuditCode('warning',
+        'tokens are trained that inference supplies: prompts, or what the template writes before an answer',
+        'begin the labels after the generation prompt'),
+    'written-but-masked': AuditCode('warning',
+        'the first token of an answer is masked, though the model must write it',
+        'begin the labels right after the generation prompt'),
+    'placeholder-trained': AuditCode('error',
+        'placeholders of images or sound are trained',
+        'write -100 for them'),
+    'split-marker': AuditCode('error',
+        'a marker of the template is several tokens of this tokenizer',
+        'add it as a special token, or use a template whose markers the tokenizer has'),
+    'duplicate-row': AuditCode('warning',
+        'the same row as an earlier one',
+        'remove it'),
+    'train-eval-leak': AuditCode('error',
+        'a row of the evaluation set is trained on',
+        'remove duplicates before the split'),
+    'eval-mask-differs': AuditCode('warning',
+        'the evaluation set is masked otherwise than the training set: their losses cannot be compared',
+        'prepare both alike'),
+    'weight-ignored': AuditCode('warning',
+        'the data have weights that do not reach the loss',
+        'use_weights(model) and remove_unused_columns=False'),
+}
+
+# %% ../../nbs/auditing/79a_checks.ipynb #d7fdb032
 def spread_markers(rows: Sequence[Row], known: Known) -> Iterator[tuple[int, Hit]]:
     "Markers that are several tokens: said once, for all rows"
     if known.split and rows: yield 0, Hit('split-marker', 0, ', '.join(known.split))
@@ -309,5 +359,6 @@ def masked_otherwise(train: Sequence[Row], held: Sequence[Row]) -> Iterator[tupl
 
 def unused_weights(rows: Sequence[Row], columns: Iterable[str], used: bool) -> Iterator[tuple[int, Hit]]:
     "Weights in the data that the loss does not know of"
-    given = any(v is not None and len(set(np.unique(v)) - {0., 1.}) for r in rows for k,v in r.extra.items() if k!='cut')
+    found = (v for r in rows for k,v in r.extra.items() if k!='cut' and v is not None)
+    given = any(set(np.unique(v).tolist()) - {0., 1.} for v in found)
     if rows and not used and (given or 'weights' in columns): yield 0, Hit('weight-ignored')

@@ -22,7 +22,7 @@ import numpy as np
 from ..core import IGNORE_INDEX
 from ..problems import Problem, Problems
 
-# %% ../../nbs/auditing/79_reading.ipynb #3b5effb2
+# %% ../../nbs/auditing/79_reading.ipynb #901df1d4
 @dataclass
 class Row:
     "A row as the model gets it"
@@ -30,7 +30,7 @@ class Row:
     labels: np.ndarray           # int64, shape (n,): the id at its place, or -100
     attended: np.ndarray         # bool, shape (n,): False at padding
     where: str                   # 'batch 0, row 1', or 'row 7' of a data set
-    starts: list[int]|None=None  # where the examples of a packed row begin, as positions or borders say; None: no such word
+    starts: list[int]|None=None  # where the examples of a packed row begin, if positions or borders say so
     shifted: bool=False          # the labels are at the place that predicts them, and the model is told so
     extra: dict = field(default_factory=dict) # other columns: weights, ...
 
@@ -39,6 +39,7 @@ class Row:
         "Which places the loss sees"
         return self.labels!=IGNORE_INDEX
 
+# %% ../../nbs/auditing/79_reading.ipynb #b7892157
 def array(values: Any) -> np.ndarray: # on the CPU, whatever held them
     "A tensor, array or list as numbers"
     if hasattr(values, 'detach'):
@@ -91,7 +92,7 @@ def segmask_rows(batch: Mapping, where: str) -> list[Row]:
     found = [(np.asarray(o['input_ids'], np.int64), np.asarray(o['labels'], np.int64)) for o in batch_rows(batch)]
     return [Row(i, l, np.ones(len(i), bool), f'{where}, row {k}', extra={'cut': True}) for k,(i,l) in enumerate(found)]
 
-# %% ../../nbs/auditing/79_reading.ipynb #d98d6d1d
+# %% ../../nbs/auditing/79_reading.ipynb #3b45693c
 def padding_of(batch: Mapping, row: int, length: int) -> np.ndarray: # bool, shape (length,)
     "Which places are no padding, as the attention mask says"
     mask = batch.get('attention_mask')
@@ -101,8 +102,8 @@ def padding_of(batch: Mapping, row: int, length: int) -> np.ndarray: # bool, sha
 def check_columns(batch: Any, where: str):
     if isinstance(batch, Mapping) and {'input_ids', 'labels'} <= set(batch): return
     has = ', '.join(map(str, batch)) if isinstance(batch, Mapping) else f'a {type(batch).__name__}'
-    raise Problems([Problem(where, '', f'has no input_ids and labels (it is: {has})',
-                            'Give the trainer, or the DataLoader with its collator: labels are made there.', 'no-labels')])
+    hint = 'Give the trainer, or the DataLoader with its collator: labels are made there.'
+    raise Problems([Problem(where, '', f'has no input_ids and labels (it is: {has})', hint, 'no-labels')])
 
 def batch_to_rows(
     batch: Mapping,    # `input_ids` and `labels`, each of shape (rows, n)
@@ -116,17 +117,18 @@ def batch_to_rows(
         raise Problems([Problem(where, 'labels', f'have the shape {labels.shape}, and input_ids {ids.shape}',
                                 'Make them of one shape.', 'labels-shape')])
     extra = {k: two_dimensional(batch[k]) for k in ('weights', 'loss_weights') if batch.get(k) is not None}
-    return [Row(ids[i].astype(np.int64), labels[i].astype(np.int64), padding_of(batch, i, ids.shape[1]), f'{where}, row {i}',
+    ids, labels = ids.astype(np.int64), labels.astype(np.int64)
+    return [Row(ids[i], labels[i], padding_of(batch, i, ids.shape[1]), f'{where}, row {i}',
                 starts_of(batch, i, len(ids)), extra={k: v[i] for k,v in extra.items()}) for i in range(len(ids))]
 
-# %% ../../nbs/auditing/79_reading.ipynb #767ac542
+# %% ../../nbs/auditing/79_reading.ipynb #8257066f
 @contextlib.contextmanager
 def same_random_numbers() -> Iterator[None]:
     "The random generators of Python, numpy and torch are as before; torch is not imported for it"
     torch = sys.modules.get('torch')
     state, numbers = random.getstate(), np.random.get_state()
     own = torch.random.get_rng_state() if torch else None
-    cuda = torch.cuda.get_rng_state_all() if torch and torch.cuda.is_available() and torch.cuda.is_initialized() else None
+    cuda = torch.cuda.get_rng_state_all() if torch and torch.cuda.is_initialized() else None
     try: yield
     finally:
         random.setstate(state)
@@ -172,7 +174,7 @@ def loader_batches(loader: Iterable, rows: int) -> list[Mapping]:
         for g,state in owned: g.set_state(state)
     return out
 
-# %% ../../nbs/auditing/79_reading.ipynb #ddff1cf7
+# %% ../../nbs/auditing/79_reading.ipynb #384f8d46
 MASKS = ('completion_mask', 'assistant_masks', 'assistant_mask')
 
 def with_labels(row: Mapping, where: str) -> Mapping:
@@ -194,19 +196,20 @@ def dataset_rows(data: Iterable, rows: int) -> list[Row]:
     return out
 
 def folder_data(path: Path) -> Any:
-    "A folder that `save_to_disk` wrote (axolotl's `last_run_prepared` and what stands in it, too), or Parquet and Arrow files"
+    "What `save_to_disk` wrote, a folder that holds such a folder (`last_run_prepared`), Parquet or Arrow files"
     import datasets
     inner = [path, *sorted(o for o in path.iterdir() if o.is_dir())] if path.is_dir() else [path]
     saved = [o for o in inner if (o/'state.json').exists() or (o/'dataset_dict.json').exists()]
     if len(saved)==1: return datasets.load_from_disk(str(saved[0]))
-    if saved: raise Problems([Problem(str(path), '', f'holds {len(saved)} prepared sets', f'Name one, such as {saved[0]}.')])
+    if saved:
+        raise Problems([Problem(str(path), '', f'holds {len(saved)} prepared sets', f'Name one, such as {saved[0]}.')])
     for suffix,kind in (('.parquet', 'parquet'), ('.arrow', 'arrow')):
         files = [str(path)] if path.suffix==suffix else sorted(map(str, path.glob(f'*{suffix}')))
         if files: return datasets.load_dataset(kind, data_files=files, split='train', streaming=True)
     raise Problems([Problem(str(path), '', 'holds no prepared set, no Parquet and no Arrow files',
                             'Name a folder that save_to_disk wrote, or a .parquet file.')])
 
-# %% ../../nbs/auditing/79_reading.ipynb #58096194
+# %% ../../nbs/auditing/79_reading.ipynb #0737c6df
 @dataclass
 class Read:
     "What was read"
@@ -242,14 +245,16 @@ def read_rows(
     if isinstance(what, (str, os.PathLike)): return read_folder(Path(what), rows)
     if hasattr(what, 'train') and hasattr(what, 'manifest'): # a Prepared
         held = what.test if getattr(what, 'test', None) is not None else ()
-        return Read(dataset_rows(what.train, rows), dataset_rows(held, rows), 'Prepared', getattr(what, 'tokenizer', None))
-    if isinstance(what, Mapping) and 'input_ids' in what: return Read(batch_to_rows(what, 'batch 0'), [], 'batch', batches=[what])
+        tokenizer = getattr(what, 'tokenizer', None)
+        return Read(dataset_rows(what.train, rows), dataset_rows(held, rows), 'Prepared', tokenizer)
+    if isinstance(what, Mapping) and 'input_ids' in what:
+        return Read(batch_to_rows(what, 'batch 0'), [], 'batch', batches=[what])
     if isinstance(what, Mapping) and 'train' in what: return read_splits(what, rows, type(what).__name__)
     if isinstance(what, (list, tuple)) and what and is_batch(what[0]):
         return Read(read_batches(list(what), rows), [], 'batches', batches=list(what))
     if isinstance(what, Iterable): return Read(dataset_rows(what, rows), [], type(what).__name__)
-    raise TypeError(f'a {type(what).__name__} holds no rows to audit; give a Trainer, a DataLoader, a data set with input_ids '
-                    'and labels, a prepared set, a folder, or batches')
+    raise TypeError(f'a {type(what).__name__} holds no rows to audit; give a Trainer, a DataLoader, a data set with '
+                    'input_ids and labels, a prepared set, a folder, or batches')
 
 def is_batch(row: Any) -> bool:
     return isinstance(row, Mapping) and 'input_ids' in row and array(row['input_ids']).ndim==2
@@ -262,4 +267,5 @@ def read_folder(path: Path, rows: int) -> Read:
     if not path.exists(): raise Problems([Problem(str(path), '', 'there is no such folder', 'Check the path.')])
     data = folder_data(path)
     name = f'folder {path.name}'
-    return read_splits(data, rows, name) if isinstance(data, Mapping) and 'train' in data else Read(dataset_rows(data, rows), [], name)
+    if isinstance(data, Mapping) and 'train' in data: return read_splits(data, rows, name)
+    return Read(dataset_rows(data, rows), [], name)
