@@ -12,6 +12,7 @@ __all__ = ['SEVERITIES', 'CODES', 'Found', 'Code', 'Finding', 'Look', 'Known', '
 import hashlib, json, os, re, tempfile, unicodedata
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -421,7 +422,7 @@ def _again(s: Segments, segments: Iterable[Segment]) -> Segments:
     segments = tuple(segments)
     return s if segments==s.segments else Segments(segments, s.extra, s.where)
 
-def _with(o: Segment, text: str) -> Segment: return o if text==o.text else Segment(text, o.label, o.origin, o.extra)
+def _with(o: Segment, text: str) -> Segment: return o if text==o.text else replace(o, text=text)
 
 def _with_labels(row: Mapping) -> Mapping:
     words = {'true':True, 'false':False, '1':True, '0':False, 'yes':True, 'no':False}

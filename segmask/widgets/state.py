@@ -207,10 +207,10 @@ def relabel(
     at = 0
     for o in row:
         a, b = max(start-at, 0), min(end-at, len(o.text))
-        if a>=b or o.label==label: new = [o]
-        else: new = [replace(o, text=t, label=l) for t,l in ((o.text[:a], o.label), (o.text[a:b], label), (o.text[b:], o.label)) if t]
+        if a>=b or o.weight==label: new = [o]
+        else: new = [replace(o, text=t, label=w>0, weight=w) for t,w in ((o.text[:a], o.weight), (o.text[a:b], float(label)), (o.text[b:], o.weight)) if t]
         for p in new:
-            if out and out[-1].label==p.label and p.text and out[-1].text and start<=at<=end: out[-1] = replace(out[-1], text=out[-1].text+p.text)
+            if out and out[-1].weight==p.weight and p.text and out[-1].text and start<=at<=end: out[-1] = replace(out[-1], text=out[-1].text+p.text)
             else: out.append(p)
             at += len(p.text)
     return Segments(out, row.extra, row.where)
@@ -220,7 +220,7 @@ def toggle(
     n: int,          # number of the segment
 ) -> Segments:
     "Train what was masked, mask what was trained; boundaries stay"
-    return _replace(row, n, replace(row[n], label=not row[n].label))
+    return _replace(row, n, replace(row[n], label=not row[n].label, weight=float(not row[n].label)))
 
 def split(
     row: Segments,   # an example
