@@ -19,7 +19,8 @@ import numpy as np
 from ..config.config import TrainingConfig, ignored_keys
 from ..config.yamltext import dotted
 from ..core import Segments, segments_problems
-from ..data.prepare import Encoding, Prepared, rows_of, split_of, tokenizer_of
+from ..data.prepare import Batch, Encoding, Prepared, rows_of, tokenizer_of
+from ..data.rules import Tally, split_of
 from ..files import iter_jsonl
 from ..problems import Problem
 from ..tokens.encoder import Encoder
@@ -92,7 +93,7 @@ class Linter:
         self.ignored = set(known_codes(ignore, self.kinds))
         self.checks = [o for o in [*CHECKS, *own] if o.code not in self.ignored]
         self.findings: list[Finding] = []
-        self.places, self.digests, self.lens = Places(), Digests(), array('q')
+        self.places, self.digests = Places(), Digests()
         self._said: set = set()
 
     def add(self, code: str, message: str, where: str='', row: int|None=None, segment: int|None=None, text: str='',
@@ -124,11 +125,10 @@ class Linter:
 
     def look(self, where: str, look: Look):
         "Make all checks of a row"
-        row = len(self.lens)
+        row = len(self.places)
         for o in self.checks:
             for hit in o(look): self.add(o.code, hit.message, where, row, hit.segment, hit.text)
         self.places.append(where)
-        self.lens.append(len(look.ids))
         self.digests.add(look)
         for code,message in _of_all(look): self.once(code, message)
 
@@ -213,32 +213,44 @@ def _lint_keys(cfg: TrainingConfig, out: Linter):
             if ds.type=='input_output' and (ds.segmask or {}).get('boundary', 'segment')!='segment':
                 out.add('segmask-key', f'{key}[{i}].segmask: {ds.segmask}', cfg.where(key, i, 'segmask'))
 
-def _lint_source(rows: Any, enc: Encoding, know: Known, out: Linter):
+def _lint_source(rows: Any, enc: Encoding, know: Known, tally: Tally, out: Linter):
     "Findings about the rows of one data set of a config"
-    if not enc.tokenized:
-        for part in parts((s.where or '', s) for _,s in enc.examples(out.problem)): out.rows(part, know, not enc.segments)
+    tally.entry()
+    if enc.tokenized:
+        for batch in enc: _lint_batch(rows, batch, know, tally, out)
         return
-    for batch in enc:
-        ends = batch.lens.cumsum()
-        for n,a,z in zip(batch.numbers.tolist(), (ends-batch.lens).tolist(), ends.tolist()):
-            out.tokens(rows.at(n), batch.ids[a:z].tolist(), batch.labels[a:z].tolist(), know)
+    for part in parts((s.where or '', s) for _,s in enc.examples(out.problem)):
+        first, looks = len(out.places), look_at([s for _,s in part], know, not enc.segments)
+        for (where,_),look in zip(part, looks): out.look(where, look)
+        batch = enc.in_rows(Batch.of([o.encoded for o in looks], np.arange(first, len(out.places))))
+        tally.add(batch.measure(tally.limits), batch.numbers.tolist(), batch.behind or ())
+
+def _lint_batch(rows: Any, batch: Batch, know: Known, tally: Tally, out: Linter):
+    "Findings about rows that are tokens already"
+    tally.add(batch.measure(tally.limits), range(len(out.places), len(out.places)+len(batch.lens)))
+    ends = batch.lens.cumsum()
+    for n,a,z in zip(batch.numbers.tolist(), (ends-batch.lens).tolist(), ends.tolist()):
+        out.tokens(rows.at(n), batch.ids[a:z].tolist(), batch.labels[a:z].tolist(), know)
 
 def _lint_config(cfg: TrainingConfig, out: Linter):
     _lint_keys(cfg, out)
-    tok, extra = tokenizer_of(cfg), cfg.model_extra or {}
-    dedup = extra.get('dataset_exact_deduplication') # then a repeated row is no fault, and is on one side only
-    if dedup: out.ignored.add('duplicate-row')
-    sizes: dict[str, list[int]] = {'datasets':[], 'test_datasets':[]}
+    if cfg.get('dataset_exact_deduplication'): out.ignored.add('duplicate-row') # no fault then, and on one side only
+    tok, tallies = tokenizer_of(cfg), {k: Tally(cfg, k) for k in ('datasets', 'test_datasets') if getattr(cfg, k)}
     with tempfile.TemporaryDirectory(prefix='segmask-') as cache:
-        for key in [k for k in sizes if getattr(cfg, k)]:
-            longest = (extra.get('eval_sequence_len') if key=='test_datasets' else None) or cfg.sequence_len
+        for key,tally in tallies.items():
+            within = tally.limits
             for rows,ds,i in rows_of(cfg, key, cache):
-                enc, before = Encoding(rows, ds, cfg, tok, (key, i)), len(out.lens)
-                limits = None if enc.chunk else longest, cfg.excess_length_strategy or 'drop', cfg.min_sample_len or 2
-                _lint_source(rows, enc, Known(enc.enc or Encoder(tok), *limits), out)
-                sizes[key].append(len(out.lens)-before)
-    digests = [bytes(out.digests.rows[i:i+8]) for i in range(0, len(out.digests.rows), 8)]
-    leaks(out, *split_of(cfg, sizes, np.array(out.lens, np.int64), digests if dedup else None))
+                enc = Encoding(rows, ds, cfg, tok, (key, i))
+                longest = None if enc.chunk else within.longest
+                know = Known(enc.enc or Encoder(tok), longest, within.strategy, within.shortest)
+                _lint_source(rows, enc, know, tally, out)
+    leaks(out, *_sides(cfg, tallies))
+
+def _sides(cfg: TrainingConfig, tallies: dict[str, Tally]) -> tuple[list[int], list[int]]:
+    "Rows (or texts that are cut into rows) that are trained on, and the others that are evaluated on"
+    texts = np.array([n for o in tallies.values() for n in o.texts], np.int64)
+    train, held_back = (dict.fromkeys(texts[o].tolist()) for o in split_of(cfg, *(o.plan() for o in tallies.values())))
+    return list(train), [o for o in held_back if o not in train]
 
 def leaks(
     out: Linter,              # that has looked at all rows
@@ -267,7 +279,7 @@ def lint(
     checks: Sequence[Callable] = (),  # own checks: functions, or made with `@check`
 ) -> 'Findings': # a DataFrame: code, severity, where, row, segment, message, text, hint
     "Findings in data, by the codes of `CODES`. Rows are `Segments`, dictionaries, or what has `input_ids` and `labels`"
-    from segmask.linting.findings import frame
+    from segmask.linting.findings import findings_frame
     out, is_path = Linter(checks, ignore), isinstance(data, (str, os.PathLike))
     if isinstance(data, Prepared): _lint_prepared(data, out)
     elif _is_config(data): _lint_config(TrainingConfig.of(data), out)
@@ -277,7 +289,7 @@ def lint(
     else:
         rows = _lines(data, out) if is_path else _segments(_records(data), out)
         _lint_rows(rows, Known(encoder, sequence_len, excess_length_strategy), out)
-    return frame(out.finish())
+    return findings_frame(out.finish())
 
 def _is_config(data: Any) -> bool:
     if isinstance(data, Mapping): return not {'segments', 'input_ids'} & set(data)
