@@ -81,14 +81,14 @@ def blocks_of(
     seen = mask if mask.dtype==bool else mask>=0 if (mask<0).any() else mask>0
     return [i for i in range(len(seen)) if not seen[i, :i].any()]
 
-# %% ../../nbs/auditing/79_reading.ipynb #1b06d6ab
+# %% ../../nbs/auditing/79_reading.ipynb #655cf09f
 def segmask_made(batch: Mapping) -> bool:
     "Is this a batch of `SegmentCollator` that keeps only trained positions, or packs?"
     return 'shift_labels' in batch and getattr(batch.get('logits_to_keep', True), 'dtype', None) is not None or \
         'shift_labels' in batch and array(batch.get('attention_mask', 0)).ndim==4
 
 def segmask_rows(batch: Mapping, where: str) -> list[Row]:
-    from segmask.training.collator import batch_rows
+    from segmask.data.batches import batch_rows
     found = [(np.asarray(o['input_ids'], np.int64), np.asarray(o['labels'], np.int64)) for o in batch_rows(batch)]
     return [Row(i, l, np.ones(len(i), bool), f'{where}, row {k}', extra={'cut': True}) for k,(i,l) in enumerate(found)]
 
@@ -121,11 +121,11 @@ def batch_to_rows(
     return [Row(ids[i], labels[i], padding_of(batch, i, ids.shape[1]), f'{where}, row {i}',
                 starts_of(batch, i, len(ids)), extra={k: v[i] for k,v in extra.items()}) for i in range(len(ids))]
 
-# %% ../../nbs/auditing/79_reading.ipynb #8257066f
+# %% ../../nbs/auditing/79_reading.ipynb #fef373ae
 @contextlib.contextmanager
 def same_random_numbers() -> Iterator[None]:
     "The random generators of Python, numpy and torch are as before; torch is not imported for it"
-    torch = sys.modules.get('torch')
+    torch: Any = sys.modules.get('torch')
     state, numbers = random.getstate(), np.random.get_state()
     own = torch.random.get_rng_state() if torch else None
     cuda = torch.cuda.get_rng_state_all() if torch and torch.cuda.is_initialized() else None
