@@ -144,12 +144,13 @@ def end_tokens(
     found = [o for o in wanted if o in template]
     for o in found:
         if len(tokenizer(o, add_special_tokens=False)['input_ids'])==1: continue
-        raise format_error('eot_tokens', f'{o!r} is several tokens of this tokenizer', 'Add it under tokens: in the config.')
+        what = f'{o!r} is several tokens of this tokenizer'
+        raise format_error('eot_tokens', what, 'Add it under tokens: in the config.')
     return found
 
 # %% ../../nbs/formats/24_chat.ipynb #add69f66
 class Chat:
-    "Reads conversations and turns them into segments. Keys and defaults are those of axolotl 0.19's `type: chat_template`"
+    "Reads conversations and turns them into segments; keys and defaults are those of axolotl's `type: chat_template`"
     def __init__(self,
         tokenizer: 'PreTrainedTokenizerBase', # a fast one
         options: Mapping|None=None,           # keys of the data set entry: field_messages, roles_to_train, ...
@@ -158,7 +159,8 @@ class Chat:
         config, self.options, self.tokenizer = config or {}, chat_options(options or {}), tokenizer
         source = options if options and options.get('chat_template') else config
         self.template = chat_template(source.get('chat_template'), source.get('chat_template_jinja'), tokenizer)
-        self.variables, self.train_on_inputs = config.get('chat_template_kwargs') or {}, bool(config.get('train_on_inputs'))
+        self.variables = config.get('chat_template_kwargs') or {}
+        self.train_on_inputs = bool(config.get('train_on_inputs'))
         self.reader, self.untrimmed = Reader(self.options, words_read(self.template)), _untrimmed(tokenizer)
         self.to_train = {self.reader.roles.get(o, o) for o in self.options.roles_to_train}
         self.eos = [tokenizer.eos_token] if tokenizer.eos_token else []
@@ -184,7 +186,8 @@ class Chat:
         messages = [t.message for t in turns]
         text = self.draw(messages, tools)
         if text: return Conversation(turns, messages, tools, [self.trains(t) for t in turns], text)
-        raise format_error(self.options.field_messages, 'is rendered as nothing by the chat template', 'Use another chat_template.')
+        what = 'is rendered as nothing by the chat template'
+        raise format_error(self.options.field_messages, what, 'Use another chat_template.')
 
     def segments(self, row: Mapping) -> Segments: # to be encoded with boundary='joint'
         "A conversation as its template writes it; each segment knows its turn. Raises `FormatError`"

@@ -213,15 +213,17 @@ _family: dict[str, tuple] = { # name -> how to read a row, style, system text
 
 def _relative(row: Mapping, c: Context, name: str) -> Segments:
     read, style, system = _family[name]
-    if isinstance(style, str): style = STYLES[c.get('style', style)]
+    if isinstance(style, str): style = STYLES[c.get('style', c.get('conversation', style))]
     return ask_and_answer(c, *read(row), style, text_of(row, system, '') if isinstance(system, _FromRow) else system)
 
-for _name in _family: register(_name, reads=['style'])(partial(_relative, name=_name))
+for _name in _family: register(_name, reads=['style', 'conversation'])(partial(_relative, name=_name))
 
 # %% ../../nbs/formats/27_instruct.ipynb #cab42fb8
 USER_DEFINED = dict(system_prompt='', field_system='system', field_instruction='instruction', field_input='input',
                     field_output='output', format='{instruction} {input} ', no_input_format='{instruction} ',
                     system_format='{system}') # keys under `type:`, and their defaults
+
+_placeholders = dict(format=('instruction', 'input'), no_input_format=('instruction',), system_format=('system',))
 
 def user_keys(
     type: Mapping, # what stands under `type:`
@@ -234,10 +236,10 @@ def user_keys(
         if not isinstance(v, str|None):
             raise format_error(f'type.{k}', f'is {v!r:.40}, not text', 'Write it as a string.', 'option-value')
     keys = {**USER_DEFINED, **{k:v for k,v in type.items() if v is not None}}
-    for k,names in (('format', ('instruction', 'input')), ('no_input_format', ('instruction',)), ('system_format', ('system',))):
+    for k,names in _placeholders.items():
         try: keys[k].format(**dict.fromkeys(names, ''))
         except (KeyError, IndexError, ValueError, AttributeError) as e:
-            hint = f'Use {" and ".join(f"{{{o}}}" for o in names)}. Braces that are meant as text are doubled: {{{{ }}}}.'
+            hint = f'Use {" and ".join(f"{{{o}}}" for o in names)}; braces that are meant as text are doubled.'
             raise format_error(f'type.{k}', f'has a placeholder that is not known: {e}', hint, 'option-value') from e
     return keys
 

@@ -29,14 +29,15 @@ def _part(part: Any, at: str) -> tuple[str, bool|None]:
     if not isinstance(part, Mapping):
         raise format_error(at, f'is {type(part).__name__}, not an object', 'Write {"type": "text", "text": "..."}.')
     text = part.get('text') or part.get('content') or part.get('value') or ''
-    if not isinstance(text, str): raise format_error(f'{at}.text', f'is {text!r:.40}, not text', 'Write it as a string.')
+    if not isinstance(text, str):
+        raise format_error(f'{at}.text', f'is {text!r:.40}, not text', 'Write it as a string.')
     weight = part.get('weight')
     return text, part.get('train', None if weight is None else weight not in (0, 0.))
 
 def joined(
     content: list, # parts: `{"type": "text", "text": ...}`, perhaps with `train` or `weight`
     at: str,       # the field, for messages
-) -> tuple[str, list|None]: # the text, and its stretches as in `Turn.parts`; None when no part says whether it is trained
+) -> tuple[str, list|None]: # the text, and its stretches as in `Turn.parts`; None when no part says `train`
     "A content that is a list of parts, as one text. Raises `FormatError`"
     parts, stretches, end = [_part(p, f'{at}[{i}]') for i,p in enumerate(content)], [], 0
     for text,train in parts:
@@ -117,12 +118,14 @@ class ChatOptions(NamedTuple):
     chat_template: str|None = None
     chat_template_jinja: str|None = None
 
-UNREAD = 'field_system', 'field_tools', 'field_thinking' # in axolotl's schema, and without effect there and here
+# in axolotl's schema, and without effect there and here -> the field that is read whatever they say
+UNREAD = dict(field_system='system', field_tools='tools', field_thinking='reasoning_content')
 
 # %% ../../nbs/formats/23_messages.ipynb #23m00010
 _kinds = { # what a value must be -> how that is said
     'text': (lambda v: isinstance(v, str), 'text', 'Write the name of a field.'),
-    'texts': (lambda v: isinstance(v, (list, tuple)) and all(isinstance(o, str) for o in v), 'a list of names', 'Write [assistant].'),
+    'texts': (lambda v: isinstance(v, (list, tuple)) and all(isinstance(o, str) for o in v),
+              'a list of names', 'Write [assistant].'),
     'mapping': (lambda v: isinstance(v, Mapping) and all(isinstance(o, str) for o in v.values()),
                 'a mapping of names', 'Write {role: from, content: value}.'),
     'roles': (lambda v: isinstance(v, Mapping) and all(isinstance(o, (list, tuple)) for o in v.values()),
@@ -153,11 +156,11 @@ def property_map(o: ChatOptions) -> dict[str, str]: # {'role': 'from', 'content'
     mapped = dict(o.message_property_mappings or {})
     for k,v in older.items():
         if v and mapped.get(k, v)!=v:
-            raise format_error(f'message_field_{k}', f'is {v!r}, and message_property_mappings has {mapped[k]!r} for {k}',
-                               f'Remove message_field_{k}.')
+            what = f'is {v!r}, and message_property_mappings has {mapped[k]!r} for {k}'
+            raise format_error(f'message_field_{k}', what, f'Remove message_field_{k}.')
     return {**{k: v or k for k,v in older.items()}, **mapped}
 
-_role_names = {'human':'user', 'user':'user', 'assistant':'assistant', 'gpt':'assistant', 'system':'system', 'tool':'tool'}
+_role_names = {'human':'user', 'gpt':'assistant'} | {o:o for o in ('user', 'assistant', 'system', 'tool')}
 
 def role_map(o: ChatOptions) -> dict[str, str]: # {'human': 'user', ...}
     "The data's name of each role -> the template's"
@@ -166,21 +169,24 @@ def role_map(o: ChatOptions) -> dict[str, str]: # {'human': 'user', ...}
 # %% ../../nbs/formats/23_messages.ipynb #23m00014
 _wrong = { # code -> what is said, and the hint
     'message-not-object': ('is {value}, not an object', 'Write {{"role": ..., "content": ...}}.'),
-    'role-missing': ('is missing ({has})', 'Write who speaks, or name the field: message_property_mappings: {{role: ...}}.'),
+    'role-missing': ('is missing ({has})',
+                     'Write who speaks, or name the field: message_property_mappings: {{role: ...}}.'),
     'role-not-text': ('is {value}, not text', 'Write who speaks: user, assistant, system or tool.'),
     'role-unknown': ('is {value}, which is no role that is known',
                      'Map it: roles: {{assistant: [{name}]}} under the data set.'),
     'content-missing': ('is missing ({has})',
                         'Write what is said, or name the field: message_property_mappings: {{content: ...}}.'),
     'content-not-text': ('is {value}, not text', 'Write it as a string, or as a list of parts.'),
-    'calls-not-list': ('is {value}, not a list', 'Write a list: [{{"function": {{"name": ..., "arguments": {{...}}}}}}].'),
+    'calls-not-list': ('is {value}, not a list',
+                       'Write a list: [{{"function": {{"name": ..., "arguments": {{...}}}}}}].'),
     'detail-not-list': ('is {value}, not a list of stretches',
                         'Write [{{"begin_offset": 0, "end_offset": 4, "train": true}}].'),
 }
 
 def _complain(code: str, at: str, value: Any=None, has: Mapping|None=None) -> FormatError:
     what, hint = _wrong[code]
-    said = dict(value=f'{value!r:.40}', name=value, has=f'the message has {", ".join(map(str, has or {})) or "no fields"}')
+    fields = ', '.join(map(str, has or {})) or 'no fields'
+    said = dict(value=f'{value!r:.40}', name=value, has=f'the message has {fields}')
     return format_error(at, what.format(**said), hint.format(**said), code)
 
 _more_roles = {'developer', 'function', 'ipython', 'tool_results', 'model', 'observation', 'environment', 'context'}
@@ -227,7 +233,8 @@ class Reader:
         detail = raw.get(self.options.message_field_training_detail)
         if detail is not None and not (isinstance(detail, list) and all(map(_is_stretch, detail))):
             raise _complain('detail-not-list', f'{at}.{self.options.message_field_training_detail}', detail)
-        return Turn(message, raw.get(self.options.message_field_training), parts.get('content') or detail, parts.get(thinking))
+        train = raw.get(self.options.message_field_training)
+        return Turn(message, train, parts.get('content') or detail, parts.get(thinking))
 
     def _check(self, message: dict, raw: Mapping, at: str):
         role, content, calls = (message.get(k) for k in ('role', 'content', 'tool_calls'))
