@@ -9,7 +9,8 @@ __all__ = ['input_output', 'chat', 'Lowering', 'lowering', 'check_options', 'che
 
 # %% ../../nbs/formats/28_formats.ipynb #afe83dce
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from ..problems import Problem, Problems
 from ..core import SegmentError, Segments, segments_problems
@@ -35,7 +36,8 @@ def chat(row: Mapping, c: Context) -> Segments:
     return c.chat.segments(row)
 
 # %% ../../nbs/formats/28_formats.ipynb #c36d3d6a
-class Lowering(NamedTuple):
+@dataclass(frozen=True)
+class Lowering:
     "The function that lowers rows of a format: call it with a row"
     format: Format
     context: Context

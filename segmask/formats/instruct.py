@@ -214,7 +214,9 @@ _family: dict[str, tuple] = { # name -> how to read a row, style, system text
 def _relative(row: Mapping, c: Context, name: str) -> Segments:
     read, style, system = _family[name]
     if isinstance(style, str): style = STYLES[c.get('style', c.get('conversation', style))]
-    return ask_and_answer(c, *read(row), style, text_of(row, system, '') if isinstance(system, _FromRow) else system)
+    if isinstance(system, _FromRow): system = text_of(row, system, '')
+    instruction, input, output = read(row)
+    return ask_and_answer(c, instruction, input, output, style, system)
 
 for _name in _family: register(_name, reads=['style', 'conversation'])(partial(_relative, name=_name))
 
