@@ -239,7 +239,7 @@ class Segments(Sequence):
     def __eq__(self, other): return isinstance(other, Segments) and self.segments==other.segments
     def __hash__(self): return hash(self.segments)
     def __repr__(self): return ' + '.join(map(repr, self.segments)) or 'Segments()'
-    def _repr_html_(self) -> str: return runs_html((o.text, o.label, _tooltip(o)) for o in self.segments)
+    def _repr_html_(self) -> str: return runs_html((o.text, o.weight, _tooltip(o)) for o in self.segments)
 
 def _tooltip(o: Segment) -> str|None:
     weight = f'weight {o.weight:g}' if 0<o.weight<1 else None

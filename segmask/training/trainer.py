@@ -329,8 +329,8 @@ class TrainResult:
         return f'TrainResult({str(self.output_dir)!r}: {first}' + (f', evaluation {self.evaluation:.4f}' if held else '') + f'; {self.saved!r})'
 
     def _repr_html_(self) -> str:
-        from html import escape
-        return f'{self.plot()}<br><small>{escape(repr(self))}</small>'
+        from segmask.html import escape
+        return f'{self.plot().html}<br><small>{escape(repr(self))}</small>'
 
 # %% ../../nbs/training/76_trainer.ipynb #ce43026e
 def model_card(
