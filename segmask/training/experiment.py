@@ -26,7 +26,7 @@ from ..tokens.encoder import Encoded, Encoder
 from .live import Plot, _ticks, without_bars
 from .losses import token_losses
 from ..data.prepare import Encoding, rows_of, tokenizer_of
-from .trainer import train
+from .run import train
 
 if TYPE_CHECKING: import pandas as pd
 
