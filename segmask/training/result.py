@@ -19,7 +19,8 @@ from ..tokens.encoder import Encoder
 from ..formats.formats import FORMATS
 from ..config.config import TrainingConfig
 from ..data.prepare import Prepared
-from .live import Counts, Plot, loss_plot
+from ..html import Plot
+from .live import Counts, loss_plot
 from .losses import row_losses
 
 if TYPE_CHECKING: import pandas as pd
