@@ -10,7 +10,6 @@ __all__ = ['prompt_ids', 'continued', 'history_of', 'TrainResult', 'model_card']
 # %% ../../nbs/training/763_result.ipynb #c9547c0b
 from collections.abc import Mapping
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,7 @@ from ..tokens.encoder import Encoder
 from ..formats.formats import FORMATS
 from ..config.config import TrainingConfig
 from ..data.prepare import Prepared
-from ..html import Plot
+from ..html import Plot, escape
 from .live import Counts, loss_plot
 from .losses import row_losses
 
@@ -121,7 +120,7 @@ class TrainResult:
         held = '' if self.evaluation is None else f', evaluation {self.evaluation:.4f}'
         return f'TrainResult({str(self.output_dir)!r}: {first}{held}; {self.saved!r})'
 
-    def _repr_html_(self) -> str: return f'{self.plot()}<br><small>{escape(repr(self))}</small>'
+    def _repr_html_(self) -> str: return f'{self.plot().html}<br><small>{escape(repr(self))}</small>'
 
 # %% ../../nbs/training/763_result.ipynb #295e6a1f
 def _data_lines(p: Prepared) -> list[str]:
