@@ -28,7 +28,8 @@ _where = {
     'training.attention': 'segment_attention',
     'training.losses': 'before_after loss_table row_losses segment_losses show_losses',
     'training.checkpoint': 'TrainingError',
-    'training.trainer': 'TrainResult train',
+    'training.result': 'TrainResult',
+    'training.run': 'train',
     'views.differences': 'diff',
     'views.batches': 'show_batch',
     'views.plots': 'plot_lengths plot_lost plot_packing plot_trained_share',
@@ -77,7 +78,8 @@ if _TYPE_CHECKING:
     from .formats.sources import FormatError, SourceError
     from .data.store import StoreError
     from .tokens.tokenizer import TokenizerError, load_tokenizer
-    from .training.trainer import TrainResult, train
+    from .training.result import TrainResult
+    from .training.run import train
     from .views.tokens import debug_line, shifted_table, show_tokens, style_tokens, token_table
     from .widgets.widgets import browse, edit
 
