@@ -47,6 +47,11 @@ def _joined(s: Segments) -> Segments:
         else: out.append(o)
     return Segments(out, s.extra, s.where)
 
+def _scalar(text: str) -> str: # quoted where YAML would read something else
+    "A text as a value of YAML"
+    import yaml
+    return yaml.safe_dump(text, allow_unicode=True, width=1<<20).removesuffix('\n').removesuffix('\n...')
+
 def _tokens_of(config: Mapping) -> str: # as YAML lines, or ''
     "The special and added tokens of a config, without which rows would be tokenized differently"
     import yaml
@@ -84,7 +89,7 @@ def convert(
             n += len(rows)
             yield from (o for o in rows if len(o))
     written = write_jsonl(lowered(), output)
-    stanza = _tokens_of(config or {}) + f'datasets:\n  - path: {os.fspath(output)}\n    type: input_output' + (f'\n    segmask: {{boundary: {boundary}}}' if differ else '')
+    stanza = _tokens_of(config or {}) + f'datasets:\n  - path: {_scalar(os.fspath(output))}\n    type: input_output' + (f'\n    segmask: {{boundary: {boundary}}}' if differ else '')
     return Converted(os.fspath(output), written, boundary, differ, stanza)
 
 # %% ../../nbs/data/48_exchange.ipynb #e8091892
@@ -107,7 +112,7 @@ def export(
     files = {k: str(Path(folder)/f'{k}.{format}') for k,ds in (('train', prepared.train), ('eval', prepared.eval)) if ds is not None}
     for k,path in files.items(): _write(getattr(prepared, k), path, format)
     cfg, kind = prepared.config, 'json' if format=='jsonl' else format
-    entry = lambda path, more='': f'  - path: {path}\n    ds_type: {kind}\n{more}    type:\n'
+    entry = lambda path, more='': f'  - path: {_scalar(path)}\n    ds_type: {kind}\n{more}    type:\n'
     axolotl = f'base_model: {cfg.base_model}\n{_tokens_of(cfg.model_dump())}datasets:\n{entry(files["train"])}'
     if 'eval' in files: axolotl += f'test_datasets:\n{entry(files["eval"], "    split: train" + chr(10))}'
     axolotl += f'val_set_size: 0\nshuffle_merged_datasets: false # they are shuffled\nsequence_len: {cfg.sequence_len}\n'
