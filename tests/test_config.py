@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import yaml
 
-from segmask.config.advice import _gpus, find_gpu
+from segmask.config.hardware import GPUS as _gpus, find_gpu
 from segmask.config.config import ConfigError, TrainingConfig
 from segmask.core import masked, trained
 from segmask.files import write_jsonl

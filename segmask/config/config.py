@@ -16,14 +16,17 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
-from .advice import Advice, Gpu, advice, find_gpu, model_config
+from .advice import Advice
+from .hardware import Gpu, find_gpu, model_config
+from .keys import unknown_keys
 from ..problems import Problem, Problems
 from ..core import SegmentError
 from ..files import open_bytes, write_beside
 from ..tokens.encoder import Encoder
 from ..formats.formats import FORMATS, to_segments
 from .recipe import recipe
-from .schema import axolotl_keys, unknown_keys, wrong_types
+from .refusals import all_advice
+from .schema import wrong_types
 from ..tokens.tokenizer import load_tokenizer
 from .yamltext import ConfigError, YamlText, dotted, dump_yaml, patched
 
@@ -159,7 +162,7 @@ class TrainingConfig(BaseModel):
         gpu: str|float|Gpu|None = None, # what it is to run on: 'auto', a name such as 'T4', GiB; None: not looked at
     ) -> list[Advice]: # errors first; empty when all is well
         "What will not do what its author thinks: unknown keys, contradictions, files that are not there"
-        return advice(self.to_dict(), lambda path: self.where(*path), find_gpu(gpu))
+        return all_advice(self.to_dict(), lambda path: self.where(*path), find_gpu(gpu))
 
     def to_yaml(self,
         comments: bool = True, # write the reasons that `for_data` gave?
