@@ -23,7 +23,7 @@ from ..core import IGNORE_INDEX, Segment, SegmentError, Segments
 from ..files import keep_copy, read_jsonl, rewrite_lines
 from ..tokens.encoder import Encoded, Encoder
 from ..linting.linter import CODES, Finding, Known, Linter
-from ..data.prepare import FATES
+from ..data.rules import STATUSES
 from ..data.rows import RowSet, StoredRows, WrittenRows, encoder_beside, row_set
 
 if TYPE_CHECKING: import pandas as pd
@@ -38,12 +38,12 @@ class Query:
     tokens: tuple[int|None, int|None] = (None, None)     # at least and at most so many tokens
     share: tuple[float|None, float|None] = (None, None)  # the share of them that is trained, from 0 to 1
     codes: tuple[str, ...] = ()                          # any of these lint codes
-    fate: str = ''                                       # what becomes of the row: 'kept', 'cut', 'too long', 'fully masked', ...
+    status: str = ''                                     # what becomes of the row: 'kept', 'cut', 'too long', 'fully masked', ...
 
     def __post_init__(self):
         if self.within not in ('all', 'trained', 'masked'): raise ValueError(f"within={self.within!r}: choose 'all', 'trained' or 'masked'")
         if bad := [o for o in self.codes if o not in CODES]: raise ValueError(f'{bad[0]!r} is no lint code; they are in CODES')
-        if self.fate and self.fate not in FATES: raise ValueError(f'fate={self.fate!r}: choose one of {", ".join(FATES)}')
+        if self.status and self.status not in STATUSES: raise ValueError(f'status={self.status!r}: choose one of {", ".join(STATUSES)}')
         if self.regex: self.pattern
     def __repr__(self): return f'Query({", ".join(f"{f.name}={getattr(self, f.name)!r}" for f in fields(self) if getattr(self, f.name)!=f.default)})'
     def __bool__(self): return self!=Query()
@@ -97,7 +97,7 @@ class Browsing:
         for (lo,hi),values in ((q.tokens, lambda: self.set.tokens), (q.share, lambda: self.set.trained/np.maximum(self.set.tokens, 1))):
             if lo is not None: also(values()>=lo)
             if hi is not None: also(values()<=hi)
-        if q.fate: also(self.set.fates()==FATES.index(q.fate))
+        if q.status: also(self.set.statuses()==STATUSES.index(q.status))
         if q.codes:
             if self.found is None: self.check()
             assert self.found is not None
@@ -189,7 +189,7 @@ class Browsing:
         return [f for f in out.findings if f.row is not None]
 
     @property
-    def dropped(self) -> 'pd.DataFrame|None': # columns file, line, fate, reason, tokens, trained
+    def dropped(self) -> 'pd.DataFrame|None': # columns file, line, status, reason, tokens, trained
         "Rows that a prepared set left out, cut, or has nothing to train on; None for other rows"
         return self.set.prepared.report.rows if isinstance(self.set, StoredRows) and self.set.prepared is not None else None
 
@@ -207,10 +207,10 @@ def relabel(
     at = 0
     for o in row:
         a, b = max(start-at, 0), min(end-at, len(o.text))
-        if a>=b or o.label==label: new = [o]
-        else: new = [replace(o, text=t, label=l) for t,l in ((o.text[:a], o.label), (o.text[a:b], label), (o.text[b:], o.label)) if t]
+        if a>=b or o.weight==label: new = [o]
+        else: new = [replace(o, text=t, label=w>0, weight=w) for t,w in ((o.text[:a], o.weight), (o.text[a:b], float(label)), (o.text[b:], o.weight)) if t]
         for p in new:
-            if out and out[-1].label==p.label and p.text and out[-1].text and start<=at<=end: out[-1] = replace(out[-1], text=out[-1].text+p.text)
+            if out and out[-1].weight==p.weight and p.text and out[-1].text and start<=at<=end: out[-1] = replace(out[-1], text=out[-1].text+p.text)
             else: out.append(p)
             at += len(p.text)
     return Segments(out, row.extra, row.where)
@@ -220,7 +220,7 @@ def toggle(
     n: int,          # number of the segment
 ) -> Segments:
     "Train what was masked, mask what was trained; boundaries stay"
-    return _replace(row, n, replace(row[n], label=not row[n].label))
+    return _replace(row, n, replace(row[n], label=not row[n].label, weight=float(not row[n].label)))
 
 def split(
     row: Segments,   # an example
