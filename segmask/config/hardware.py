@@ -45,13 +45,13 @@ def _own_gpu() -> Gpu|None:
     p = torch.cuda.get_device_properties(0)
     return Gpu(p.name, round(p.total_memory/2**30, 1), torch.cuda.is_bf16_supported(including_emulation=False))
 
-# %% ../../nbs/config/33_hardware.ipynb #7e0e1394
+# %% ../../nbs/config/33_hardware.ipynb #b0e7d75c
 def model_config(
     base_model: str, # a folder or a hub id
 ) -> dict: # its config.json; empty when it is not on this machine
     "The architecture of a model, without a network"
     path = Path(base_model)/'config.json'
-    if not path.is_file() and re.fullmatch(r'[\w.-]+/[\w.-]+', base_model):
+    if not path.is_file() and re.fullmatch(r'\w[\w.-]*/\w[\w.-]*', base_model):
         from huggingface_hub import try_to_load_from_cache
         found = try_to_load_from_cache(base_model, 'config.json')
         path = Path(found) if isinstance(found, str) else path

@@ -8,9 +8,10 @@ Docs: https://example.github.io/segmask/config/refusals.html.md"""
 __all__ = ['YES_NO', 'AT_TOP', 'IN_ENTRY', 'REFUSALS', 'row_checks', 'entries', 'format_checks', 'file_checks', 'chat_checks',
            'token_checks', 'own_checks', 'deepspeed_checks', 'other_tokenizer', 'model_checks', 'all_advice', 'refused']
 
-# %% ../../nbs/config/35_refusals.ipynb #0f4e6627
+# %% ../../nbs/config/35_refusals.ipynb #7255b4bb
 import difflib, json, re
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from string import Formatter
 from typing import TYPE_CHECKING, Any
@@ -81,31 +82,32 @@ def _placeholders(path: tuple, kind: Mapping) -> Iterator[Found]:
             yield error('placeholder', path+(k,), f'has a placeholder that is not known: {min(used-known)!r}',
                         f'Use {" and ".join("{"+o+"}" for o in sorted(known))}. Braces that are meant as text are doubled: {{{{ }}}}.', 'preprocess')
 
-# %% ../../nbs/config/35_refusals.ipynb #7907922a
+# %% ../../nbs/config/35_refusals.ipynb #3c65883b
 _local = re.compile(r'\.(jsonl?|csv|parquet|arrow|txt|ya?ml)(\.(gz|zst|bz2|lz4))?$')
 
-def file_checks(values: Mapping, gpu: Gpu|None=None) -> Iterator[Found]:
-    "Files and folders that are not there"
+def file_checks(values: Mapping, gpu: Gpu|None=None, folder: Path=Path()) -> Iterator[Found]:
+    "Files and folders that are not there; `folder` is the config's own"
     for at,entry in entries(values):
         for k in ('path', 'data_files'):
             for name in [entry[k]] if isinstance(entry.get(k), str) else entry.get(k) or ():
-                if isinstance(name, str) and (hint := _missing(name, k)):
+                if isinstance(name, str) and (hint := _missing(name, k, folder)):
                     yield error('no-file', at+(k,), f'is {name!r}: there is no such file', hint, 'preprocess')
     tokenizer = 'tokenizer_config' if values.get('tokenizer_config') else 'base_model'
     for k in dict.fromkeys(('base_model', tokenizer)):
         name = values.get(k)
         if isinstance(name, str) and _is_path(name) and not Path(name).exists():
-            yield error('no-folder', k, f'is {name!r}: there is no such folder', _beside(Path(name)),
+            yield error('no-folder', k, f'is {name!r}: there is no such folder', _beside(Path(name), folder),
                         'preprocess' if k==tokenizer else 'train')
 
 def _is_path(name: str) -> bool: return name.startswith(('./', '../', '/', '~')) or (name.count('/')>1 and '://' not in name)
 
-def _missing(name: str, k: str) -> str|None: # what to do about it; None when it is there, or not meant as a file
+def _missing(name: str, k: str, folder: Path) -> str|None: # what to do about it; None when it is there, or not meant as a file
     if '://' in name or (k=='data_files' and ('*' in name or not _is_path(name))) or Path(name).exists(): return None
-    return _beside(Path(name)) if _is_path(name) or _local.search(name) else None
+    return _beside(Path(name), folder) if _is_path(name) or _local.search(name) else None
 
-def _beside(path: Path) -> str:
+def _beside(path: Path, folder: Path) -> str:
     if str(path).startswith('~'): return 'Write the whole path; ~ is not expanded.'
+    if (folder/path).exists(): return f'It is beside the config; run from {folder/path.parent}.'
     there = [o.name for o in path.parent.iterdir()] if path.parent.is_dir() else []
     near = difflib.get_close_matches(path.name, there, 1)
     if near: return f'Did you mean {path.parent/near[0]}?'
@@ -221,8 +223,8 @@ def model_checks(values: Mapping, gpu: Gpu|None=None) -> Iterator[Found]:
         if classes and wanted and not changes_nothing(k, wanted) and wanted not in classes:
             yield info('other-model', k, f'is {wanted}, but the model is a {", ".join(classes)}', 'Remove it, or train with axolotl.', 'train')
 
-# %% ../../nbs/config/35_refusals.ipynb #fd2dbf4e
-REFUSALS: list[Check] = [row_checks, format_checks, file_checks, chat_checks, token_checks, own_checks, deepspeed_checks, model_checks]
+# %% ../../nbs/config/35_refusals.ipynb #520fd1e8
+REFUSALS: list[Check] = [row_checks, format_checks, chat_checks, token_checks, own_checks, deepspeed_checks, model_checks]
 
 def all_advice(
     values: Mapping,               # a config, as YAML gives it
@@ -230,7 +232,8 @@ def all_advice(
     gpu: Gpu|None = None,          # what it is to run on, if that is known
 ) -> list[Advice]: # errors first
     "All that should be looked at in a config, data sets included"
-    found = [*advice(values, where, gpu), *advice(values, where, gpu, REFUSALS)]
+    files = partial(file_checks, folder=Path(where(()).rpartition(':')[0] or '.').parent)
+    found = [*advice(values, where, gpu), *advice(values, where, gpu, [*REFUSALS, files])]
     return sorted(found, key=lambda o: ('error', 'warning', 'info').index(o.severity))
 
 def refused(

@@ -21,6 +21,7 @@ from .checkpoint import TrainingError, checkpoints, half, newest, read_seal, rem
 from .collator import SegmentCollator
 from ..data.batches import batch_rows
 from ..config.config import ConfigError, TrainingConfig
+from ..config.keys import may_change, without_secrets
 from ..problems import Problem, visible
 from ..core import IGNORE_INDEX, Segments, masked
 from ..files import write_beside
@@ -30,7 +31,7 @@ from .live import Counts, Live, Plot, Status, counts, loss_plot, without_bars
 from .losses import row_losses
 from ..data.packing import pack
 from ..data.prepare import Prepared, preprocess
-from .startup import NEUTRAL, accumulation, check_keys, fit_vocabulary, load_model, reporters, total_steps, training_arguments, warmup, with_adapter
+from .startup import accumulation, check_keys, fit_vocabulary, load_model, reporters, total_steps, training_arguments, warmup, with_adapter
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,7 +63,6 @@ def collator_of(
     "How batches of a run are made"
     ours = cfg.get('segmask', {})
     share, packs = ours.get('share_prefixes', 'auto'), bool(cfg.get('sample_packing') or cfg.get('batch_flattening'))
-    if share not in (True, False, 'auto'): raise ConfigError([Problem(cfg.where('segmask', 'share_prefixes'), 'segmask.share_prefixes', f'is {share!r}', 'Write auto, true or false.')])
     line = ''
     if packs or share:
         trial = segment_attention(model, cfg.sequence_len)
@@ -192,7 +192,7 @@ def _trainer() -> type:
             try:
                 super()._save_checkpoint(model, trial)
                 self.accelerator.wait_for_everyone()
-                if self.args.should_save: seal(folder, data=self.prepared.path.name if self.prepared else None, step=self.state.global_step, config=self.cfg.to_dict())
+                if self.args.should_save: seal(folder, data=self.prepared.path.name if self.prepared else None, step=self.state.global_step, config=without_secrets(self.cfg.to_dict()))
             except Exception as e:
                 shutil.rmtree(folder, ignore_errors=True)
                 last = newest(folder.parent)[0]
@@ -247,21 +247,17 @@ def resume_point(
     if path is None: return None, [*said, 'no checkpoint yet: starting from the beginning']
     was = read_seal(path) or {}
     if was.get('data') not in (None, data): raise refuse(f'{path} was trained on other data (prepared as {was["data"]}; now it is {data})', 'Choose another output_dir, or remove the old checkpoints.')
-    if was.get('config') and (changed := other_run(was['config'], cfg.to_dict())):
+    if was.get('config') and (changed := other_run(was['config'], without_secrets(cfg.to_dict()))):
         raise refuse(f'{path} belongs to a run with other settings: ' + ', '.join(f'{k} was {a!r} and is {b!r}' for k,(a,b) in changed.items()), 'Set them back, choose another output_dir, or remove the old checkpoints.')
     return path, [*said, f'going on from {path}']
-
-# settings that may change between a run and its continuation: where things go, how often, what is reported
-_free = {'output_dir', 'resume_from_checkpoint', 'auto_resume_from_checkpoints', 'dataset_prepared_path', 'datasets', 'test_datasets', 'val_set_size', 'logging_steps', 'eval_batch_size', 'save_only_model', 'save_safetensors', 'load_best_model_at_end',
-         'metric_for_best_model', 'greater_is_better', 'early_stopping_patience', 'gradient_checkpointing', 'gradient_checkpointing_kwargs', 'torch_empty_cache_steps', 'deepspeed', 'fsdp', 'fsdp_config', 'fsdp_version', 'segmask'}
 
 def other_run(
     a: Mapping, # keys of one config
     b: Mapping, # and of another
 ) -> dict[str, tuple]: # key -> (value in a, value in b)
     "Settings that decide the losses of a run and are not the same"
-    told = lambda k: k in _free or k in NEUTRAL or k.startswith(('eval_', 'evals_', 'save_', 'saves_', 'use_', 'wandb_', 'dataloader_num', 'dataloader_p', 'ddp_', 'torch_compile'))
-    return {k: (a.get(k), b.get(k)) for k in [*a, *(k for k in b if k not in a)] if not told(k) and a.get(k)!=b.get(k)}
+    constant = all(o.get('lr_scheduler')=='constant' or (o.get('lr_scheduler')=='constant_with_warmup' and o.get('warmup_steps')) for o in (a, b))
+    return {k: (a.get(k), b.get(k)) for k in [*a, *(k for k in b if k not in a)] if a.get(k)!=b.get(k) and not may_change(k, constant)}
 
 # %% ../../nbs/training/76_trainer.ipynb #6a5277ac
 @dataclass(repr=False)
@@ -338,8 +334,7 @@ def model_card(
 ) -> str: # Markdown with a YAML head
     "What was trained, on what, with which part masked"
     import yaml
-    cfg, p = r.config.to_dict(), r.prepared
-    secret = {k: '(not shown)' for k in cfg if k.endswith(('_token', 'api_key')) and isinstance(cfg[k], str)}
+    cfg, p = without_secrets(r.config.to_dict()), r.prepared
     head = yaml.safe_dump(dict(library_name='peft' if cfg.get('adapter') else 'transformers', base_model=str(cfg['base_model']), tags=['segmask']), sort_keys=False)
     h = r.history
     last = lambda k: f'{h[k].dropna().iloc[-1]:.4f}' if h[k].notna().any() else 'none'
@@ -349,7 +344,7 @@ def model_card(
     mask = [f'- {t["stored"]:,} rows of {t["read"]:,} read, {t["tokens"]:,} tokens, of which {t["trained tokens"]:,} are trained ({share}) and the rest is masked',
             *(f'- {t[k]:,} {k}' for k in t if k not in ('read', 'stored', 'tokens', 'trained tokens', 'kept') and t[k])] if t else []
     return '\n'.join(['---', head.rstrip(), '---', '', f'# {Path(r.output_dir).name}', '', f'Fine-tuned from `{cfg["base_model"]}` with segmask.', '', '## Data', '', *data, '', '## Masking', '', *mask, f'- {r.saved!r}', '',
-                      '## Result', '', f'- loss on trained text: {last("loss")}', f'- evaluation loss: {"none" if r.evaluation is None else f"{r.evaluation:.4f}"}', f'- updates: {int(h.step.max()) if len(h) else 0}', '', '## Config', '', '```yaml', yaml.safe_dump({**cfg, **secret}, sort_keys=False, allow_unicode=True).rstrip(), '```', ''])
+                      '## Result', '', f'- loss on trained text: {last("loss")}', f'- evaluation loss: {"none" if r.evaluation is None else f"{r.evaluation:.4f}"}', f'- updates: {int(h.step.max()) if len(h) else 0}', '', '## Config', '', '```yaml', yaml.safe_dump(cfg, sort_keys=False, allow_unicode=True).rstrip(), '```', ''])
 
 # %% ../../nbs/training/76_trainer.ipynb #430df784
 def _say(*lines: str): # on stderr, by the first process
