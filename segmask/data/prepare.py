@@ -139,8 +139,7 @@ class Encoding:
 
     def fingerprint(self) -> list: # what decides the result besides the config and the data
         "The template's text (it may lie in a file), and the boundary mode"
-        chat = self.lower.keywords['c'].__dict__.get('chat') if self.lower is not None else None
-        return [chat and chat.template, self.enc and self.enc.boundary]
+        return [self.lower and self.lower.template, self.enc and self.enc.boundary]
 
     def examples(self,
         tell: Callable[[Problem], None]|None=None, # called for each bad row, which is then passed over instead of raised
