@@ -65,11 +65,12 @@ def precision_checks(values: Mapping, gpu: Gpu|None) -> Iterator[Found]:
     if bf16 and gpu and not gpu.bf16:
         yield error('no-bfloat16', bf16, f'is on, but {gpu.name} cannot compute in bfloat16', 'Set bf16: auto, or fp16: true.')
 
-# %% ../../nbs/config/34_advice.ipynb #808cbc86
+# %% ../../nbs/config/34_advice.ipynb #7c5a661c
 def key_checks(values: Mapping, gpu: Gpu|None) -> Iterator[Found]:
     "Keys that nobody reads, and old names"
     for path,hint in unknown_keys(values):
-        if not renamed(str(path[0])) and key(str(path[0])).note!='removed': yield unknown(path, hint)
+        old = renamed(str(path[0])) or key(str(path[0])).note=='removed'
+        if not old and 'type' not in path[:-1]: yield unknown(path, hint) # the format itself says what it does not know
     for k in names(note='ours'):
         if k!='segmask' and values.get(k) is not None:
             yield info('ours', k, 'is not read by axolotl; `segmask train` reads it', 'Keep it, or remove it.')
@@ -78,9 +79,7 @@ def key_checks(values: Mapping, gpu: Gpu|None) -> Iterator[Found]:
     if isinstance(values.get('fsdp_config'), Mapping): yield from _old_prefix(values['fsdp_config'])
 
 def unknown(path: tuple, hint: str) -> Found:
-    # what stands inside `type:` decides how rows are read, so preparing stops there
-    stops = 'preprocess' if 'type' in path[:-1] else '' if key(str(path[0])).train=='unused' else 'train'
-    return _found('error' if stops=='preprocess' else 'warning', 'unknown-key', path, 'nobody reads this key', hint, stops)
+    return warning('unknown-key', path, 'nobody reads this key', hint, '' if key(str(path[0])).train=='unused' else 'train')
 
 def _old_name(k: str, value: Any) -> Iterator[Found]:
     new, translated = renamed(k) or ('', False)

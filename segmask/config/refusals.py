@@ -8,21 +8,23 @@ Docs: https://example.github.io/segmask/config/refusals.html.md"""
 __all__ = ['YES_NO', 'AT_TOP', 'IN_ENTRY', 'REFUSALS', 'row_checks', 'entries', 'format_checks', 'file_checks', 'chat_checks',
            'token_checks', 'own_checks', 'deepspeed_checks', 'other_tokenizer', 'model_checks', 'all_advice', 'refused']
 
-# %% ../../nbs/config/35_refusals.ipynb #7255b4bb
+# %% ../../nbs/config/35_refusals.ipynb #d47e5364
 import difflib, json, re
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from string import Formatter
 from typing import TYPE_CHECKING, Any
 
 from .advice import Advice, Check, Found, advice, error, info, unused
 from .hardware import Gpu, model_config
 from .keys import changes_nothing, key
 from .schema import did_you_mean, shown
-from ..formats.formats import FORMATS, lowering
+from ..formats.formats import lowering
+from ..formats.instruct import FORMATS
+from ..formats.rendering import words_read
 from ..formats.sources import FormatError
-from ..formats.templates import chat_template, words_read
+from ..formats.templates import chat_template
+from ..masks import MaskError, rules_from
 from ..problems import Problem
 from ..tokens.encoder import BOUNDARIES
 from ..tokens.tokenizer import EMBEDDED
@@ -37,7 +39,7 @@ def row_checks(values: Mapping, gpu: Gpu|None=None) -> Iterator[Found]:
             yield error('changes-rows', k, f'is {shown(v)}, and segmask prepares no rows for it',
                         'Remove it, or use axolotl for this run.', 'preprocess')
 
-# %% ../../nbs/config/35_refusals.ipynb #e0e520d0
+# %% ../../nbs/config/35_refusals.ipynb #9bda4c81
 def entries(values: Mapping) -> Iterator[tuple[tuple, Mapping]]: # (path, entry)
     "The entries under `datasets` and `test_datasets`"
     for k in ('datasets', 'test_datasets'):
@@ -48,39 +50,24 @@ def format_checks(values: Mapping, gpu: Gpu|None=None) -> Iterator[Found]:
     "What is wrong with `type:`"
     if any(True for _ in row_checks(values)): return # other rows than segmask knows
     for at,entry in entries(values):
-        kind, path = entry.get('type'), at+('type',)
-        if isinstance(kind, Mapping): yield from _placeholders(path, kind)
-        elif isinstance(kind, str) and kind.startswith('sharegpt'): yield from _sharegpt(path)
-        elif isinstance(kind, str) and kind: yield from _format_name(path, kind)
+        kind = entry.get('type')
+        if isinstance(kind, str) and kind.startswith('sharegpt'): yield _sharegpt(at+('type',))
+        elif kind: yield from _format(at, kind)
         if kind=='input_output' and values.get('train_on_inputs') is True:
             yield Found('warning', 'trains-masked', ('train_on_inputs',),
                         f'is true: it trains everything, also what {at[0]}[{at[1]}] masks with "label": false',
                         'Set train_on_inputs: false, or remove the masks.', '')
 
-def _sharegpt(path: tuple) -> Iterator[Found]:
-    yield error('format', path, 'is sharegpt, which axolotl no longer has', 'Write type: chat_template with field_messages: '
-                'conversations and message_property_mappings: {role: from, content: value}.')
+def _sharegpt(path: tuple) -> Found:
+    return error('format', path, 'is sharegpt, which axolotl no longer has', 'Write type: chat_template with field_messages: '
+                 'conversations and message_property_mappings: {role: from, content: value}.')
 
-def _format_name(path: tuple, kind: str) -> Iterator[Found]:
-    name = kind.partition(':')[0]
-    if name not in FORMATS:
-        hint = did_you_mean(name, FORMATS) or f'Known are {", ".join(FORMATS)}, and a mapping with {{format: ...}}.'
-        yield error('format', path, f'is {kind!r}, a format that segmask does not know', hint, 'preprocess')
-    elif name!=kind and FORMATS[name].boundary!='joint':
-        try: lowering(kind)
-        except FormatError as e:
-            for p in e.problems: yield error('format', path, p.what, p.hint, 'preprocess')
-
-_PLACES = {'format': {'instruction', 'input'}, 'no_input_format': {'instruction', 'input'}, 'system_format': {'system'}}
-
-def _placeholders(path: tuple, kind: Mapping) -> Iterator[Found]:
-    for k,known in _PLACES.items():
-        if not isinstance(kind.get(k), str): continue
-        try: used = {o for _,o,_,_ in Formatter().parse(kind[k]) if o is not None}
-        except ValueError as e: used = {str(e)}
-        if used-known:
-            yield error('placeholder', path+(k,), f'has a placeholder that is not known: {min(used-known)!r}',
-                        f'Use {" and ".join("{"+o+"}" for o in sorted(known))}. Braces that are meant as text are doubled: {{{{ }}}}.', 'preprocess')
+def _format(at: tuple, kind: Any) -> Iterator[Found]:
+    if isinstance(kind, str) and kind in FORMATS: return
+    name, _, style = kind.partition(':') if isinstance(kind, str) else ('', '', '')
+    try: lowering(f'alpaca:{style}' if name in FORMATS else kind) # a style is known without a tokenizer
+    except FormatError as e:
+        for p in e.problems: yield error(p.code or 'format', at+tuple(p.field.split('.')), p.what, p.hint, 'preprocess')
 
 # %% ../../nbs/config/35_refusals.ipynb #3c65883b
 _local = re.compile(r'\.(jsonl?|csv|parquet|arrow|txt|ya?ml)(\.(gz|zst|bz2|lz4))?$')
@@ -146,7 +133,7 @@ def token_checks(values: Mapping, gpu: Gpu|None=None) -> Iterator[Found]:
         if isinstance(some, list) and not all(isinstance(o, str) and o for o in some):
             yield error('token', at, f'is {shown(some)}, not a list of tokens', 'Write ["<|im_start|>", "<|im_end|>"].', 'preprocess')
 
-# %% ../../nbs/config/35_refusals.ipynb #0c6a5a40
+# %% ../../nbs/config/35_refusals.ipynb #69dc9e38
 YES_NO = True, False
 AT_TOP: dict[str, tuple] = {'fully_masked': ('warn', 'drop', 'raise'), 'share_prefixes': ('auto', *YES_NO),
                             'keep_trained': YES_NO, 'cut_tail': YES_NO}
@@ -177,7 +164,9 @@ def _listed(values: tuple) -> str: # 'warn, drop or raise'
     return ' or '.join(filter(None, (', '.join(words[:-1]), words[-1])))
 
 def _rules(at: tuple, rules: Any) -> Iterator[Found]:
-    if not isinstance(rules, list): yield error('own-setting', at, f'is {shown(rules)}, not a list of rules', 'Write - mask: "regular expression".', 'preprocess')
+    try: rules_from(rules, 'mask', lambda *path: json.dumps(path)) # the place of each rule comes back
+    except MaskError as e:
+        for p in e.problems: yield error(p.code, at+tuple(json.loads(p.where)), p.what, p.hint, 'preprocess')
 
 # %% ../../nbs/config/35_refusals.ipynb #e6aa3c59
 def deepspeed_checks(values: Mapping, gpu: Gpu|None=None) -> Iterator[Found]:
