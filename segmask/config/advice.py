@@ -130,16 +130,16 @@ def batch_checks(values: Mapping, gpu: Gpu|None) -> Iterator[Found]:
         yield warning('eval-batch-size', 'eval_batch_size', f'is {get("eval_batch_size")}, more than micro_batch_size: {micro}: '
                       'evaluation may run out of memory where training did not', 'Make them equal.')
 
-# %% ../../nbs/config/34_advice.ipynb #f801f009
+# %% ../../nbs/config/34_advice.ipynb #83d40e7c
 def step_checks(values: Mapping, gpu: Gpu|None) -> Iterator[Found]:
     "How long, how often"
     get = values.get
     if get('warmup_steps') and get('warmup_ratio'): yield _twice('warmup_ratio', 'warmup_steps')
     for what in ('save', 'eval'): yield from _how_often(values, what)
     if get('save_strategy')=='best' and not get('metric_for_best_model'):
-        yield error('best-at-what', 'save_strategy', 'is best, but best at what?', 'Add metric_for_best_model: eval_loss.', 'train')
+        yield error('best-at-what', 'save_strategy', 'is best, but best at what?', 'Add metric_for_best_model: eval_loss.')
     if get('save_total_limit')==0:
-        yield info('save-total-limit', 'save_total_limit', 'is 0, which axolotl and segmask take for their default, 4',
+        yield info('save-total-limit', 'save_total_limit', 'is 0, for which axolotl keeps 4; `segmask train` keeps all',
                    'Write how many checkpoints to keep.')
     if get('max_steps') and get('num_epochs'):
         yield info('max-steps', 'num_epochs', f'is not looked at, because max_steps is {get("max_steps")}', 'Remove one of them.')

@@ -100,7 +100,7 @@ def _beside(path: Path, folder: Path) -> str:
     if near: return f'Did you mean {path.parent/near[0]}?'
     return f'Check the path; it is looked up from the folder in which the command is run, {Path.cwd().name}/.'
 
-# %% ../../nbs/config/35_refusals.ipynb #b45afa06
+# %% ../../nbs/config/35_refusals.ipynb #695955cc
 def chat_checks(values: Mapping, gpu: Gpu|None=None) -> Iterator[Found]:
     "Templates that conversations would be written with"
     if any(True for _ in row_checks(values)): return
@@ -118,6 +118,11 @@ def _template(at: tuple, choice: Any, jinja: Any) -> Found|None:
     except FormatError as e: return error('template', at+(where,), e.problems[0].what, e.problems[0].hint, 'preprocess')
     return None
 
+def _meant_role(name: str) -> str:
+    stem = name.removesuffix('_token')
+    role = {'end':'eos', 'stop':'eos', 'start':'bos', 'begin':'bos'}.get(stem, stem)+'_token'
+    return f'Did you mean `{role}`?' if role in _ROLES else f'Known are {", ".join(_ROLES)}.'
+
 _ROLES = [f'{o}_token' for o in ('bos', 'eos', 'unk', 'sep', 'pad', 'cls', 'mask')] + ['additional_special_tokens']
 
 def token_checks(values: Mapping, gpu: Gpu|None=None) -> Iterator[Found]:
@@ -126,7 +131,7 @@ def token_checks(values: Mapping, gpu: Gpu|None=None) -> Iterator[Found]:
     for k,v in (special.items() if isinstance(special, Mapping) else ()):
         at = ('special_tokens', k)
         if k not in _ROLES:
-            yield error('token-role', at, 'is not the role of a token', did_you_mean(k, _ROLES) or f'Known are {", ".join(_ROLES)}.', 'preprocess')
+            yield error('token-role', at, 'is not the role of a token', _meant_role(str(k)), 'preprocess')
         elif k!=_ROLES[-1] and v is not None and (not isinstance(v, str) or not v):
             yield error('token', at, f'is {shown(v)}, not a token', 'Write it as text in quotes, or remove the line.', 'preprocess')
     for at,some in ((('tokens',), values.get('tokens')), (('special_tokens', _ROLES[-1]), special.get(_ROLES[-1]) if isinstance(special, Mapping) else None)):

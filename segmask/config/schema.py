@@ -70,7 +70,7 @@ def type_in_words(
     if not words: return 'a value of another kind', 'Change it.'
     return ' or '.join(dict.fromkeys(w for w,_ in words)), words[0][1]
 
-# %% ../../nbs/config/31_schema.ipynb #db2ed2d5
+# %% ../../nbs/config/31_schema.ipynb #42dd4104
 def plugins_of(values: Mapping) -> list[str]:
     "The plugins that a config names"
     named = values.get('plugins')
@@ -96,7 +96,7 @@ def nearest(
     plain = lambda s: re.sub(r'[-_ ]', '', s.lower())
     names = list(names)
     same = [o for o in names if plain(o)==plain(key)]
-    return (same or difflib.get_close_matches(key, names, 1, .75) or [None])[0]
+    return (same or difflib.get_close_matches(key, names, 1, .8) or [None])[0]
 
 def did_you_mean(key: Any, names: Iterable[str]) -> str: # '' when nothing is near
     "A hint that names the known name that was probably meant"
