@@ -254,11 +254,11 @@ def _qlora(values: Mapping) -> Iterator[Found]:
     if values.get('load_in_8bit'):
         yield error('exclude', 'load_in_8bit', 'does not go with adapter: qlora', 'Remove it, or use adapter: lora.')
 
-# %% ../../nbs/config/34_advice.ipynb #039a5ad9
+# %% ../../nbs/config/34_advice.ipynb #366fc020
 def parallel_checks(values: Mapping, gpu: Gpu|None) -> Iterator[Found]:
     "DeepSpeed and FSDP"
     get = values.get
-    inside = get('fsdp_config') if isinstance(get('fsdp_config'), Mapping) else {}
+    inside: Mapping = get('fsdp_config') or {}
     if get('deepspeed') and (get('fsdp') or inside): yield error('exclude', 'deepspeed', 'and fsdp exclude each other', 'Remove one of them.')
     version = get('fsdp_version') or inside.get('fsdp_version') or inside.get('version')
     if not (get('fsdp') or inside) or str(version)!='2': return

@@ -100,7 +100,7 @@ def _beside(path: Path, folder: Path) -> str:
     if near: return f'Did you mean {path.parent/near[0]}?'
     return f'Check the path; it is looked up from the folder in which the command is run, {Path.cwd().name}/.'
 
-# %% ../../nbs/config/35_refusals.ipynb #695955cc
+# %% ../../nbs/config/35_refusals.ipynb #f2571442
 def chat_checks(values: Mapping, gpu: Gpu|None=None) -> Iterator[Found]:
     "Templates that conversations would be written with"
     if any(True for _ in row_checks(values)): return
@@ -108,8 +108,9 @@ def chat_checks(values: Mapping, gpu: Gpu|None=None) -> Iterator[Found]:
         kind = entry.get('type')
         name = kind.partition(':')[0] if isinstance(kind, str) else ''
         if name not in FORMATS or FORMATS[name].boundary!='joint': continue
-        at, source = (at, entry) if entry.get('chat_template') else ((), values)
-        if found := _template(at, source.get('chat_template'), source.get('chat_template_jinja')): yield found
+        place: tuple
+        place, source = (at, entry) if entry.get('chat_template') else ((), values)
+        if found := _template(place, source.get('chat_template'), source.get('chat_template_jinja')): yield found
 
 def _template(at: tuple, choice: Any, jinja: Any) -> Found|None:
     if not isinstance(choice, str) or not choice or choice.startswith('tokenizer_default'): return None # the tokenizer's own

@@ -70,7 +70,7 @@ def type_in_words(
     if not words: return 'a value of another kind', 'Change it.'
     return ' or '.join(dict.fromkeys(w for w,_ in words)), words[0][1]
 
-# %% ../../nbs/config/31_schema.ipynb #42dd4104
+# %% ../../nbs/config/31_schema.ipynb #87855aa3
 def plugins_of(values: Mapping) -> list[str]:
     "The plugins that a config names"
     named = values.get('plugins')
@@ -96,7 +96,7 @@ def nearest(
     plain = lambda s: re.sub(r'[-_ ]', '', s.lower())
     names = list(names)
     same = [o for o in names if plain(o)==plain(key)]
-    return (same or difflib.get_close_matches(key, names, 1, .8) or [None])[0]
+    return next(iter(same or difflib.get_close_matches(key, names, 1, .8)), None)
 
 def did_you_mean(key: Any, names: Iterable[str]) -> str: # '' when nothing is near
     "A hint that names the known name that was probably meant"
