@@ -23,7 +23,7 @@ from ..problems import Problem, visible
 from ..files import keep_copy
 from ..tokens.encoder import BOUNDARIES
 from ..formats.formats import FORMATS
-from ..views.tokens import View, plain
+from ..html import View, plain
 from .widgets import shown
 
 # %% ../../nbs/widgets/86_form.ipynb #976ec160
