@@ -100,7 +100,7 @@ def _beside(path: Path, folder: Path) -> str:
     if near: return f'Did you mean {path.parent/near[0]}?'
     return f'Check the path; it is looked up from the folder in which the command is run, {Path.cwd().name}/.'
 
-# %% ../../nbs/config/35_refusals.ipynb #f2571442
+# %% ../../nbs/config/35_refusals.ipynb #5ac46342
 def chat_checks(values: Mapping, gpu: Gpu|None=None) -> Iterator[Found]:
     "Templates that conversations would be written with"
     if any(True for _ in row_checks(values)): return
@@ -119,25 +119,27 @@ def _template(at: tuple, choice: Any, jinja: Any) -> Found|None:
     except FormatError as e: return error('template', at+(where,), e.problems[0].what, e.problems[0].hint, 'preprocess')
     return None
 
+_MORE = 'additional_special_tokens'
+_ROLES = [f'{o}_token' for o in ('bos', 'eos', 'unk', 'sep', 'pad', 'cls', 'mask')] + [_MORE]
+
 def _meant_role(name: str) -> str:
     stem = name.removesuffix('_token')
     role = {'end':'eos', 'stop':'eos', 'start':'bos', 'begin':'bos'}.get(stem, stem)+'_token'
     return f'Did you mean `{role}`?' if role in _ROLES else f'Known are {", ".join(_ROLES)}.'
 
-_ROLES = [f'{o}_token' for o in ('bos', 'eos', 'unk', 'sep', 'pad', 'cls', 'mask')] + ['additional_special_tokens']
-
 def token_checks(values: Mapping, gpu: Gpu|None=None) -> Iterator[Found]:
     "Special tokens: their roles, and what they are"
-    special = values.get('special_tokens')
-    for k,v in (special.items() if isinstance(special, Mapping) else ()):
-        at = ('special_tokens', k)
-        if k not in _ROLES:
-            yield error('token-role', at, 'is not the role of a token', _meant_role(str(k)), 'preprocess')
-        elif k!=_ROLES[-1] and v is not None and (not isinstance(v, str) or not v):
-            yield error('token', at, f'is {shown(v)}, not a token', 'Write it as text in quotes, or remove the line.', 'preprocess')
-    for at,some in ((('tokens',), values.get('tokens')), (('special_tokens', _ROLES[-1]), special.get(_ROLES[-1]) if isinstance(special, Mapping) else None)):
-        if isinstance(some, list) and not all(isinstance(o, str) and o for o in some):
-            yield error('token', at, f'is {shown(some)}, not a list of tokens', 'Write ["<|im_start|>", "<|im_end|>"].', 'preprocess')
+    special = values.get('special_tokens') if isinstance(values.get('special_tokens'), Mapping) else {}
+    for k,v in special.items():
+        if k not in _ROLES: yield error('token-role', ('special_tokens', k), 'is not the role of a token', _meant_role(str(k)), 'preprocess')
+        elif k==_MORE: yield from _token_list(('special_tokens', k), v)
+        elif v is not None and (not isinstance(v, str) or not v):
+            yield error('token', ('special_tokens', k), f'is {shown(v)}, not a token', 'Write it as text in quotes, or remove the line.', 'preprocess')
+    yield from _token_list(('tokens',), values.get('tokens'))
+
+def _token_list(at: tuple, some: Any) -> Iterator[Found]:
+    if some is None or (isinstance(some, list) and all(isinstance(o, str) and o for o in some)): return
+    yield error('token', at, f'is {shown(some)}, not a list of tokens', 'Write ["<|im_start|>", "<|im_end|>"].', 'preprocess')
 
 # %% ../../nbs/config/35_refusals.ipynb #69dc9e38
 YES_NO = True, False
