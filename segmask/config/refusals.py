@@ -100,7 +100,7 @@ def _beside(path: Path, folder: Path) -> str:
     if near: return f'Did you mean {path.parent/near[0]}?'
     return f'Check the path; it is looked up from the folder in which the command is run, {Path.cwd().name}/.'
 
-# %% ../../nbs/config/35_refusals.ipynb #5ac46342
+# %% ../../nbs/config/35_refusals.ipynb #e808b1a3
 def chat_checks(values: Mapping, gpu: Gpu|None=None) -> Iterator[Found]:
     "Templates that conversations would be written with"
     if any(True for _ in row_checks(values)): return
@@ -129,7 +129,7 @@ def _meant_role(name: str) -> str:
 
 def token_checks(values: Mapping, gpu: Gpu|None=None) -> Iterator[Found]:
     "Special tokens: their roles, and what they are"
-    special = values.get('special_tokens') if isinstance(values.get('special_tokens'), Mapping) else {}
+    special: Mapping = values.get('special_tokens') or {}
     for k,v in special.items():
         if k not in _ROLES: yield error('token-role', ('special_tokens', k), 'is not the role of a token', _meant_role(str(k)), 'preprocess')
         elif k==_MORE: yield from _token_list(('special_tokens', k), v)
