@@ -28,7 +28,7 @@ def train_arguments(p: argparse.ArgumentParser):
 
 def train_run(args: argparse.Namespace) -> int:
     _need_torch()
-    from segmask.training.trainer import train
+    from segmask.training.run import train
     cfg = TrainingConfig.load(args.config)
     if args.resume: cfg = cfg.with_keys({'resume_from_checkpoint':args.resume})
     result = train(cfg, proof=not args.no_proof, force=args.force)
