@@ -44,7 +44,7 @@ def rule_of(
     raise TypeError(f'the mask {name!r} is a {type(value).__name__}; give a rule, such as segmask.masks.mask("regex"), '
                     'or a function from Segments to Segments')
 
-# %% ../../nbs/training/774_arms.ipynb #cf9f9ae5
+# %% ../../nbs/training/774_arms.ipynb #163edf29
 def token_weights(
     e: Encoded,    # a row's tokens
     row: Segments, # the same text with other weights
@@ -52,9 +52,11 @@ def token_weights(
     "The weights of a row's tokens under another mask"
     if row.text!=e.row.text:
         where = e.row.where or 'a row'
-        raise ValueError(f'the rule changed the text of {where}: {visible(e.row.text[:40])!r}... It may change weights only.')
+        start = visible(e.row.text[:40])
+        raise ValueError(f'the rule changed the text of {where}: {start!r}... It may change weights only.')
     if (offsets := e.offsets) is None:
-        raise ValueError('this tokenizer does not tell which characters a token covers, so its rows cannot be masked anew')
+        raise ValueError('this tokenizer does not tell which characters a token covers; '
+                         'its rows cannot be masked anew')
     each = np.repeat([o.weight for o in row], [len(o.text) for o in row]) # of each character
     last = row[len(row)-1].weight if len(row) else 0.
     part = max if e.boundary=='joint' else min
@@ -72,7 +74,7 @@ def ruled(
         raise TypeError(f'the rule {name!r} gave a {type(row).__name__} for a row; it must return Segments')
     return token_weights(e, row)
 
-# %% ../../nbs/training/774_arms.ipynb #c612fac8
+# %% ../../nbs/training/774_arms.ipynb #97dcc2f8
 def _examples(cfg: TrainingConfig, key: str, tok: Any) -> list[Encoded]:
     "All rows under a key, encoded by their own mask"
     out: list[Encoded] = []
@@ -81,7 +83,8 @@ def _examples(cfg: TrainingConfig, key: str, tok: Any) -> list[Encoded]:
             enc = Encoding(rows, ds, cfg, tok, (key, i))
             if enc.tokenized:
                 what = 'is tokenized already, and has no text to mask in other ways'
-                raise ConfigError([Problem(cfg.where(key, i), f'{key}[{i}]', what, 'Name the data that it was made from.')])
+                hint = 'Name the data that it was made from.'
+                raise ConfigError([Problem(cfg.where(key, i), f'{key}[{i}]', what, hint)])
             out += enc.enc.many([s for _,s in enc.examples()])
     return out
 
@@ -107,7 +110,7 @@ def held_out(
         held |= set(group)
     return [e for i,e in enumerate(rows) if i not in held], [rows[i] for i in sorted(held)]
 
-# %% ../../nbs/training/774_arms.ipynb #960ed4a8
+# %% ../../nbs/training/774_arms.ipynb #a5a26c99
 def _leaks(cfg: TrainingConfig, rows: Sequence[Encoded], held: Sequence[Encoded]) -> list[str]:
     "Notes on test rows that are trained; a `ConfigError` where whole rows are"
     texts, prompts = {e.row.text for e in rows}, {prompt_of(e) for e in rows}
@@ -118,11 +121,13 @@ def _leaks(cfg: TrainingConfig, rows: Sequence[Encoded], held: Sequence[Encoded]
         raise ConfigError([Problem(cfg.where('test_datasets'), 'test_datasets', what,
                                    'Remove them from one of the two: what was trained cannot be a test.')])
     near = sum(prompt_of(e) in prompts for e in held)
-    return [f'{near:,} of {counted(len(held), "test row")} have a prompt that is trained with another answer'] if near else []
+    said = f'test rows whose prompt is trained, with another answer: {near:,} of {len(held):,}'
+    return [said] if near else []
 
 def chooses(cfg: TrainingConfig) -> bool:
     "Do evaluations during training choose the checkpoint that is kept?"
-    return bool(cfg.get('load_best_model_at_end') or cfg.get('early_stopping_patience') or cfg.get('save_strategy')=='best')
+    wanted = cfg.get('load_best_model_at_end') or cfg.get('early_stopping_patience')
+    return bool(wanted) or cfg.get('save_strategy')=='best'
 
 class Split(NamedTuple):
     "The rows of an experiment"
@@ -143,13 +148,13 @@ def split_rows(
         out, notes = out+more, _leaks(cfg, rows, held)
     elif cfg.val_set_size: rows, held = held_out(rows, cfg.val_set_size, seed)
     else:
-        hint = 'Hold rows back, such as val_set_size: 0.2, or name test_datasets.'
-        raise ConfigError([Problem(cfg.where('val_set_size'), 'val_set_size', 'is 0: there is nothing to compare on', hint)])
+        what, hint = 'is 0: there is nothing to compare on', 'Hold rows back: val_set_size: 0.2, or name test_datasets.'
+        raise ConfigError([Problem(cfg.where('val_set_size'), 'val_set_size', what, hint)])
     choose = held
     if chooses(cfg):
         rows, choose = held_out(rows, share, seed+1)
         notes.append(f'the checkpoint is chosen on {len(choose):,} other rows than those reported on')
-    if out: notes.append(f'{counted(out, "row")} did not fit into sequence_len and {"was" if out==1 else "were"} left out')
+    if out: notes.append(f'left out, since they do not fit into sequence_len: {counted(out, "row")}')
     _refuse(cfg, rows, held, out)
     return Split(rows, choose, held, notes)
 
@@ -158,7 +163,8 @@ def _refuse(cfg: TrainingConfig, rows: Sequence[Encoded], held: Sequence[Encoded
     if not any(e.prompts for e in held):
         raise error('none of the rows held back has trained text after masked text',
                     'Mask prompts in the data: they are what a model is asked.')
-    if not rows: raise error(f'no rows are left to train on: {len(held)} are held back', 'Lower val_set_size, or add rows.')
+    if not rows:
+        raise error(f'no rows are left to train on: {len(held)} are held back', 'Lower val_set_size, or add rows.')
     if out and cfg.excess_length_strategy=='raise':
         raise error(f'{counted(out, "row")} did not fit into sequence_len ({cfg.sequence_len})',
                     'Raise sequence_len, shorten them, or set excess_length_strategy: drop.')

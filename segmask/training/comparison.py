@@ -21,7 +21,7 @@ from .statistics import Estimate, Pair, estimate, holm, p_value, pairs
 
 if TYPE_CHECKING: import pandas as pd
 
-# %% ../../nbs/training/773_comparison.ipynb #a6a9bed6
+# %% ../../nbs/training/773_comparison.ipynb #07af65cb
 SHARES = 'accuracy', 'exact match'
 
 def estimate_text(
@@ -43,10 +43,12 @@ def pair_text(
     share = measure in SHARES
     by, unit = (100, ' points') if share else (1, ' nats a token') if measure.startswith('loss') else (1, '')
     d, (lo, hi) = by*o.difference.mean, (by*v for v in o.difference.interval())
+    if share: lo, hi = max(lo, -100), min(hi, 100)
     size = f'{d:+.2f}{unit}, 95 % interval {lo:+.2f} to {hi:+.2f}'
     corrected = f', corrected for {n} pairs' if n>1 else ''
     if not o.p<.05:
-        return f'{measure.capitalize()}: no difference between {o.a} and {o.b} can be seen ({size}, p = {o.p:.3f}{corrected}).'
+        seen = f'no difference between {o.a} and {o.b} can be seen'
+        return f'{measure.capitalize()}: {seen} ({size}, p = {o.p:.3f}{corrected}).'
     first, second = (o.a, o.b) if (d>0)!=measure.startswith('loss') else (o.b, o.a)
     lo, hi = sorted((abs(lo), abs(hi)))
     return (f'{measure.capitalize()}: {first} is better than {second} by {abs(d):.2f}{unit} '
@@ -85,7 +87,7 @@ def curves(
     empty = 'No evaluation during training; set evals_per_epoch'
     return chart(series, title if any(s.points for s in series) else empty, 'step', 'loss (nats a token)', **size)
 
-# %% ../../nbs/training/773_comparison.ipynb #3dc723fd
+# %% ../../nbs/training/773_comparison.ipynb #4add0979
 class Comparison:
     "The result of `compare`: `verdict`, `table`, `curves()`, every generated answer in `rows`, the tested `pairs`"
     def __init__(self,
@@ -97,8 +99,7 @@ class Comparison:
         chosen: bool=False,                           # did evaluations on other rows choose the checkpoint?
     ):
         self.runs, self.answer, self.notes, self.chosen = dict(runs), answer, list(notes), chosen
-        first = next(iter(self.runs.values()))[0]
-        self.expected: list[str] = first['expected']
+        self.expected: list[str] = (first := next(iter(self.runs.values()))[0])['expected']
         self.values = _values(self.runs, answer, metrics or {})
         tokens = {'loss on answers': 'answer_tokens', 'loss on the rest': 'rest_tokens'}
         self.weights = {k: np.array(first[v]) for k,v in tokens.items()}
@@ -125,7 +126,6 @@ class Comparison:
     def table(self) -> 'pd.DataFrame': # a line for each arm
         "All measures with 95 % intervals; tokens that were trained, updates, seconds a step by the clock, memory"
         return as_table([_line(self, name, rs) for name,rs in self.runs.items()])
-
     @property
     def rows(self) -> 'pd.DataFrame': # mask, seed, row, expected, generated
         "Every generated answer"
@@ -147,7 +147,7 @@ class Comparison:
     def __repr__(self) -> str: return str(self)
     def _repr_html_(self) -> str: return _page(self)
 
-# %% ../../nbs/training/773_comparison.ipynb #d5ac99a0
+# %% ../../nbs/training/773_comparison.ipynb #e341625f
 def _page(c: Comparison) -> str:
     said = ''.join(tag('div', plain(o)) for o in c.verdict.splitlines())
     return table_html(c.table.set_index('mask').T) + said + c.curves().html
@@ -182,12 +182,13 @@ def _pair_lines(c: Comparison) -> list[str]:
         means = ', '.join(f'{name} {estimate_text(c.estimate(c.primary, name), c.primary)}' for name in c.runs)
         return [f'{c.primary.capitalize()}: {means}. One seed gives no verdict; try seeds=3 or more.']
     found = c.pairs
+    few = ['Two seeds see only what is very large; try seeds=3 or more.'] if c.seeds==2 else []
     seen = [o for o in found if o.p<.05] if len(found)>1 else found
     said, left = [pair_text(o, c.primary, len(found)) for o in seen], len(found)-len(seen)
-    if not left: return said
+    if not left: return said+few
     others = 'the other' if seen else 'the'
     which = f'{others} pair' if left==1 else f'{others} {left} pairs'
-    return [*said, f'{c.primary.capitalize()}: no difference can be seen in {which} of masks.']
+    return [*said, f'{c.primary.capitalize()}: no difference can be seen in {which} of masks.', *few]
 
 def _size_line(c: Comparison) -> str:
     first = next(iter(c.runs.values()))[0]
