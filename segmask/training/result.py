@@ -17,6 +17,7 @@ from ..core import Segments, masked
 from ..tokens.encoder import Encoder
 from ..formats.formats import FORMATS
 from ..config.config import TrainingConfig
+from ..config.keys import without_secrets
 from ..data.prepare import Prepared
 from ..html import Plot, escape
 from .live import Counts, loss_plot
@@ -147,13 +148,12 @@ def model_card(
 ) -> str: # Markdown with a YAML head
     "What was trained, on what, with which part masked"
     import yaml
-    cfg, p = r.config.to_dict(), r.prepared
-    secret = {k: '(not shown)' for k in cfg if k.endswith(('_token', 'api_key')) and isinstance(cfg[k], str)}
+    cfg, p = without_secrets(r.config.to_dict()), r.prepared
     dump = lambda o: yaml.safe_dump(o, sort_keys=False, allow_unicode=True).rstrip()
     library = 'peft' if cfg.get('adapter') else 'transformers'
     parts = {'Data': _data_lines(p) if p else [], 'Result': _result_lines(r),
              'Masking': [*(_mask_lines(p.report.totals) if p else []), f'- {r.saved!r}'],
-             'Config': ['```yaml', dump({**cfg, **secret}), '```']}
+             'Config': ['```yaml', dump(cfg), '```']}
     head = ['---', dump(dict(library_name=library, base_model=str(cfg['base_model']), tags=['segmask'])), '---']
     title = [f'# {Path(r.output_dir).name}', '', f'Fine-tuned from `{cfg["base_model"]}` with segmask.']
     order = 'Data', 'Masking', 'Result', 'Config'
