@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-# %% ../../nbs/tokens/11_engine.ipynb #66487c36
+# %% ../../nbs/tokens/11_engine.ipynb #55d69788
 class Ids(NamedTuple):
     "Tokens of many texts in one array"
     ids: np.ndarray    # int64, shape (tokens,)
@@ -41,21 +41,21 @@ def fast_ids(
     "What the fast one makes of them"
     import awkward as ak
     import pyarrow as pa
-    _, offsets, data = pa.array(texts, pa.large_string()).buffers()
+    _, offsets, data = pa.array(list(texts), pa.large_string()).buffers() # type: ignore[union-attr]
     starts = np.frombuffer(offsets, np.int64)[:len(texts)+1]
     chars = ak.contents.NumpyArray(np.frombuffer(data or b'', np.uint8), parameters={'__array__': 'char'})
     rows = ak.contents.ListOffsetArray(ak.index.Index64(starts), chars, parameters={'__array__': 'string'})
-    out = ak.to_packed(fast.encode_batch(ak.Array(rows))).layout
+    out: Any = ak.to_packed(fast.encode_batch(ak.Array(rows))).layout
     return Ids(np.asarray(out.content.data).astype(np.int64), np.diff(np.asarray(out.offsets)))
 
-# %% ../../nbs/tokens/11_engine.ipynb #ae2f18a6
+# %% ../../nbs/tokens/11_engine.ipynb #3be73a1c
 NORMALIZERS = {'Prepend', 'Replace', 'NFC'}
 PRE_TOKENIZERS = {'ByteLevel', 'Split', 'Metaspace'}
 
 def parts_of(part: dict|None) -> list[dict]:
     "The steps of a normalizer or pre-tokenizer, those of a sequence one by one"
     if not part: return []
-    inner = part.get('normalizers') or part.get('pretokenizers')
+    inner = part.get('normalizers') or part.get('pretokenizers') or ()
     return [o for p in inner for o in parts_of(p)] if part['type']=='Sequence' else [part]
 
 def not_admitted(
