@@ -274,7 +274,7 @@ class Segments(_Ruled, Sequence):
     def __eq__(self, other): return isinstance(other, Segments) and self.segments==other.segments
     def __hash__(self): return hash(self.segments)
     def __repr__(self): return ' + '.join(map(repr, self.segments)) or 'Segments()'
-    def _repr_html_(self) -> str: return runs_html((o.text, o.label, _tooltip(o)) for o in self.segments)
+    def _repr_html_(self) -> str: return runs_html((o.text, o.weight, _tooltip(o)) for o in self.segments)
 
 # %% ../nbs/04_core.ipynb #5b0c11e5
 def _flat(parts: tuple, extra: dict) -> tuple:
