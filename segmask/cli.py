@@ -28,7 +28,7 @@ from .data.prepare import Prepared, preprocess, tokenizer_of
 from .formats.templates import TEMPLATES
 from .tokens.tokenizer import load_tokenizer
 from .views.tokens import token_table
-from .config.yamltext import dotted
+from .config.paths import dotted
 
 # %% ../nbs/90_cli.ipynb #279d8602
 def _preprocess(args) -> int:
