@@ -7,13 +7,12 @@ Docs: https://example.github.io/segmask/config/config.html.md"""
 # %% auto #0
 __all__ = ['written', 'ordered', 'as_in', 'ConfigFile', 'TrainingConfig', 'ignored_keys']
 
-# %% ../../nbs/config/38_config.ipynb #646624fe
+# %% ../../nbs/config/38_config.ipynb #21e885b0
 import copy, difflib, os, warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
 from pydantic import PrivateAttr
 
 from .advice import Advice
@@ -29,7 +28,7 @@ from ..core import SegmentError
 from ..files import open_bytes, write_beside
 from ..formats.formats import to_segments
 from ..problems import Problem
-from ..tokens.encoder import Encoder
+from ..tokens.encoder import Boundary, Encoder
 from ..tokens.tokenizer import load_tokenizer
 
 # %% ../../nbs/config/38_config.ipynb #cb8c63ae
@@ -189,7 +188,7 @@ class TrainingConfig(ConfigFile):
         packing = bool(self.sample_packing)
         return _told(self, dict(max_length=self.sequence_len, packing=packing, eval_packing=bool(self.get('eval_sample_packing', packing))))
 
-# %% ../../nbs/config/38_config.ipynb #cdeec9a5
+# %% ../../nbs/config/38_config.ipynb #96f76a92
 def _diff(old: str, new: str, name: str) -> str:
     lines = difflib.unified_diff(old.splitlines(keepends=True), new.splitlines(keepends=True), name, f'{name} (new)', n=1)
     return ''.join(l if l.endswith('\n') else l+'\n' for l in lines)
@@ -203,9 +202,8 @@ def _measured(data: str, type: str, base_model: str, more: Mapping, gpu: Gpu|Non
     tok = load_tokenizer(more.get('tokenizer_config') or base_model, more.get('special_tokens'), more.get('tokens'))
     rows = to_segments(data, type, tok, config=more) if type!='input_output' else to_segments(data, type, tok)
     if not rows: raise ConfigError([Problem(data, '', 'holds no rows', 'Write some.', 'empty')])
-    boundary = 'joint' if type.startswith(('chat_template', 'sharegpt')) else 'segment'
-    lens: np.ndarray = Encoder(tok, boundary).columns(rows[:limit])[2]
-    return lens, base_model, gpu, model_config(base_model), len(rows)
+    boundary: Boundary = 'joint' if type.startswith(('chat_template', 'sharegpt')) else 'segment'
+    return Encoder(tok, boundary).columns(rows[:limit]).lens, base_model, gpu, model_config(base_model), len(rows)
 
 def ignored_keys(
     cfg: TrainingConfig,
