@@ -7,7 +7,8 @@ Docs: https://example.github.io/segmask/formats/contract.html.md"""
 # %% auto #0
 __all__ = ['WRITERS', 'PROBE', 'CONTRACT_CODES', 'supplied_and_written', 'Ending', 'special_tokens', 'plain', 'ending_of',
            'Written', 'meeting', 'contradiction', 'stopped', 'asking', 'Contract', 'Note', 'trained_spans', 'outside',
-           'compare_mask', 'unrendered_fields', 'ignored_weights', 'as_written', 'as_marked', 'as_turns']
+           'compare_mask', 'unrendered_fields', 'ignored_weights', 'as_written', 'as_marked', 'as_turns', 'ChatRow',
+           'Several', 'chat_rows', 'own_options']
 
 # %% ../../nbs/formats/26_contract.ipynb #26k00004
 import re
@@ -216,6 +217,7 @@ def _masked(c: Conversation, t: Written, trained: Sequence[Span]) -> Iterator[No
     "What of a turn is masked though the model writes it; of one that is trained in parts or rewritten, only the stop"
     stop = (t.end-len(t.stop), t.end)
     has_stop = bool(t.stop) and c.text[slice(*stop)]==t.stop
+    if not t.stands and not any(a<t.end and b>t.start for a,b in trained): return # masked as a whole
     if has_stop and outside([stop], trained):
         yield Note('written-but-masked', t.turn, f'{t.stop!r}, which ends the turn, is masked', stop[0], 'error')
     if not t.stands or c.turns[t.turn].parts or c.turns[t.turn].thought_parts: return
@@ -317,10 +319,10 @@ def as_marked(chat: Chat, c: Conversation) -> Segments:
     return cut(text, outside(marks, on_purpose), names)
 
 # %% ../../nbs/formats/26_contract.ipynb #26k00038
-def as_turns(chat: Chat, contract: Contract, c: Conversation) -> list[tuple[int|None, Segments]]: # (turn, its row)
+def as_turns(chat: Chat, turns: Sequence[Written], c: Conversation) -> list[tuple[int|None, Segments]]: # (turn, its row)
     "A row for every trained turn: what is supplied masked, what is written trained. Without one, a masked row"
     rows: list[tuple[int|None, Segments]] = []
-    for t in contract.turns(c):
+    for t in turns:
         name, role = turn_name(t.turn, c.messages[t.turn]), c.messages[t.turn]['role']
         if any(code in ('prompt-not-prefix', 'prompt-refused') for code,_ in t.notes) or not t.written:
             lost = Segment(t.supplied+t.written or c.text, False, f'{name}: no prompt leads to it')
@@ -334,3 +336,84 @@ def as_turns(chat: Chat, contract: Contract, c: Conversation) -> list[tuple[int|
         rows.append((t.turn, cut(text, kept, [Named(0, len(t.supplied), 'supplied'),
                                               Named(len(t.supplied), len(text), f'{name}: written', role, t.turn)])))
     return rows or [(None, Segments([Segment(c.text, False, 'no turn is trained')]))]
+
+# %% ../../nbs/formats/26_contract.ipynb #26k00043
+class ChatRow(Segments):
+    "A conversation as segments, which still knows its messages"
+    __slots__ = ('conversation', 'contract', 'raw', 'turns')
+    conversation: Conversation
+    contract: Contract
+    raw: Mapping                   # the row of the data set
+    turns: Sequence[Written]|None  # what is known of its turns already
+
+    @classmethod
+    def of(cls, s: Segments, c: Conversation, contract: Contract, raw: Mapping, turns: Sequence[Written]|None=None) -> 'ChatRow':
+        "Segments that were made of a conversation"
+        row = cls(s.segments, s.extra, s.where)
+        row.conversation, row.contract, row.raw, row.turns = c, contract, raw, turns
+        return row
+
+    def notes(self, encoded: Any=None) -> list[Note]:
+        "What is wrong with the row; with its tokens, a token counts as trained as a whole"
+        c, turns = self.conversation, self.contract.turns(self.conversation) if self.turns is None else self.turns
+        notes = self._of_mask(turns, encoded) if self.turns is None else [
+            Note(code, t.turn, what, t.start) for t in turns for code,what in t.notes if code!='history-rewritten']
+        for i,name in unrendered_fields(self.contract.chat, self.raw, c):
+            notes.append(Note('field-not-rendered', i or 0, f'{name} is nowhere in the text', 0))
+        for i,weight in ignored_weights(self.contract.chat, self.raw):
+            notes.append(Note('weight-ignored', i, f'{weight:g} counts as 1', 0))
+        return notes
+
+    def _of_mask(self, turns: Sequence[Written], encoded: Any) -> list[Note]:
+        c, at, on_purpose = self.conversation, 0, []
+        for o in self:
+            if o.turn is not None and (o.role not in WRITERS or not c.trains[o.turn]): on_purpose.append((at, at+len(o.text)))
+            at += len(o.text)
+        notes = compare_mask(c, turns, trained_spans(self), on_purpose)
+        asks_mask = any(n.code in ('written-but-masked', 'supplied-but-trained', 'trained-after-stop') for n in notes)
+        if encoded is None or not asks_mask: return notes
+        return compare_mask(c, turns, trained_spans(self, encoded), on_purpose)
+
+class Several(tuple):
+    "Rows that were made of one: (number of the turn or None, segments)"
+
+def chat_rows(
+    contract: Contract,
+    raw: Mapping,                  # a row of the data set
+    train: str|None=None,          # 'written' or 'marked'; None is axolotl's mask
+    expand: str|None=None,         # 'turns': one row for each trained turn
+) -> Segments|Several:
+    "What a data set's row becomes. Raises `FormatError`"
+    c = contract.chat.read(raw)
+    if expand:
+        turns = {t.turn: t for t in contract.turns(c)}
+        return Several((i, ChatRow.of(s, c, contract, raw, [turns[i]] if i is not None else []))
+                       for i,s in as_turns(contract.chat, list(turns.values()), c))
+    if train=='written': return ChatRow.of(as_written(contract.chat, contract, c), c, contract, raw)
+    if train=='marked': return ChatRow.of(as_marked(contract.chat, c), c, contract, raw)
+    return ChatRow.of(as_axolotl(contract.chat, c), c, contract, raw)
+
+# %% ../../nbs/formats/26_contract.ipynb #26k00046
+def own_options(
+    chat: Chat,
+    options: Mapping, # keys of a data set entry
+    config: Mapping,  # keys of the config
+) -> dict[str, str|None]: # train and expand
+    "What `segmask:` in a data set entry says about the mask. Raises `FormatError`"
+    own = options.get('segmask') or {}
+    train, expand = own.get('train'), own.get('expand')
+    for k,v,known in (('train', train, ('written', 'marked')), ('expand', expand, ('turns',))):
+        if v is not None and v not in known:
+            raise format_error(f'segmask.{k}', f'is {v!r:.40}', f'Write {" or ".join(known)}.', 'option-value')
+    if train=='marked' and not re.search(r'\{%-?\s*generation\b', chat.template):
+        what = 'is marked, and the chat template has no {% generation %} marks'
+        raise format_error('segmask.train', what, 'Write train: written.', 'option-value')
+    if expand and train=='marked':
+        raise format_error('segmask.train', 'is marked, and expand: turns trains what is written', 'Remove train:.', 'option-value')
+    if train or expand:
+        for k,source in (('train_on_inputs', config), ('train_on_eos', options), ('train_on_eot', options)):
+            if source.get(k): raise format_error(k, 'has no meaning beside segmask: train or expand', 'Remove it.', 'option-value')
+    if expand and config.get('val_set_size'):
+        what = 'is turns, and val_set_size would put turns of one conversation on both sides'
+        raise format_error('segmask.expand', what, 'Set val_set_size: 0 and name other conversations under test_datasets.', 'option-value')
+    return dict(train=train, expand=expand)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..core import Segment, Segments
 from .chat import Chat
+from .contract import Contract, own_options
 from .sources import FormatError, format_error, known, meant, text_of
 
 if TYPE_CHECKING: from transformers import PreTrainedTokenizerBase
@@ -53,6 +54,16 @@ class Context:
     def chat(self) -> Chat: # how conversations are to be read
         "The reader of this data set's conversations"
         return Chat(self.tokenizer, self.options, self.config)
+
+    @cached_property
+    def own(self) -> dict: # train and expand
+        "What `segmask:` in the data set entry says about the mask of conversations"
+        return own_options(self.chat, self.options, self.config)
+
+    @cached_property
+    def contract(self) -> Contract: # what the template makes of inference
+        "What the model would have written in this data set's conversations"
+        return Contract(self.chat)
 
     @cached_property
     def bos(self) -> str: return self.tokenizer.bos_token or ''
