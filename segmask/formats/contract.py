@@ -7,18 +7,17 @@ Docs: https://example.github.io/segmask/formats/contract.html.md"""
 # %% auto #0
 __all__ = ['WRITERS', 'PROBE', 'CONTRACT_CODES', 'supplied_and_written', 'Ending', 'special_tokens', 'plain', 'ending_of',
            'Written', 'meeting', 'contradiction', 'stopped', 'asking', 'Contract', 'Note', 'trained_spans', 'outside',
-           'compare_mask', 'unrendered_fields', 'ignored_weights', 'as_written', 'as_marked', 'as_turns', 'ChatRow',
-           'Several', 'chat_rows', 'own_options']
+           'compare_mask']
 
 # %% ../../nbs/formats/26_contract.ipynb #26k00004
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ..core import Segment, Segments
-from .chat import Chat, Conversation, Named, Span, as_axolotl, cut, turn_name
-from .rendering import by_difference, by_placeholders, common_prefix, render
-from .sources import FormatError, format_error
+from ..core import Segments
+from .chat import Chat, Conversation, Span
+from .rendering import by_difference, common_prefix
+from .sources import FormatError
 
 # %% ../../nbs/formats/26_contract.ipynb #26k00008
 def supplied_and_written(
@@ -244,176 +243,3 @@ def compare_mask(
     notes = [Note(code, t.turn, what, t.start) for t in turns for code,what in t.notes]
     trained = outside(trained, on_purpose)
     return notes + [n for t in turns for n in _masked(c, t, trained)] + list(_stray(c, turns, trained))
-
-# %% ../../nbs/formats/26_contract.ipynb #26k00031
-_reasoning = 'reasoning_content', 'thinking', 'reasoning'
-
-def _words_of(value: Any) -> list[str]: # any of which is a trace
-    "What a field would look like in the text"
-    if isinstance(value, str): return [value.strip()]
-    if isinstance(value, Mapping): value = [value.get(k) for k in ('text', 'content', 'name', 'function')]
-    return [o for part in value for o in _words_of(part)] if isinstance(value, (list, tuple)) else []
-
-def unrendered_fields(
-    chat: Chat,
-    row: Mapping,     # a row of the data set
-    c: Conversation,  # the same row, read
-) -> Iterator[tuple[int|None, str]]: # (number of the message, or None for the row; the field)
-    "Fields that leave no trace in the rendered text"
-    raw = row.get(chat.options.field_messages)
-    raw = raw if isinstance(raw, list) else c.messages
-    for i,message in enumerate(raw):
-        at = i+1+len(c.messages)-len(raw) # a system message may have been added, or dropped
-        fields = {k: message.get(k) for k in (chat.reader.map['content'], 'tool_calls', 'function_call')}
-        fields |= {'reasoning': next((message[k] for k in _reasoning if message.get(k)), None)}
-        for name,value in fields.items():
-            words = [w for w in _words_of(value) if w]
-            seen = lambda text: any(w in text for w in words)
-            if not words or seen(c.text): continue
-            if not seen(asking(chat, c.tools)(c.messages[:at]) or ''): yield i, name # else its history is rewritten
-    for name in ('tools', 'system'):
-        words = [w for w in _words_of(row.get(name)) if w]
-        if words and not any(w in c.text for w in words): yield None, name
-
-def ignored_weights(chat: Chat, row: Mapping) -> Iterator[tuple[int, float]]: # (number of the message, the weight)
-    "Weights between 0 and 1, which a chat format takes for 1"
-    raw = row.get(chat.options.field_messages)
-    for i,message in enumerate(raw if isinstance(raw, list) else []):
-        if not isinstance(message, Mapping): continue
-        parts = message.get(chat.reader.map['content'])
-        found = [message.get('weight'), message.get(chat.options.message_field_training)]
-        found += [o.get('weight') for o in parts if isinstance(o, Mapping)] if isinstance(parts, list) else []
-        yield from ((i, w) for w in found if isinstance(w, float) and 0<w<1)
-
-# %% ../../nbs/formats/26_contract.ipynb #26k00035
-def _names(chat: Chat, c: Conversation, turns: Sequence[Written]) -> list[Named]:
-    "Who wrote what: the turns as they are written, then the contents of all messages"
-    who = lambda i, what='': (turn_name(i, c.messages[i])+what, c.messages[i]['role'], i)
-    written = [Named(t.start, t.end, *who(t.turn, ': written')) for t in turns if t.stands]
-    spans = by_placeholders(c.text, lambda messages: chat.draw(messages, c.tools), c.messages) or {}
-    return written + [Named(a, b, *who(i)) for i,(a,b) in spans.items() if b>a]
-
-def _masked_parts(chat: Chat, c: Conversation, t: Written) -> list[Span]:
-    "Stretches of a turn that its parts leave untrained"
-    if not (c.turns[t.turn].parts or c.turns[t.turn].thought_parts): return []
-    only = c._replace(trains=[i==t.turn for i in range(len(c.trains))])
-    kept = trained_spans(as_axolotl(chat, only))
-    content = by_difference(c.text, lambda messages: chat.draw(messages, c.tools), c.messages, t.turn)
-    return outside([content], kept)
-
-def as_written(chat: Chat, contract: Contract, c: Conversation) -> Segments:
-    "A conversation with what the model itself would have written trained"
-    turns = [t for t in contract.turns(c) if t.stands]
-    trained = [o for t in turns for o in outside([(t.start, t.end)], _masked_parts(chat, c, t))]
-    others = [i for i,o in enumerate(c.trains) if o and c.messages[i]['role'] not in WRITERS]
-    names = _names(chat, c, turns)
-    return cut(c.text, trained + [o[:2] for o in names if o.turn in others], names)
-
-def as_marked(chat: Chat, c: Conversation) -> Segments:
-    "A conversation with what the template marks as the assistant's trained, as transformers' `assistant_masks`"
-    from transformers.utils.chat_template_utils import render_jinja_template
-    (text,), (marks,) = render_jinja_template([c.messages], c.tools, chat_template=chat.template, # type: ignore
-        return_assistant_tokens_mask=True, **{**chat.tokenizer.special_tokens_map, **chat.variables})
-    names = _names(chat, c, [])
-    on_purpose = [o[:2] for o in names if o.role in WRITERS and o.turn is not None and not c.trains[o.turn]]
-    return cut(text, outside(marks, on_purpose), names)
-
-# %% ../../nbs/formats/26_contract.ipynb #26k00038
-def as_turns(chat: Chat, turns: Sequence[Written], c: Conversation) -> list[tuple[int|None, Segments]]: # (turn, its row)
-    "A row for every trained turn: what is supplied masked, what is written trained. Without one, a masked row"
-    rows: list[tuple[int|None, Segments]] = []
-    for t in turns:
-        name, role = turn_name(t.turn, c.messages[t.turn]), c.messages[t.turn]['role']
-        if any(code in ('prompt-not-prefix', 'prompt-refused') for code,_ in t.notes) or not t.written:
-            lost = Segment(t.supplied+t.written or c.text, False, f'{name}: no prompt leads to it')
-            rows.append((t.turn, Segments([lost])))
-            continue
-        text, kept = t.supplied+t.written, [(len(t.supplied), len(t.supplied)+len(t.written))]
-        if c.turns[t.turn].parts or c.turns[t.turn].thought_parts:
-            until = c._replace(turns=c.turns[:t.turn+1], messages=c.messages[:t.turn+1], trains=c.trains[:t.turn+1],
-                               text=chat.draw(c.messages[:t.turn+1], c.tools))
-            kept = outside(kept, _masked_parts(chat, until, t))
-        rows.append((t.turn, cut(text, kept, [Named(0, len(t.supplied), 'supplied'),
-                                              Named(len(t.supplied), len(text), f'{name}: written', role, t.turn)])))
-    return rows or [(None, Segments([Segment(c.text, False, 'no turn is trained')]))]
-
-# %% ../../nbs/formats/26_contract.ipynb #26k00043
-class ChatRow(Segments):
-    "A conversation as segments, which still knows its messages"
-    __slots__ = ('conversation', 'contract', 'raw', 'turns')
-    conversation: Conversation
-    contract: Contract
-    raw: Mapping                   # the row of the data set
-    turns: Sequence[Written]|None  # what is known of its turns already
-
-    @classmethod
-    def of(cls, s: Segments, c: Conversation, contract: Contract, raw: Mapping, turns: Sequence[Written]|None=None) -> 'ChatRow':
-        "Segments that were made of a conversation"
-        row = cls(s.segments, s.extra, s.where)
-        row.conversation, row.contract, row.raw, row.turns = c, contract, raw, turns
-        return row
-
-    def notes(self, encoded: Any=None) -> list[Note]:
-        "What is wrong with the row; with its tokens, a token counts as trained as a whole"
-        c, turns = self.conversation, self.contract.turns(self.conversation) if self.turns is None else self.turns
-        notes = self._of_mask(turns, encoded) if self.turns is None else [
-            Note(code, t.turn, what, t.start) for t in turns for code,what in t.notes if code!='history-rewritten']
-        for i,name in unrendered_fields(self.contract.chat, self.raw, c):
-            notes.append(Note('field-not-rendered', i or 0, f'{name} is nowhere in the text', 0))
-        for i,weight in ignored_weights(self.contract.chat, self.raw):
-            notes.append(Note('weight-ignored', i, f'{weight:g} counts as 1', 0))
-        return notes
-
-    def _of_mask(self, turns: Sequence[Written], encoded: Any) -> list[Note]:
-        c, at, on_purpose = self.conversation, 0, []
-        for o in self:
-            if o.turn is not None and (o.role not in WRITERS or not c.trains[o.turn]): on_purpose.append((at, at+len(o.text)))
-            at += len(o.text)
-        notes = compare_mask(c, turns, trained_spans(self), on_purpose)
-        asks_mask = any(n.code in ('written-but-masked', 'supplied-but-trained', 'trained-after-stop') for n in notes)
-        if encoded is None or not asks_mask: return notes
-        return compare_mask(c, turns, trained_spans(self, encoded), on_purpose)
-
-class Several(tuple):
-    "Rows that were made of one: (number of the turn or None, segments)"
-
-def chat_rows(
-    contract: Contract,
-    raw: Mapping,                  # a row of the data set
-    train: str|None=None,          # 'written' or 'marked'; None is axolotl's mask
-    expand: str|None=None,         # 'turns': one row for each trained turn
-) -> Segments|Several:
-    "What a data set's row becomes. Raises `FormatError`"
-    c = contract.chat.read(raw)
-    if expand:
-        turns = {t.turn: t for t in contract.turns(c)}
-        return Several((i, ChatRow.of(s, c, contract, raw, [turns[i]] if i is not None else []))
-                       for i,s in as_turns(contract.chat, list(turns.values()), c))
-    if train=='written': return ChatRow.of(as_written(contract.chat, contract, c), c, contract, raw)
-    if train=='marked': return ChatRow.of(as_marked(contract.chat, c), c, contract, raw)
-    return ChatRow.of(as_axolotl(contract.chat, c), c, contract, raw)
-
-# %% ../../nbs/formats/26_contract.ipynb #26k00046
-def own_options(
-    chat: Chat,
-    options: Mapping, # keys of a data set entry
-    config: Mapping,  # keys of the config
-) -> dict[str, str|None]: # train and expand
-    "What `segmask:` in a data set entry says about the mask. Raises `FormatError`"
-    own = options.get('segmask') or {}
-    train, expand = own.get('train'), own.get('expand')
-    for k,v,known in (('train', train, ('written', 'marked')), ('expand', expand, ('turns',))):
-        if v is not None and v not in known:
-            raise format_error(f'segmask.{k}', f'is {v!r:.40}', f'Write {" or ".join(known)}.', 'option-value')
-    if train=='marked' and not re.search(r'\{%-?\s*generation\b', chat.template):
-        what = 'is marked, and the chat template has no {% generation %} marks'
-        raise format_error('segmask.train', what, 'Write train: written.', 'option-value')
-    if expand and train=='marked':
-        raise format_error('segmask.train', 'is marked, and expand: turns trains what is written', 'Remove train:.', 'option-value')
-    if train or expand:
-        for k,source in (('train_on_inputs', config), ('train_on_eos', options), ('train_on_eot', options)):
-            if source.get(k): raise format_error(k, 'has no meaning beside segmask: train or expand', 'Remove it.', 'option-value')
-    if expand and config.get('val_set_size'):
-        what = 'is turns, and val_set_size would put turns of one conversation on both sides'
-        raise format_error('segmask.expand', what, 'Set val_set_size: 0 and name other conversations under test_datasets.', 'option-value')
-    return dict(train=train, expand=expand)

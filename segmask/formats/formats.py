@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..problems import Problem, Problems
 from ..core import SegmentError, Segments, segments_problems
-from .contract import Several, chat_rows
+from .chatrows import Several, chat_rows
 from .instruct import FORMATS, STYLES, USER_DEFINED, Context, Format, register, user_defined, user_keys
 from .messages import UNREAD, ChatOptions
 from .sources import SOURCE_OPTIONS, FormatError, Rows, format_error, known, meant, number_of, place

@@ -6,7 +6,7 @@ Docs: https://example.github.io/segmask/formats/sources.html.md"""
 
 # %% auto #0
 __all__ = ['SOURCE_OPTIONS', 'FormatError', 'format_error', 'known', 'text_of', 'meant', 'SourceError', 'number_of',
-           'line_and_turn', 'place', 'Rows']
+           'line_and_turn', 'lines_of', 'place', 'Rows']
 
 # %% ../../nbs/formats/20_sources.ipynb #042ca1b8
 import difflib, json, os
@@ -154,6 +154,10 @@ def number_of(n: int, turn: int|None) -> int:
 def line_and_turn(n: int) -> tuple[int, int|None]: # (number in the file, turn from 0)
     "What `number_of` put together"
     return n & ((1<<_turn_bits)-1), (n>>_turn_bits)-1 if n>>_turn_bits else None
+
+def lines_of(numbers: Any) -> Any: # int64 array, of the same shape
+    "The numbers in their file of many rows"
+    return numbers.astype('int64') & ((1<<_turn_bits)-1)
 
 def place(file: str, n: int) -> str: # 'rows.jsonl:12 turn 3'
     "Where a row is, in words; turns are counted from 1"
