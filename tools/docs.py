@@ -10,8 +10,8 @@ SETTINGS = ConfigParser(delimiters=['='])
 SETTINGS.read(ROOT/'settings.ini', encoding='utf-8')
 SITE = SETTINGS['DEFAULT']['doc_host'] + SETTINGS['DEFAULT']['doc_baseurl']
 SECTIONS = dict(tutorials='Lessons', root='Segments and files', tokens='Tokens', formats='Formats', config='Configs',
-                data='Data sets', linting='Finding mistakes', views='Looking', training='Training', auditing='Auditing', widgets='Widgets',
-                end='Elsewhere')
+                data='Data sets', linting='Finding mistakes', views='Looking', training='Training',
+                auditing='Auditing', widgets='Widgets', end='Elsewhere')
 
 def joined(o) -> str: return ''.join(o) if isinstance(o, list) else o
 
@@ -113,7 +113,7 @@ def api(source: str, url: str) -> str:
 
 # pages
 
-def page(path: Path) -> str: return re.sub(r'^\d+[a-z]?_', '', path.stem) # '12_encoder.ipynb' -> 'encoder'
+def page(path: Path) -> str: return re.sub(r'^\d+[a-z]?_', '', path.stem) # '14_encoder.ipynb' -> 'encoder'
 
 def chapters() -> list[Path]:
     "Notebooks in reading order: the index, the lessons, then the chapters by number"
