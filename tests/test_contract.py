@@ -129,3 +129,23 @@ def test_written_changes_where_and_keeps_ids(base_models, tmp_path, monkeypatch)
     decode = lambda p: p.tokenizer.decode([i for i in p.train[0]['labels'] if i!=-100])
     assert decode(plain) == 'Hello<|im_end|>Think.\n</think>\n\nSee you<|im_end|>'
     assert decode(written) == '<think>\nThink.\n</think>\n\nSee you<|im_end|>'
+
+def test_lint_says_it_once_for_a_data_set(base_models, tmp_path, monkeypatch):
+    cfg = config(tmp_path, monkeypatch, base_models['gpt2'], [THOUGHTS]*6)
+    found = lint(cfg)
+    rewritten = found[found.code=='history-rewritten']
+    assert len(rewritten)==1 and 'and so in 6 rows' in rewritten.message.iloc[0] and rewritten['where'].iloc[0]=='chat.jsonl:1'
+    assert 'expand: turns' in rewritten.hint.iloc[0]
+    masked = found[found.code=='written-but-masked']
+    assert set(masked.severity)=={'warning'} and '<think>' in masked.message.iloc[0]
+    left = lint(config(tmp_path, monkeypatch, base_models['gpt2'], [THOUGHTS], train='written'))
+    assert not {'written-but-masked', 'supplied-but-trained'} & set(left.code)
+    assert not {'history-rewritten', 'written-but-masked'} & set(lint(config(tmp_path, monkeypatch, base_models['gpt2'], [THOUGHTS], expand='turns')).code)
+
+def test_lint_finds_fields_that_leave_no_trace_and_weights(base_models, tmp_path, monkeypatch):
+    calls = [TALK[0], dict(role='assistant', content='4', weight=.3, tool_calls=[dict(function=dict(name='add', arguments={}))])]
+    cfg = config(tmp_path, monkeypatch, base_models['gpt2'], [calls])
+    cfg.update(chat_template='chatml'); del cfg['chat_template_jinja']
+    found = lint(cfg)
+    assert 'tool_calls' in found[found.code=='field-not-rendered'].message.iloc[0]
+    assert '0.3' in found[found.code=='weight-ignored'].message.iloc[0]

@@ -46,8 +46,9 @@ def as_written(chat: Chat, contract: Contract, c: Conversation) -> Segments:
 def as_marked(chat: Chat, c: Conversation) -> Segments:
     "A conversation with what the template marks as the assistant's trained, as transformers' `assistant_masks`"
     from transformers.utils.chat_template_utils import render_jinja_template
-    (text,), (marks,) = render_jinja_template([c.messages], c.tools, chat_template=chat.template, # type: ignore
+    rendered: Any = render_jinja_template([c.messages], c.tools, chat_template=chat.template, # type: ignore
         return_assistant_tokens_mask=True, **{**chat.tokenizer.special_tokens_map, **chat.variables})
+    (text,), (marks,) = rendered
     names = _names(chat, c, [])
     on_purpose = [o[:2] for o in names if o.role in WRITERS and o.turn is not None and not c.trains[o.turn]]
     return cut(text, outside(marks, on_purpose), names)
