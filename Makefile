@@ -9,40 +9,10 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 .PHONY: demo lab test browser-test test-slow bench bench-train outputs docs clean
 .DEFAULT_GOAL := demo
 
-define TRAINING_CONFIG
-base_model: mistralai/Mistral-7B-v0.1
-data_seed: 49
-seed: 49
-
-datasets:
-  - path: output.jsonl
-    type: input_output
-val_set_size: 0.1
-
-sequence_len: 896
-sample_packing: false
-
-micro_batch_size: 2
-gradient_accumulation_steps: 3
-eval_batch_size: 2
-num_epochs: 1
-learning_rate: 0.0002
-
-train_on_inputs: false
-special_tokens:
-  bos_token: "<s>"
-  eos_token: "</s>"
-  unk_token: "<unk>"
-endef
-export TRAINING_CONFIG
-
-demo: $(VENV)/.base training_config.yaml
+demo: $(VENV)/.base
 	@$(BIN)/segmask preprocess training_config.yaml --debug
 	@$(BIN)/segmask show training_config.yaml
 	@echo 'Next: `make lab` opens the notebooks in JupyterLab; begin with nbs/index.ipynb.'
-
-training_config.yaml:
-	@test -e $@ || printf '%s\n' "$$TRAINING_CONFIG" > $@
 
 lab: $(VENV)/.lab
 	$(BIN)/jupyter lab nbs/index.ipynb
@@ -74,7 +44,7 @@ outputs: $(VENV)/.dev
 
 docs: $(VENV)/.dev
 	$(BIN)/python tools/docs.py
-	$(BIN)/zensical build --strict -f zensical.toml
+	$(BIN)/zensical build --strict -f _zensical.toml
 	cp _md/*.md _md/llms.txt _docs/
 	$(BIN)/python tools/check_links.py _docs
 

@@ -14,7 +14,8 @@ warnings.filterwarnings('ignore')
 import torch
 import transformers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM, Trainer, TrainerCallback, TrainingArguments
-from segmask.training.attention import plain_batch, segment_attention
+from segmask.data.batches import plain_batch
+from segmask.training.attention import segment_attention
 from segmask.training.collator import SegmentCollator
 
 transformers.logging.set_verbosity_error()

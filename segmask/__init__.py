@@ -34,7 +34,14 @@ _where = {
     'views.tokens': 'debug_line shifted_table show_tokens style_tokens token_table',
 }
 _module_of = {name: module for module, names in _where.items() for name in names.split()}
-__all__ = list(_module_of)
+
+# What `from segmask import *` and the documentation begin with; every other name of the table can be imported all the same.
+__all__ = '''
+    Segment Segments masked trained read_jsonl write_jsonl load_tokenizer Encoder Encoded to_segments register FORMATS
+    TrainingConfig preprocess Prepared convert export pack_prepared inference_skew lint lint_summary fix fix_file
+    SegmentCollator segment_attention loss_table show_losses train compare diff show_batch
+    plot_lengths plot_lost plot_packing plot_trained_share browse edit configure debug_line show_tokens token_table
+'''.split()
 
 if _TYPE_CHECKING:
     from .training.attention import segment_attention
@@ -70,4 +77,4 @@ def __getattr__(name):
     value = globals()[name] = getattr(import_module(f'{__name__}.{_module_of[name]}'), name)
     return value
 
-def __dir__(): return sorted({*globals(), *__all__})
+def __dir__(): return sorted({*globals(), *_module_of})

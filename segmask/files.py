@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from .core import Segment, SegmentError, Segments, segments_problems
+from .core import SegmentError, Segments, segment_of, segments_problems
 from .problems import Problem
 
 # %% ../nbs/04_files.ipynb #b460c1ef
@@ -72,7 +72,7 @@ _bom = {b'\xef\xbb\xbf': 'UTF-8', b'\xff\xfe': 'UTF-16', b'\xfe\xff': 'UTF-16'}
 
 def iter_jsonl(
     path: str|os.PathLike,                              # JSONL, compressed or not
-    check: Callable[[Any], Iterable[tuple[str,str,str]]]|None = segments_problems, # yields (field, what, hint) for a bad row
+    check: Callable[[Any], Iterable[tuple[str, ...]]]|None = segments_problems, # yields (field, what, hint) for a bad row
     tell: Callable[[Problem], None]|None = None,        # called for each problem, which is then not raised: all good rows are handed out
 ) -> Iterator[tuple[int,dict]]: # (line number from 1, row); blank lines are passed over
     "Rows of a JSONL file as they come. Ends with one `SegmentError` that lists all bad lines"
@@ -108,7 +108,8 @@ def iter_jsonl(
 def _plainly_good(row, text, check) -> bool:
     "Fast way to say that a row needs no closer look: a few type checks, and no surrogate written as \\ud800 to \\udfff"
     if check is not segments_problems or '\\ud' in text or '\\uD' in text: return False
-    try: return bool(row['segments']) and all(type(o['label']) is bool and type(o['text']) is str for o in row['segments'])
+    try: return bool(row['segments']) and all(type(o['label']) is bool and type(o['text']) is str and 'weight' not in o
+                                               for o in row['segments'])
     except (KeyError, TypeError): return False
 
 # %% ../nbs/04_files.ipynb #189f9735
@@ -120,11 +121,7 @@ def read_jsonl(
 
 def _segments(row, where) -> Segments:
     "`Segments.from_dict` for a row that was checked already"
-    def seg(o):
-        new = object.__new__(Segment)
-        new.__dict__.update(text=o['text'], label=o['label'], origin=None, extra=None if len(o)==2 else {k:v for k,v in o.items() if k not in ('text','label')})
-        return new
-    return Segments(map(seg, row['segments']), None if len(row)==1 else {k:v for k,v in row.items() if k!='segments'}, where)
+    return Segments(map(segment_of, row['segments']), None if len(row)==1 else {k:v for k,v in row.items() if k!='segments'}, where)
 
 # %% ../nbs/04_files.ipynb #66d30ab1
 class write_beside:

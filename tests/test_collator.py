@@ -5,8 +5,10 @@ import pytest
 import torch
 from transformers import GPT2Config, GemmaConfig, Gemma3TextConfig, LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config, AutoModelForCausalLM, Trainer, TrainingArguments
 
-from segmask.training.attention import ARCHITECTURES, KERNEL, plain_batch, prove, segment_attention, segment_trial
-from segmask.training.collator import SegmentCollator, batch_rows
+from segmask.data.batches import plain_batch
+from segmask.training.attention import ARCHITECTURES, KERNEL, prove, segment_attention, segment_trial
+from segmask.data.batches import batch_rows
+from segmask.training.collator import SegmentCollator
 
 V = 150
 torch.set_num_threads(1) # small models: more threads wait for each other

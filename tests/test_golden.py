@@ -71,7 +71,7 @@ def test_a_long_prompt_with_an_empty_answer_is_too_long(base_models, tmp_path, m
     assert [len(o) for o in case['expected']['input_ids']] == [8, 3] # axolotl cuts the prompt and keeps it, with nothing to train on
     p = preprocess(config_of(case, base_models[case['tokenizer']], tmp_path))
     assert [len(o) for o in p.train['input_ids']] == [3]
-    assert p.report.rows.fate.tolist() == ['too long', 'too long']
+    assert p.report.rows.status.tolist() == ['too long', 'too long']
 
 def test_parts_are_trained_where_they_are(base_models, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

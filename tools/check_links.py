@@ -16,6 +16,7 @@ for p,t in pages.items():
         to = (site/path.lstrip('/') if path.startswith('/') else p.parent/unquote(path)).resolve() if path else p
         if to.is_dir(): to = to/'index.html'
         if not to.exists(): bad.append(f'{p.relative_to(site)}: {link}: no such page')
-        elif anchor and to in ids and unquote(anchor) not in ids[to] and not anchor.startswith('__'): bad.append(f'{p.relative_to(site)}: {link}: no such place')
+        elif anchor and to in ids and unquote(anchor) not in ids[to] and not anchor.startswith('__'):
+            bad.append(f'{p.relative_to(site)}: {link}: no such place')
 print(*bad, sep='\n') if bad else print(f'{len(pages)} pages, all links lead somewhere')
 sys.exit(bool(bad))

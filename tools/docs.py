@@ -1,162 +1,201 @@
-"Render `nbs/` without Quarto: Markdown pages in `_md/`, and `README.md` from `nbs/index.ipynb`"
-import ast, builtins, re, shutil
+"Render `nbs/` without Quarto: pages for the site in `_md/`, its configuration, and `README.md` from `nbs/index.ipynb`"
+import ast, json, re, shutil
 from base64 import b64decode
+from configparser import ConfigParser
 from html import escape, unescape
 from pathlib import Path
-import yaml
-from fastcore.nbio import read_nb
-from nbdev.config import get_config
-from nbdev.serve import proc_nbs
 
-attrs = re.compile(r'\{target="_blank"[^}]*\}|<!-- WARNING.*?-->') # Quarto-only markup
-text = lambda o: ''.join(o) if isinstance(o, list) else o
+ROOT = Path(__file__).parents[1]
+SETTINGS = ConfigParser(delimiters=['='])
+SETTINGS.read(ROOT/'settings.ini', encoding='utf-8')
+SITE = SETTINGS['DEFAULT']['doc_host'] + SETTINGS['DEFAULT']['doc_baseurl']
+SECTIONS = dict(tutorials='Lessons', root='Segments and files', tokens='Tokens', formats='Formats', config='Configs',
+                data='Data sets', linting='Finding mistakes', views='Looking', training='Training', widgets='Widgets',
+                end='Elsewhere')
 
-CODE = {'token', 'text', 'code', 'key', 'where', 'label', 'id'} # columns of names and tokens; others hold prose and numbers
+def joined(o) -> str: return ''.join(o) if isinstance(o, list) else o
 
-def table_md(html):
+def directives(source: str) -> set[str]: return set(re.findall(r'^#\|\s*(\S.*?)\s*$', source, re.M))
+
+# outputs
+
+PLAIN = {'token', 'piece', 'text', 'code', 'key', 'where', 'label', 'id'} # columns of names and tokens: shown as code
+
+def whole(text: str) -> str:
+    "Text for a Markdown table"
+    return re.sub(r'([*_|])', lambda m: f'&#{ord(m[0])};', escape(text, quote=False).replace('\n', ' '))
+
+def table_cell(text: str, column: str) -> str:
+    if column not in PLAIN or re.fullmatch(r'[\w.\-]*', text) and column not in ('token', 'text'): return whole(text)
+    return f'<code>{whole(text if text.strip() else "␣"*len(text))}</code>' if text else ''
+
+def table_md(html: str) -> str:
     "A pandas table as a Markdown table: short, and legible where styles are stripped"
-    rows = [[unescape(re.sub(r'<[^>]*>', '', c)) for c in re.findall(r'<t[hd][^>]*>(.*?)</t[hd]>', r, re.S)] for r in re.findall(r'<tr.*?</tr>', html, re.S)]
-    if len(rows)>1 and rows[1][0] and not any(rows[1][1:]) and not rows[0][0]: rows[:2] = [[rows[1][0], *rows[0][1:]]] # the name of the index
+    rows = [[unescape(re.sub(r'<[^>]*>', '', c)) for c in re.findall(r'<t[hd][^>]*>(.*?)</t[hd]>', r, re.S)]
+            for r in re.findall(r'<tr.*?</tr>', html, re.S)]
+    if len(rows)>1 and rows[1][0] and not any(rows[1][1:]) and not rows[0][0]:
+        rows[:2] = [[rows[1][0], *rows[0][1:]]] # the name of the index stands in a row of its own
     head, body = rows[0], rows[1:]
-    if not head[0] and 'token' not in head and [r[0] for r in body]==[str(i) for i in range(len(body))]: head, body = head[1:], [r[1:] for r in body] # numbers that say nothing
-    whole = lambda c: re.sub(r'([*_|])', lambda m: f'&#{ord(m[0])};', escape(c, quote=False).replace('\n', ' '))
-    def cell(c, col):
-        if col not in CODE or re.fullmatch(r'[\w.\-]*', c) and col not in ('token', 'text'): return whole(c)
-        return f'<code>{whole(c if c.strip() else "␣"*len(c))}</code>' if c else ''
-    return '\n'.join('| '+' | '.join(r)+' |' for r in [[whole(c) for c in head], ['---']*len(head), *([cell(c, k) for c,k in zip(r, head)] for r in body)])
+    if not head[0] and 'token' not in head and [r[0] for r in body]==[str(i) for i in range(len(body))]:
+        head, body = head[1:], [r[1:] for r in body] # row numbers
+    lines = [[whole(c) for c in head], ['---']*len(head), *([table_cell(c, k) for c,k in zip(r, head)] for r in body)]
+    return '\n'.join(f'| {" | ".join(r)} |' for r in lines)
 
-def shown(html):
-    "HTML of an output, apart from the page's own text: wide tables scroll by themselves, and the theme's rules for text do not touch it"
-    html = re.sub('^#', '&#35;', html, flags=re.M) # no heading
-    return f'<div class="shown" style="overflow-x:auto">{html}</div>'
+def shown(html: str) -> str:
+    "HTML of an output: wide tables scroll by themselves, and the theme's rules for text do not touch it"
+    return f'<div class="shown" style="overflow-x:auto">{re.sub("^#", "&#35;", html, flags=re.M)}</div>'
 
-def output(s):
-    "What a cell printed"
-    fence = '`'*max(3, 1+max((len(m) for m in re.findall('`+', s)), default=0))
-    return f'{fence}text\n{s.rstrip()}\n{fence}'
+def printed(text: str) -> str:
+    fence = '`'*max(3, 1+max((len(m) for m in re.findall('`+', text)), default=0))
+    return f'{fence}text\n{text.rstrip()}\n{fence}'
 
-def out_md(o, out, stem, i):
-    "Markdown for one cell output"
-    if o['output_type']=='stream': return output(text(o['text'])) if o.get('name')!='stderr' or 'tokenizer' in stem else '' # what goes to stderr is about this machine
-    d = o.get('data', {})
-    if 'text/markdown' in d: return text(d['text/markdown'])
-    if 'text/html' in d and re.search(r'class="dataframe[ "]', text(d['text/html'])): return table_md(text(d['text/html']))
-    if 'text/html' in d: return shown(text(d['text/html']))
-    if 'image/svg+xml' in d: return shown(text(d['image/svg+xml']))
-    if 'image/png' in d:
-        (out/f'{stem}-{i}.png').write_bytes(b64decode(text(d['image/png'])))
-        return f'![{escape(text(d.get("text/plain", "")).splitlines()[0][:200])}]({stem}-{i}.png)'
-    return output(text(d.get('text/plain', '')))
+def output_md(output: dict, image: Path) -> str:
+    "Markdown for one output; a picture is written to `image`"
+    if output['output_type']=='stream':
+        return printed(joined(output['text'])) if output.get('name')!='stderr' else ''
+    data = {k: joined(v) for k,v in output.get('data', {}).items()}
+    if 'text/markdown' in data: return data['text/markdown']
+    if 'text/html' in data:
+        is_table = re.search(r'class="dataframe[ "]', data['text/html'])
+        return (table_md if is_table else shown)(data['text/html'])
+    if 'image/svg+xml' in data: return shown(data['image/svg+xml'])
+    if 'image/png' in data:
+        image.write_bytes(b64decode(data['image/png']))
+        return f'![{escape(data.get("text/plain", "").splitlines()[0][:200])}]({image.name})'
+    return printed(data.get('text/plain', ''))
 
-def nb_md(path, out):
-    "Markdown for one notebook processed by `proc_nbs`"
-    parts, stem = [], path.stem
-    for i,c in enumerate(read_nb(path).cells):
-        src = c.source
-        if c.cell_type=='raw':
-            fm = yaml.safe_load(src.strip().strip('-')) or {}
-            if fm.get('title'): parts += [f"# {fm.get('title')}", f"> {fm.get('description')}"]
-        elif c.cell_type=='markdown': parts.append(src)
-        else:
-            code = re.sub(r'^#\|.*\n?', '', src, flags=re.M).strip()
-            if code and not re.search(r'^#\|\s*echo:\s*false', src, re.M): parts.append(f'```python\n{code}\n```')
-            parts += [out_md(o, out, stem, i) for o in c.get('outputs', [])]
-    return '\n\n'.join(p for p in (attrs.sub('', o).strip('\n') for o in parts) if p) + '\n'
+# what an exported cell defines
 
-def import_types(folder):
-    "Make the types known that modules import for type checkers only: signatures name them"
-    for p in folder.glob('[!_]*.py'):
-        for node in ast.parse(p.read_text()).body:
-            if isinstance(node, ast.If) and getattr(node.test, 'id', '')=='TYPE_CHECKING': exec(ast.unparse(node.body), vars(builtins))
+def unquoted(line: str) -> str: return re.sub(r"(:|->) '([^'\n]*)'(?=\s*[,=):#]|\s*$)", r'\1 \2', line)
 
-def page(path): return re.sub(r"^\d+_", "", path.stem) # "12_encoder.ipynb" -> "encoder"
+def signature(node: ast.FunctionDef, lines: list[str]) -> list[str]:
+    "A function's lines up to its body, as written, annotations without quotes"
+    body = node.body[0]
+    same = lines[body.lineno-1].encode()[:body.col_offset].decode().rstrip() # before a body in the same line
+    head = lines[node.lineno-1:body.lineno-1] + ([same] if same else [])
+    indent = len(head[0])-len(head[0].lstrip())
+    return [unquoted(l[indent:]) for l in head if l.strip()]
 
-def definitions(folder):
-    "Functions and classes of the library as they are written: (module, name) -> node and source lines"
-    out = {}
-    for p in folder.glob('*.py'):
-        src = p.read_text()
-        for node in ast.parse(src).body:
-            if isinstance(node, (ast.FunctionDef, ast.ClassDef)): out[p.stem, node.name] = node, src.splitlines()
+def methods(node: ast.ClassDef) -> list[str]:
+    "A line for each public method that has a docstring"
+    out = []
+    for o in node.body:
+        if not isinstance(o, ast.FunctionDef) or o.name.startswith('_') or not ast.get_docstring(o): continue
+        kinds = {ast.unparse(d).split('.')[-1] for d in o.decorator_list}
+        names = [a.arg for a in (*o.args.args, *o.args.kwonlyargs)][0 if 'staticmethod' in kinds else 1:]
+        call = '' if kinds & {'property', 'cached_property'} else f'({", ".join(names)})'
+        out.append(f'- `{o.name}{call}`: {ast.get_docstring(o).splitlines()[0]}')
     return out
 
-def unquoted(line): return re.sub(r"(:|->) '([^'\n]*)'(?=\s*[,=):#]|\s*$)", r'\1 \2', line)
+def class_code(node: ast.ClassDef, lines: list[str]) -> list[str]:
+    "A class as one uses it: its fields, `__init__` and `__call__`"
+    code = [f'class {node.name}{"(" + ", ".join(map(ast.unparse, node.bases)) + ")" if node.bases else ""}:']
+    for o in node.body:
+        if isinstance(o, ast.AnnAssign) and not o.target.id.startswith('_'):
+            code += [unquoted(l) for l in lines[o.lineno-1:o.end_lineno]]
+        if isinstance(o, ast.FunctionDef) and o.name in ('__init__', '__call__') and not o.decorator_list:
+            code += ['    '+l for l in signature(o, lines)]
+    return code
 
-def head_of(node, lines):
-    "A function's lines up to its docstring, annotations without quotes"
-    body = node.body[0]
-    first = lines[node.lineno-1:body.lineno-1] + ([lines[body.lineno-1].encode()[:body.col_offset].decode().rstrip()] if lines[body.lineno-1].encode()[:body.col_offset].strip() else [])
-    cut = [l for l in first if l.strip() and not l.strip().startswith('@')]
-    indent = len(cut[0])-len(cut[0].lstrip())
-    return [unquoted(l[indent:]) for l in cut]
+def api(source: str, url: str) -> str:
+    "How to use what an exported cell defines: signatures as written, docstrings, methods, a place of its own to link to"
+    lines, parts = source.splitlines(), []
+    for node in ast.parse(source).body:
+        if not isinstance(node, (ast.FunctionDef, ast.ClassDef)) or node.name.startswith('_'): continue
+        if any(ast.unparse(d)=='overload' for d in node.decorator_list): continue
+        is_class = isinstance(node, ast.ClassDef)
+        code = '\n'.join((class_code if is_class else signature)(node, lines))
+        doc = ast.get_docstring(node)
+        more = '\n'.join(methods(node)) if is_class else ''
+        parts += [f'### {node.name} {{ #api-{node.name} }}', f'```python\n{code}\n```',
+                  f'*{whole(doc)}*' if doc else '', more, f'<small>[source]({url})</small>']
+    return '\n\n'.join(o for o in parts if o)
 
-def entry(node, lines):
-    "(code that says how to use it, its public methods)"
-    if isinstance(node, ast.FunctionDef): return '\n'.join(head_of(node, lines)), ''
-    code = [lines[node.lineno-1].split(':')[0].strip()+':' if not node.bases else lines[node.lineno-1].rsplit('):', 1)[0]+'):']
-    code += [unquoted(lines[i]) for o in node.body if isinstance(o, ast.AnnAssign) and not o.target.id.startswith('_') for i in range(o.lineno-1, o.end_lineno)]
-    methods = [o for o in node.body if isinstance(o, ast.FunctionDef)]
-    for o in methods:
-        if o.name in ('__init__', '__call__'): code += ['    '+l for l in head_of(o, lines)]
-    public = []
-    for o in methods:
-        if o.name.startswith('_') or not ast.get_docstring(o): continue
-        decorators = {ast.unparse(d).split('.')[-1] for d in o.decorator_list}
-        names = [a.arg for a in (*o.args.args, *o.args.kwonlyargs)][0 if 'staticmethod' in decorators else 1:]
-        public.append(f'- `{o.name}{"" if decorators & {"property", "cached_property"} else "("+", ".join(names)+")"}`: {ast.get_docstring(o).splitlines()[0]}')
-    return '\n'.join(code), '\n'.join(public)
+# pages
 
-def api(md, known):
-    "API entries with the source's own signatures, a class's fields and methods, and a place of their own to link to"
-    modules = {m for m,_ in known}
-    def one(m):
-        url, level, name, code, doc = m.groups()
-        module = re.search(r'segmask/(\w+)\.py', url or '')
-        found = known.get((module[1], name)) if module else next((known[o, name] for o in sorted(modules) if (o, name) in known), None)
-        code, methods = entry(*found) if found else (code, '')
-        return '\n\n'.join(o for o in (f'{level} {name} {{ #api-{name} }}', f'```python\n{code}\n```', doc.strip() if doc else '', methods, f'<small>[source]({url})</small>' if url else '') if o) + '\n'
-    return re.sub(r'^---\n\n(?:\[source\]\((\S+)\)\n\n)?(#{2,4}) (\w+)\n\n```python\n\n?(.*?)\n```\n(?:\n(\*[^\n]+\*)\n)?', one, md, flags=re.M|re.S)
+def page(path: Path) -> str: return re.sub(r'^\d+_', '', path.stem) # '12_encoder.ipynb' -> 'encoder'
 
-def without_empty(md):
-    "Headings under which nothing is left, since their code is exported and not shown, go"
-    fences = re.compile(r'^(`{3,}).*?^\1\n?', re.M|re.S)
+def chapters() -> list[Path]:
+    "Notebooks in reading order: the index, the lessons, then the chapters by number"
+    found = [p for p in (ROOT/'nbs').rglob('*.ipynb') if '.ipynb_checkpoints' not in p.parts]
+    return sorted(found, key=lambda p: (p.stem!='index', 'tutorials' not in p.parts, p.name))
+
+def cell_md(cell: dict, image: Path, url: str) -> str:
+    source = joined(cell['source'])
+    if cell['cell_type']=='markdown': return source
+    told = directives(source)
+    if 'hide' in told or any(o.startswith('default_exp') for o in told): return ''
+    if 'export' in told: return api(source, url)
+    code = re.sub(r'^#\|.*\n?', '', source, flags=re.M).strip()
+    outputs = [output_md(o, image.with_name(f'{image.stem}-{n}.png')) for n,o in enumerate(cell.get('outputs', []))]
+    shown_code = f'```python\n{code}\n```' if code and 'echo: false' not in told else ''
+    return '\n\n'.join(o for o in (shown_code, *outputs) if o)
+
+def without_empty(md: str) -> str:
+    "Headings under which nothing is left, since their code is exported and defines nothing public, go"
     kept: list[str] = []
-    held = fences.sub(lambda m: (kept.append(m[0]), f'\0{len(kept)-1}\0')[1], md)
-    while (new := re.sub(r'^(#{2,6}) [^\n{]*\n+(?=(#{1,6}) |\Z)', lambda m: m[0] if m[2] and len(m[2])>len(m[1]) else '', held, flags=re.M))!=held: held = new
+    def hold(m): return kept.append(m[0]) or f'\0{len(kept)-1}\0'
+    held, before = re.sub(r'^(`{3,}).*?^\1\n?', hold, md, flags=re.M|re.S), ''
+    while before!=held:
+        before = held
+        held = re.sub(r'^(#{2,6}) [^\n{]*\n+(?=(#{1,6}) |\Z)',
+                      lambda m: m[0] if m[2] and len(m[2])>len(m[1]) else '', held, flags=re.M)
     return re.sub('\0(\\d+)\0', lambda m: kept[int(m[1])], held)
 
-# words in backticks that nbdev takes for our functions, where they are keys, roles and commands
-WORDS = {'': {'diff', 'split', 'trained', 'masked', 'pack', 'input_output', 'completion', 'alpaca', 'edit'}, 'chat': {'train'}, 'prepare': {'train'}, 'store': {'train'}}
+def notebook_md(path: Path, out: Path) -> str:
+    cells = json.loads(path.read_text())['cells']
+    module = next((m[1] for c in cells if (m := re.search(r'default_exp (\S+)', joined(c['source'])))), '')
+    url = f'{SETTINGS["DEFAULT"]["git_url"]}/blob/main/segmask/{module.replace(".", "/")}.py'
+    parts = (cell_md(c, out/f'{page(path)}-{i}.png', url).strip('\n') for i,c in enumerate(cells))
+    return without_empty('\n\n'.join(o for o in parts if o) + '\n')
 
-def site_links(md, pages, name):
-    "Links to notebooks and to the published site as links between pages"
-    md = re.sub(r'\]\((?:\.\./|nbs/|tutorials/)*(?:\d+[a-z]?_)?(\w+)\.ipynb(#[^)]*)?\)', lambda m: f']({m[1]}.md{m[2] or ""})' if m[1] in pages else m[0], md)
-    md = re.sub(r'\[(`_[^`]*`)\]\([^)]*\)', r'\1', md) # private names have no place of their own
-    def ours(m):
-        word, to = m[1].split('.')[0], m[2]
-        if word in WORDS['']|WORDS.get(name, set()) or to not in pages: return f'`{m[1]}`'
-        return f'[`{m[1]}`]({to}.md#api-{word})' if f'{{ #api-{word} }}' in pages[to] else f'[`{m[1]}`]({to}.md)'
-    md = re.sub(r'\[`([\w.]+)`\]\(https://example\.github\.io/segmask/(?:tutorials/)?(\w+)\.html(?:#[^)]*)?\)', ours, md)
-    md = re.sub(r'\]\(https://example\.github\.io/segmask/(?:tutorials/)?(\w+)\.html(#[^)]*)?\)', lambda m: f']({m[1]}.md{(m[2] or "").lower()})' if m[1] in pages else m[0], md)
-    return re.sub(r'^(`{3,})text$', r'\1 { .text .output .no-copy }', md, flags=re.M)
+def linked(md: str, pages: dict[str, str], places: dict[str, str]) -> str:
+    """Links between notebooks as links between pages, and public names as links to where they are described.
+    A name is one when it cannot be an English word: it has a capital, an underscore or parentheses"""
+    def to_page(m): return f']({page(Path(m[1]))}.md{m[2] or ""})' if page(Path(m[1])) in pages else m[0]
+    def to_place(m):
+        name, called = m[1], m[2]
+        if name not in places or not (called or '_' in name or name!=name.lower()): return m[0]
+        return f'[`{name}{called}`]({places[name]}.md#api-{name})'
+    md = re.sub(r'\]\(((?:[\w./]*/)?\w+)\.ipynb(#[^)]*)?\)', to_page, md)
+    parts = re.split(r'(^`{3,}.*?^`{3,}$)', md, flags=re.M|re.S) # prose and code by turns
+    name = r'(?<!\[)`(\w+)((?:\([^`]*\))?)`(?!\])'
+    text = ''.join(p if i%2 else re.sub(name, to_place, p) for i,p in enumerate(parts))
+    return re.sub(r'^(`{3,})text$', r'\1 { .text .output .no-copy }', text, flags=re.M)
 
-def llms_txt(pages, out):
+def title(md: str) -> str: return next(iter(re.findall(r'^# (.*)$', md, re.M)), '')
+
+def summary(md: str) -> str: return next(iter(re.findall(r'^> (.*)$', md, re.M)), '')
+
+def nav(paths: list[Path], made: dict[str, str]) -> str:
+    "The site's navigation, in reading order, as TOML"
+    groups: dict[str, list[Path]] = {o: [] for o in SECTIONS}
+    for p in paths:
+        if p.stem=='index': continue
+        wing = p.parent.name
+        groups[wing if wing!='nbs' else 'root' if p.name<'10' else 'end'].append(p)
+    def one(p): return f'{{ {json.dumps(title(made[page(p)]))} = "{page(p)}.md" }}'
+    sections = [f'  {{ "{SECTIONS[k]}" = [{", ".join(map(one, v))}] }},' for k,v in groups.items() if v]
+    return '\n'.join(['nav = [', '  { "Start" = "index.md" },', *sections, '  { "Contributing" = "contributing.md" },', ']'])
+
+def llms_txt(made: dict[str, str]) -> str:
     "An index of the pages for language models (https://llmstxt.org)"
-    first = {p: re.findall(r'^(?:# |> )(.*)$', (out/f'{p}.md').read_text(), re.M)[:2] for p in pages}
-    title, what = first['index']
-    return f'# {title}\n\n> {what}\n\n## Pages\n\n' + ''.join(f'- [{o[0]}](https://example.github.io/segmask/{p}.html.md): {o[1] if len(o)>1 else ""}\n' for p,o in first.items() if p!='index')
+    lines = [f'- [{title(md)}]({SITE}/{name}.html.md): {summary(md)}' for name,md in made.items() if name!='index']
+    head = f'# {title(made["index"])}\n\n> {summary(made["index"])}\n\n## Pages\n\n'
+    return head + '\n'.join(lines) + '\n'
 
 if __name__=='__main__':
-    cfg = get_config()
-    import_types(cfg.lib_path)
-    cache, out = Path(proc_nbs(n_workers=0, force=True)), cfg.config_path/'_md'
+    out = ROOT/'_md'
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir()
-    known = definitions(cfg.lib_path)
-    made = {page(p): without_empty(api(nb_md(p, out), known)) for p in sorted(cache.rglob('*.ipynb'), key=lambda p: ('tutorials' in p.parts, p.stem!='index', p.name))}
-    (cfg.config_path/'README.md').write_text(re.sub(r'\[(`[^`]*`)\]\(https://example[^)]*\)', r'\1', made['index']).replace('](images/', '](nbs/images/'))
-    made['contributing'] = (cfg.config_path/'CONTRIBUTING.md').read_text()
-    for name,md in made.items(): (out/f'{name}.md').write_text(site_links(md, made, name))
+    paths = chapters()
+    made = {page(p): notebook_md(p, out) for p in paths}
+    (ROOT/'README.md').write_text(re.sub(r'(\]\(|src(?:set)?=")images/', r'\1nbs/images/', made['index']))
+    made['contributing'] = (ROOT/'CONTRIBUTING.md').read_text()
+    places = {n: name for name,md in made.items() for n in re.findall(r'\{ #api-(\w+) \}', md)}
+    for name,md in made.items(): (out/f'{name}.md').write_text(linked(md, made, places))
     shutil.copy(Path(__file__).parent/'site.css', out/'site.css')
-    shutil.copytree(cfg.nbs_path/'images', out/'images')
-    (out/'llms.txt').write_text(llms_txt(made, out))
+    shutil.copytree(ROOT/'nbs/images', out/'images')
+    (out/'llms.txt').write_text(llms_txt(made))
+    settings = (ROOT/'zensical.toml').read_text().replace('# nav: written by tools/docs.py', nav(paths, made))
+    (ROOT/'_zensical.toml').write_text(settings)

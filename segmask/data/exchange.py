@@ -43,7 +43,7 @@ def _joined(s: Segments) -> Segments:
     "Neighbours of one label as one segment: the same text and labels with fewer boundaries"
     out: list[Segment] = []
     for o in s:
-        if out and out[-1].label==o.label: out[-1] = Segment(out[-1].text+o.text, o.label, out[-1].origin)
+        if out and out[-1].weight==o.weight: out[-1] = Segment(out[-1].text+o.text, o.label, out[-1].origin, weight=o.weight)
         else: out.append(o)
     return Segments(out, s.extra, s.where)
 

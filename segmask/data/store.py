@@ -8,7 +8,7 @@ Docs: https://example.github.io/segmask/data/store.html.md"""
 __all__ = ['MANIFEST', 'Spool', 'shard_name', 'shard', 'write_info', 'read_shards', 'write_dataset', 'StoreError', 'make_folder',
            'hash_file', 'write_manifest', 'read_manifest', 'broken']
 
-# %% ../../nbs/data/42_store.ipynb #55893e03
+# %% ../../nbs/data/42_store.ipynb #e7f436b7
 import ctypes, errno, json, os, shutil, tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,42 +17,44 @@ from typing import Any, NamedTuple, TYPE_CHECKING
 
 import numpy as np
 
+from .rules import Measured
 from ..problems import Problem, Problems
-from ..core import IGNORE_INDEX
 from ..tokens.encoder import list_column
 
 if TYPE_CHECKING: import pyarrow as pa
 
-# %% ../../nbs/data/42_store.ipynb #109cbadd
-_row = np.dtype([('lines',np.int64), ('lens',np.int32), ('trained',np.int32), ('file',np.int32)])
+# %% ../../nbs/data/42_store.ipynb #4d505689
+_row = np.dtype([('lines',np.int64), ('lens',np.int32), ('trained',np.int32), ('kept',np.int32), ('file',np.int32)])
 
 class Spool:
     "Encoded rows on disk, in the order in which they were read; any of them can be gathered again"
     lens: np.ndarray    # of each row: tokens
     trained: np.ndarray # trained tokens
+    kept: np.ndarray    # those of them that stay when the row is cut
     file: np.ndarray    # number of the input file
     lines: np.ndarray   # line in it, from 1
 
     def __init__(self, folder: Path): # for its files
         self.folder, self._files = Path(folder), [open(Path(folder)/f'{o}.bin', 'wb') for o in ('ids', 'labels', 'rows')]
+        self.digests: list[bytes] = []
         self._n, self._masks = 0, {} # rows so far; the few attention masks that are not all ones
         self._maps: tuple|None = None
 
     def add(self,
         ids: np.ndarray,      # int32, the tokens of all rows, shape (sum of lens,)
         labels: np.ndarray,   # int32, their labels
-        lens: np.ndarray,     # tokens of each row, shape (rows,)
+        rows: Measured,       # their numbers
         file: np.ndarray|int, # number of the input file of each row
         lines: np.ndarray,    # line in it, from 1
         masks: dict[int, np.ndarray]|None=None, # attention masks that are not all ones, by position among these rows
     ):
         "Append rows"
         for i,o in (masks or {}).items(): self._masks[self._n+i] = np.asarray(o, np.int8)
-        self._n += len(lens)
-        seen = np.concatenate([[0], np.cumsum(labels!=IGNORE_INDEX)])
-        ends, rows = np.cumsum(lens), np.empty(len(lens), _row)
-        for k,v in zip(_row.names or (), (lines, lens, seen[ends]-seen[ends-lens], file)): rows[k] = v
-        for f,o in zip(self._files, (np.ascontiguousarray(ids, np.int32), np.ascontiguousarray(labels, np.int32), rows)): f.write(o.data) # tofile would not say why it failed
+        self._n += len(rows.tokens)
+        self.digests += rows.digests
+        few = np.empty(len(rows.tokens), _row)
+        for k,v in zip(_row.names or (), (lines, rows.tokens, rows.trained, rows.kept, file)): few[k] = v
+        for f,o in zip(self._files, (np.ascontiguousarray(ids, np.int32), np.ascontiguousarray(labels, np.int32), few)): f.write(o.data) # tofile would not say why it failed
 
     def close(self):
         "No more rows; from here on they can be gathered"
@@ -65,6 +67,9 @@ class Spool:
         self._maps = read('ids.bin', np.int32), read('labels.bin', np.int32)
 
     def __len__(self): return len(self.lens)
+
+    @property
+    def measured(self) -> Measured: return Measured(self.lens, self.trained, self.kept, self.digests)
 
     def gather(self,
         rows: np.ndarray, # row numbers, in the order wanted

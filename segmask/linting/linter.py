@@ -12,6 +12,7 @@ __all__ = ['SEVERITIES', 'CODES', 'Found', 'Code', 'Finding', 'Look', 'Known', '
 import hashlib, json, os, re, tempfile, unicodedata
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,7 +23,8 @@ from ..problems import Problem, visible
 from ..core import IGNORE_INDEX, Segment, Segments, segments_problems
 from ..files import iter_jsonl, keep_copy, rewrite_lines
 from ..tokens.encoder import Encoded, Encoder
-from ..data.prepare import Encoding, Prepared, rows_of, split_of, tokenizer_of
+from ..data.prepare import Batch, Encoding, Prepared, rows_of, tokenizer_of
+from ..data.rules import Tally, split_of
 from ..tokens.skew import Habits, round_trip, token_text
 from ..tokens.tokenizer import load_tokenizer
 from ..config.yamltext import dotted
@@ -228,7 +230,7 @@ def _characters(r: Look) -> Found:
 # %% ../../nbs/linting/54_linter.ipynb #1189d8fd
 class Linter:
     "Collects findings over many rows"
-    def __init__(self): self.findings, self.n, self._said, self._seen, self._prompts, self.digests, self.lens = [], 0, set(), {}, {}, [], []
+    def __init__(self): self.findings, self.n, self._said, self._seen, self._prompts, self.digests = [], 0, set(), {}, {}, []
 
     def add(self, row: int|None, where: str, segment: int|None, code: str, message: str, text: str='', hint: str|None=None):
         self.findings.append(Finding(row, where, segment, code, CODES[code].severity, message, text, hint or CODES[code].hint))
@@ -244,7 +246,7 @@ class Linter:
         seg = re.search(r'segments\[(\d+)\]', p.field)
         self.add(None, p.where, int(seg[1]) if seg else None, code, f'{p.field} {p.what}'.strip(), '', p.hint)
 
-    def rows(self, rows: Sequence[tuple[str, Segments]], know: Known, lowered: bool):
+    def rows(self, rows: Sequence[tuple[str, Segments]], know: Known, lowered: bool) -> list[Encoded]:
         "Look at some rows: (where, segments)"
         enc = know.enc
         es = enc.many([s for _,s in rows], offsets=False)
@@ -252,6 +254,7 @@ class Linter:
         want = iter(enc.lists(prompts))
         decoded = know.habits.backend.decode_batch([e.input_ids for e in es], skip_special_tokens=False) if know.habits.backend is not None else [know.habits.decode(e.input_ids) for e in es]
         for (where,s),e,d in zip(rows, es, decoded): self._row(where, Look(e, s.text, d, [next(want) for _ in e.prompts], lowered, know))
+        return es
 
     def tokens(self, where: str, ids: list[int], labels: list[int], know: Known):
         "Look at a row of which there are only tokens"
@@ -264,7 +267,6 @@ class Linter:
             for seg,code,message,text in check(r): self.add(i, where, seg, code, message, text)
         digest = hashlib.blake2b(array('i', e.input_ids+e.labels).tobytes(), digest_size=16).digest()
         self.digests.append(digest)
-        self.lens.append(len(e.input_ids))
         if digest in self._seen: self.add(i, where, None, 'duplicate-row', f'the same as {self._seen[digest]}', _around(r.text, 0))
         else: self._seen[digest] = where or f'row {i}'
         if e.prompts and r.text[:e.prompts[0][0]].strip():
@@ -332,17 +334,19 @@ def _lint_config(cfg: TrainingConfig, out: Linter):
         there = load_tokenizer(cfg.tokenizer_config or cfg.base_model).get_vocab()
         for role,token in cfg.special_tokens.items():
             if isinstance(token, str) and token not in there: out.add(None, cfg.where('special_tokens', role), None, 'new-special-token', f'{role}: {token!r} is not in the vocabulary of {cfg.tokenizer_config or cfg.base_model}')
-    sizes: dict[str, list[int]] = {'datasets':[], 'test_datasets':[]}
+    tallies = {k: Tally(cfg, k) for k in ('datasets', 'test_datasets') if getattr(cfg, k)}
     places: list[str] = []
     with tempfile.TemporaryDirectory(prefix='segmask-') as cache:
-        for key in [k for k in sizes if getattr(cfg, k)]:
-            longest = (extra.get('eval_sequence_len') if key=='test_datasets' else None) or cfg.sequence_len
+        for key,tally in tallies.items():
+            within = tally.limits
             for rows,ds,i in rows_of(cfg, key, cache):
                 if (ds.segmask or {}).get('boundary', 'segment')!='segment' and ds.type=='input_output': out.add(None, cfg.where(key, i, 'segmask'), None, 'segmask-key', f'{key}[{i}].segmask: {ds.segmask}')
-                enc, before = Encoding(rows, ds, cfg, tok, (key, i)), out.n
-                know = Known(enc.enc or Encoder(tok), None if enc.chunk else longest, cfg.excess_length_strategy or 'drop', cfg.min_sample_len or 2)
+                enc = Encoding(rows, ds, cfg, tok, (key, i))
+                know = Known(enc.enc or Encoder(tok), None if enc.chunk else within.longest, within.strategy, within.shortest)
+                tally.entry()
                 if enc.tokenized:
                     for b in enc:
+                        tally.add(b.measure(within), range(out.n, out.n+len(b.lens)))
                         ends = b.lens.cumsum()
                         for n,a,z in zip(b.numbers.tolist(), (ends-b.lens).tolist(), ends.tolist()):
                             places.append(rows.at(n))
@@ -350,11 +354,19 @@ def _lint_config(cfg: TrainingConfig, out: Linter):
                 else:
                     for part in _parts((s.where, s) for _,s in enc.examples(out.problem)):
                         places += [w for w,_ in part]
-                        out.rows(part, know, not enc.segments)
-                sizes[key].append(out.n-before)
-    dedup = extra.get('dataset_exact_deduplication') # then a repeated row is no fault, and is on one side only
-    if dedup: out.findings = [o for o in out.findings if o.code!='duplicate-row']
-    if len(places)==out.n: out.leaks(*split_of(cfg, sizes, np.array(out.lens, np.int64), out.digests if dedup else None), places.__getitem__)
+                        first = out.n
+                        es = out.rows(part, know, not enc.segments)
+                        b = enc.in_rows(Batch.of(es, np.arange(first, out.n)))
+                        tally.add(b.measure(within), b.numbers.tolist(), b.behind or ())
+    if cfg.get('dataset_exact_deduplication'): # then a repeated row is no fault, and is on one side only
+        out.findings = [o for o in out.findings if o.code!='duplicate-row']
+    if len(places)==out.n: out.leaks(*_sides(cfg, tallies), places.__getitem__)
+
+def _sides(cfg: TrainingConfig, tallies: dict[str, Tally]) -> tuple[list[int], list[int]]:
+    "Rows (or texts that are cut into rows) that are trained on, and the others that are evaluated on"
+    texts = np.array([n for o in tallies.values() for n in o.texts], np.int64)
+    train, held_back = (dict.fromkeys(texts[o].tolist()) for o in split_of(cfg, *(o.plan() for o in tallies.values())))
+    return list(train), [o for o in held_back if o not in train]
 
 def _lint_prepared(p: Prepared, out: Linter):
     know = Known(Encoder(p.tokenizer))
@@ -410,7 +422,7 @@ def _again(s: Segments, segments: Iterable[Segment]) -> Segments:
     segments = tuple(segments)
     return s if segments==s.segments else Segments(segments, s.extra, s.where)
 
-def _with(o: Segment, text: str) -> Segment: return o if text==o.text else Segment(text, o.label, o.origin, o.extra)
+def _with(o: Segment, text: str) -> Segment: return o if text==o.text else replace(o, text=text)
 
 def _with_labels(row: Mapping) -> Mapping:
     words = {'true':True, 'false':False, '1':True, '0':False, 'yes':True, 'no':False}

@@ -6,7 +6,7 @@ Docs: https://example.github.io/segmask/training/attention.html.md"""
 
 # %% auto #0
 __all__ = ['KERNEL', 'ARCHITECTURES', 'segment_attention_forward', 'Trial', 'segment_trial', 'segment_attention', 'Proof',
-           'plain_batch', 'prove']
+           'prove']
 
 # %% ../../nbs/training/71_attention.ipynb #8f88975d
 import contextlib, random
@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..core import IGNORE_INDEX
+from ..data.batches import plain_batch
 from .collator import SegmentCollator
 
 if TYPE_CHECKING:
@@ -155,16 +156,6 @@ class Proof(NamedTuple):
         how = '' if self.gradients is None else f', gradients within {self.gradients:.0e}'
         same = f'the same loss ({self.ours:.4f}, {abs(self.plain-self.ours):.0e} apart{how})' if self.close else f'NOT the same loss: {self.ours:.6f} instead of {self.plain:.6f}{how}'
         return f'segmask: {same}, with {self.computed:,} of {self.padded:,} positions read and {self.head:,} scored'
-
-def plain_batch(
-    rows: Sequence,  # mappings with `input_ids` and `labels`
-    pad_id: int = 0, # fills the ends
-) -> 'dict[str, torch.Tensor]': # input_ids, labels, attention_mask
-    "The batch as a plain trainer makes it: padded on the right to the longest row"
-    import torch
-    n = max(len(r['input_ids']) for r in rows)
-    fill = lambda vs, pad: torch.tensor([[*v, *[pad]*(n-len(v))] for v in vs])
-    return dict(input_ids=fill([r['input_ids'] for r in rows], pad_id), labels=fill([r['labels'] for r in rows], IGNORE_INDEX), attention_mask=fill([[1]*len(r['input_ids']) for r in rows], 0))
 
 def prove(
     model: 'PreTrainedModel',   # as it will be trained

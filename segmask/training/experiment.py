@@ -25,7 +25,8 @@ from ..files import write_beside
 from ..tokens.encoder import Encoded, Encoder
 from .live import Plot, _ticks, without_bars
 from .losses import token_losses
-from ..data.prepare import Encoding, rows_of, tokenizer_of
+from ..data.prepare import Batch, Encoding, rows_of, tokenizer_of
+from ..data.rules import held_back, limits, plan
 from .trainer import train
 
 if TYPE_CHECKING: import pandas as pd
@@ -68,18 +69,20 @@ def _examples(cfg: TrainingConfig, key: str, tok: Any) -> list[Encoded]:
 
 def _fitting(cfg: TrainingConfig, key: str, tok: Any) -> tuple[list[Encoded], int]: # (rows, how many are left out)
     rows = _examples(cfg, key, tok)
-    some = [e for e in rows if 2<=len(e.input_ids)<=cfg.sequence_len]
-    return some, len(rows)-len(some)
+    within = limits(cfg, key)._replace(strategy='drop', masked='warn') # rows are not cut here, and what is masked is what is compared
+    b = Batch.of(rows, np.arange(len(rows)))
+    some = plan(b.measure(within), b.numbers, within).stored
+    return [rows[i] for i in some], len(rows)-len(some)
 
 def _split(cfg: TrainingConfig, tok: Any) -> tuple[list[Encoded], list[Encoded], int]: # (to train on, held back, left out for their length)
     rows, out = _fitting(cfg, 'datasets', tok)
     if cfg.test_datasets:
-        held_back, more = _fitting(cfg, 'test_datasets', tok)
-        return rows, held_back, out+more
+        test, more = _fitting(cfg, 'test_datasets', tok)
+        return rows, test, out+more
     if not cfg.val_set_size: raise ConfigError([Problem(cfg.where('val_set_size'), 'val_set_size', 'is 0: there is nothing to compare on', 'Hold rows back, such as val_set_size: 0.2, or name test_datasets.')])
     groups: dict[str, list[int]] = {}
     for i,e in enumerate(rows): groups.setdefault(_prompt(e), []).append(i)
-    want = math.ceil(cfg.val_set_size*len(rows)) if cfg.val_set_size<1 else int(cfg.val_set_size)
+    want = held_back(cfg, len(rows))
     order = list(groups.values())
     random.Random(42 if cfg.seed is None else cfg.seed).shuffle(order)
     held: list[int] = []

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 from .attention import KERNEL, prove, segment_attention
 from ..views.batches import first_batch, show_batch
 from .checkpoint import TrainingError, checkpoints, half, newest, read_seal, remove_old, seal
-from .collator import SegmentCollator, batch_rows
+from .collator import SegmentCollator
+from ..data.batches import batch_rows
 from ..config.config import ConfigError, TrainingConfig
 from ..problems import Problem, visible
 from ..core import IGNORE_INDEX, Segments, masked

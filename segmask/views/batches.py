@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..core import IGNORE_INDEX
+from ..data.batches import batch_rows, plain_batch
 from .tokens import LEGEND, PRE_STYLE, View, _drawn, _underlined, plain, summary, tokens_of
 
 # %% ../../nbs/views/66_batches.ipynb #e7facb07
@@ -65,8 +66,6 @@ def _borders(batch: Mapping, n: int, row: int, length: int) -> list[int]:
 
 def _read_back(batch: Mapping) -> dict: # `SegmentCollator` leaves away what need not be computed
     "The rows of such a batch, padded as a plain collator would"
-    from segmask.training.attention import plain_batch # of later chapters; whoever has such a batch has them
-    from segmask.training.collator import batch_rows
     return plain_batch(batch_rows(batch))
 
 class Batch(View):

@@ -32,7 +32,7 @@ def arranged(
 ) -> np.ndarray: # int, the same rows in order
     "Sort rows by what is known of them"
     name, down = sort.removeprefix('-'), sort.startswith('-')
-    if name not in SORTS: raise ValueError(f'sort={sort!r}: choose one of {", ".join(SORTS)}; - before it turns it around')
+    if name not in SORTS: raise ValueError(f'sort={sort!r}: choose one of {", ".join(SORTS)}, or -{SORTS[1]}')
     if name=='number': return rows[::-1] if down else rows
     if name=='findings': values = np.array([len(found[i]) if i in found else -1 for i in rows.tolist()], float)
     else: values = counting.tokens[rows].astype(float)
@@ -196,4 +196,5 @@ def left_out(
     rows: RowSet, # rows that are looked at
 ) -> 'pd.DataFrame|None': # columns file, line, fate, reason, tokens, trained
     "Rows that a prepared set dropped, cut, or has nothing to train on; None for other rows"
-    return rows.prepared.report.rows if isinstance(rows, StoredRows) and rows.prepared is not None else None
+    known = isinstance(rows, StoredRows) and rows.prepared is not None
+    return rows.prepared.report.rows if known else None # type: ignore[attr-defined]

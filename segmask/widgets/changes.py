@@ -20,7 +20,7 @@ def relabel(
     row: Segments,   # an example
     start: int,      # first character
     end: int,        # one past the last
-    label: bool,     # True: trained, False: masked
+    weight: float,   # 0 (or False): masked, 1 (or True): trained, between: trained by so much
 ) -> Segments: # the same text
     "Train or mask a stretch of characters; ValueError when it is not in the row"
     size = len(row.text)
@@ -29,20 +29,20 @@ def relabel(
     out: list[Segment] = []
     at = 0
     for o in row:
-        for new in _cut(o, start-at, end-at, label):
+        for new in _cut(o, start-at, end-at, float(weight)):
             if out and start<=at<=end and _alike(out[-1], new): out[-1] = replace(new, text=out[-1].text+new.text)
             else: out.append(new)
             at += len(new.text)
     return Segments(out, row.extra, row.where)
 
-def _cut(o: Segment, start: int, end: int, label: bool) -> list[Segment]:
-    "A segment whose characters [start, end) have a label: itself, or up to three"
+def _cut(o: Segment, start: int, end: int, weight: float) -> list[Segment]:
+    "A segment whose characters [start, end) have a weight: itself, or up to three"
     a, b = max(start, 0), min(end, len(o.text))
-    if a>=b or o.label==label: return [o]
-    parts = (o.text[:a], o.label), (o.text[a:b], label), (o.text[b:], o.label)
-    return [replace(o, text=text, label=l) for text,l in parts if text]
+    if a>=b or o.weight==weight: return [o]
+    parts = (o.text[:a], o.weight), (o.text[a:b], weight), (o.text[b:], o.weight)
+    return [replace(o, text=text, label=w>0, weight=w) for text,w in parts if text]
 
-def _alike(a: Segment, b: Segment) -> bool: return bool(a.label==b.label and a.text and b.text)
+def _alike(a: Segment, b: Segment) -> bool: return bool(a.weight==b.weight and a.text and b.text)
 
 # %% ../../nbs/widgets/81_changes.ipynb #967c6229
 def _replace(row: Segments, n: int, *new: Segment) -> Segments:
@@ -53,7 +53,7 @@ def toggle(
     n: int,          # number of the segment
 ) -> Segments: # boundaries stay
     "Train what was masked, mask what was trained"
-    return _replace(row, n, replace(row[n], label=not row[n].label))
+    return _replace(row, n, replace(row[n], label=not row[n].label, weight=float(not row[n].label)))
 
 def rewrite(
     row: Segments,   # an example
@@ -157,7 +157,8 @@ class Preview:
         said = _count(self.characters, 'character'), _count(self.places, 'place'), _count(self.rows, 'row')
         return '{} at {} in {}'.format(*said)
     def __add__(self, o: 'Preview') -> 'Preview':
-        return Preview(self.rows+o.rows, self.places+o.places, self.characters+o.characters, (self.examples+o.examples)[:3])
+        some = (self.examples+o.examples)[:3]
+        return Preview(self.rows+o.rows, self.places+o.places, self.characters+o.characters, some)
 
 def _count(n: int, what: str) -> str: return f'{n:,} {what}' + 's'*(n!=1)
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..core import IGNORE_INDEX, Segment, Segments
-from ..data.prepare import FATES
+from ..data.rules import STATUSES
 from ..data.rows import RowSet
 from ..linting.linter import CODES
 
@@ -54,8 +54,8 @@ class Query:
             raise ValueError(f"within={self.within!r}: choose 'all', 'trained' or 'masked'")
         if bad := [o for o in self.codes if o not in CODES]:
             raise ValueError(f'{bad[0]!r} is no lint code; they are in CODES')
-        if self.status and self.status not in FATES:
-            raise ValueError(f'status={self.status!r}: choose one of {", ".join(FATES)}')
+        if self.status and self.status not in STATUSES:
+            raise ValueError(f'status={self.status!r}: choose one of {", ".join(STATUSES)}')
         if self.text: self.pattern
 
     def __repr__(self):
@@ -115,7 +115,7 @@ def candidates(
     for (low,high),values in wanted:
         if low is not None: keep &= values()>=low
         if high is not None: keep &= values()<=high
-    if query.status: keep &= rows.fates()==FATES.index(query.status)
+    if query.status: keep &= rows.statuses()==STATUSES.index(query.status)
     if query.codes:
         hit = [i for i,all_ in found.items() if any(f.code in query.codes for f in all_)]
         keep &= np.isin(np.arange(len(rows)), hit)

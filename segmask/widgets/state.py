@@ -135,6 +135,9 @@ class EditedRows(EditedFile):
     def train(self, row: int, start: int, end: int):
         "Train characters [start, end) of a row"
         self.change(f'e.train({row}, {start}, {end})', {row: relabel(self[row], start, end, True)})
+    def weigh(self, row: int, start: int, end: int, weight: float):
+        "Train characters [start, end) of a row by so much, from 0 to 1"
+        self.change(f'e.weigh({row}, {start}, {end}, {weight:g})', {row: relabel(self[row], start, end, weight)})
     def toggle(self, row: int, segment: int):
         "Turn a segment's label around"
         self.change(f'e.toggle({row}, {segment})', {row: toggle(self[row], segment)})

@@ -21,7 +21,7 @@ from ..problems import Problems, visible
 from ..core import IGNORE_INDEX
 from ..tokens.encoder import Encoded
 from ..views.plots import length_bins
-from ..data.prepare import FATES
+from ..data.rules import STATUSES
 from ..data.rows import WrittenRows
 from .state import Browsing, Edits, Query, Rule
 from ..views.tokens import LEGEND, View, plain, show_tokens, summary, tokens_of
@@ -285,17 +285,17 @@ class Browser(W.VBox):
         self.within = W.Dropdown(options=[('all text', 'all'), ('trained text', 'trained'), ('masked text', 'masked')], layout=W.Layout(width='9em'))
         self.on = _button('search on', 'go on searching', lambda: self.search())
         self.lengths, self.shares = Bars(), Bars()
-        self.fate = W.Dropdown(options=[('any fate', '')], layout=W.Layout(width='11em'))
+        self.by_status = W.Dropdown(options=[('any status', '')], layout=W.Layout(width='11em'))
         self.code = W.Dropdown(options=[('any finding', '')], layout=W.Layout(width='16em'))
         self.checker = _button('find mistakes', 'lint the rows in view', self.check)
         self.filters = W.VBox([W.HBox([self.lengths, self.shares], layout=W.Layout(flex_flow='row wrap', grid_gap='16px')),
-                               W.HBox([self.fate, self.code, self.checker, _button('clear', 'show all rows', self.clear)], layout=W.Layout(flex_flow='row wrap'))])
+                               W.HBox([self.by_status, self.code, self.checker, _button('clear', 'show all rows', self.clear)], layout=W.Layout(flex_flow='row wrap'))])
         self.filters.layout.display = 'none'
         self.dropped = W.HTML()
         nav = W.HBox([_button('◀', 'the row before (k)', lambda: self.command('prev')), self.at, self.of, _button('▶', 'the row after (j)', lambda: self.command('next')), self.find, self.regex, self.within, self.on,
-                      _button('filters', 'length, trained share, fate, findings', self.open_filters), _button('?', 'keys', lambda: self.command('help'))], layout=W.Layout(flex_flow='row wrap', align_items='center'))
+                      _button('filters', 'length, trained share, status, findings', self.open_filters), _button('?', 'keys', lambda: self.command('help'))], layout=W.Layout(flex_flow='row wrap', align_items='center'))
         self.at.observe(self._jumped, 'value')
-        for o in (self.find, self.regex, self.within, self.fate, self.code): o.observe(self._asked, 'value')
+        for o in (self.find, self.regex, self.within, self.by_status, self.code): o.observe(self._asked, 'value')
         for o in (self.lengths, self.shares): o.observe(self._asked, 'picked')
         self.children = [self.head, nav, self.filters, self.error, self.help, self.view, self.status, *self._more(), self.dropped]
         self.draw()
@@ -348,7 +348,7 @@ class Browser(W.VBox):
         "Search and filter by what the controls say"
         pick = lambda bars, edges: (None, None) if bars.picked<0 else (edges[bars.picked], edges[bars.picked+1])
         (a, b), (c, d) = pick(self.lengths, getattr(self, '_lengths', [])), pick(self.shares, _share_edges)
-        self.state.start(Query(self.find.value, self.regex.value, self.within.value, (a, b and b-1), (c, None if d is None else 1. if d==1 else float(np.nextafter(d, 0))), (self.code.value,)*bool(self.code.value), self.fate.value))
+        self.state.start(Query(self.find.value, self.regex.value, self.within.value, (a, b and b-1), (c, None if d is None else 1. if d==1 else float(np.nextafter(d, 0))), (self.code.value,)*bool(self.code.value), self.by_status.value))
         self.state.search(2.)
         self.draw()
     @shown
@@ -358,7 +358,7 @@ class Browser(W.VBox):
         self.draw()
     def clear(self):
         "Show all rows"
-        self._set(find='', regex=False, within='all', fate='', code='')
+        self._set(find='', regex=False, within='all', by_status='', code='')
         self._busy = True
         self.lengths.picked = self.shares.picked = -1
         self._busy = False
@@ -387,8 +387,8 @@ class Browser(W.VBox):
             self._lengths = length_bins(s.tokens).tolist()
             self.lengths.show('tokens of a row', np.histogram(s.tokens, self._lengths)[0], [f'{a:,}–{b-1:,}' for a,b in zip(self._lengths, self._lengths[1:])])
             self.shares.show('trained share', np.histogram(s.trained/np.maximum(s.tokens, 1), _share_edges)[0], [f'{a:.0%}–{b:.0%}' for a,b in zip(_share_edges, _share_edges[1:])])
-            fates = np.bincount(s.fates(), minlength=len(FATES))
-            self.fate.options = [('any fate', ''), *((f'{f} ({n:,})', f) for f,n in zip(FATES, fates.tolist()) if n)]
+            statuses = np.bincount(s.statuses(), minlength=len(STATUSES))
+            self.by_status.options = [('any status', ''), *((f'{f} ({n:,})', f) for f,n in zip(STATUSES, statuses.tolist()) if n)]
             d = self.state.dropped
             if d is not None and len(d): self.dropped.value = f'<details><summary>{len(d):,} rows were dropped, cut, or have nothing to train on</summary><pre>{escape(visible(d.head(200)[["file", "line", "reason"]].to_string(index=False)))}</pre></details>'
             self._busy = False

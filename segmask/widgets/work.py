@@ -104,7 +104,7 @@ def lint_rows(
     found: dict[int, list[Finding]] = {i: [] for i in numbers}
     for enc,group in groupby(numbers, key=rows.encoder_of if isinstance(rows, WrittenRows) else lambda i: None):
         part, first, before = list(group), out.n, len(out.findings)
-        if enc not in known: known[enc] = Known(enc or Encoder(rows.tokenizer), rows.sequence_len, rows.strategy)
+        if enc not in known: known[enc] = Known(enc or Encoder(rows.tokenizer), getattr(rows, 'sequence_len', None), getattr(rows, 'strategy', 'drop'))
         if isinstance(rows, WrittenRows):
             out.rows([(rows.where(i), rows.rows[i]) for i in part], known[enc], any(o.origin for o in rows.rows[part[0]]))
         else:
