@@ -29,7 +29,8 @@ _where = {
     'views.batches': 'show_batch',
     'views.plots': 'plot_lengths plot_lost plot_packing plot_trained_share',
     'training.experiment': 'Comparison RULES compare',
-    'widgets.widgets': 'browse edit',
+    'widgets.browser': 'browse',
+    'widgets.editor': 'edit',
     'widgets.form': 'configure',
     'views.tokens': 'debug_line shifted_table show_tokens style_tokens token_table',
 }
@@ -69,7 +70,8 @@ if _TYPE_CHECKING:
     from .tokens.tokenizer import TokenizerError, load_tokenizer
     from .training.trainer import TrainResult, train
     from .views.tokens import debug_line, shifted_table, show_tokens, style_tokens, token_table
-    from .widgets.widgets import browse, edit
+    from .widgets.browser import browse
+    from .widgets.editor import edit
 
 def __getattr__(name):
     if name not in _module_of: raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

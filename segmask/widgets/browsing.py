@@ -51,7 +51,7 @@ class Looking:
         self.lock, self.generation, self.position, self.sort = threading.RLock(), 0, 0, 'number'
         self.counting, self.checking = Counting(self.set), Checking(self.set, [], {})
         self.searching = Search(self.set, Query(), np.arange(len(self.set)))
-        self._rows = self.searching.rows
+        self._rows, self._last = self.searching.rows, (None, None, None)
 
     def __repr__(self):
         query, rows = self.view
@@ -73,7 +73,18 @@ class Looking:
     @property
     def encoded(self): # an `Encoded`, or a mapping with input_ids and labels
         "The row that is looked at"
-        return None if (i := self.row) is None else self.set[i]
+        return None if (i := self.row) is None else self.encode(i)
+
+    def encode(self, i: int):
+        "A row as tokens; the last one is kept, since a long one takes a while"
+        rows = self.set
+        if not isinstance(rows, WrittenRows): return rows[i]
+        asked = rows.rows[i], rows.encoder_of(i)
+        row, enc, made = self._last
+        if row is not asked[0] or enc is not asked[1]:
+            made = rows[i]
+            self._last = (*asked, made)
+        return made
 
     @property
     def found(self) -> dict[int, list[Finding]]:

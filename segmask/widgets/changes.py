@@ -105,11 +105,14 @@ class Rule:
     case: bool = True      # do capitals matter?
     word: bool = False     # whole words only?
     within: str = 'all'    # where: 'all', 'trained' or 'masked' text
+    weight: float|None = None # train it by so much, from 0 to 1
 
     def __post_init__(self):
         if not self.find: raise ValueError('what is to be found? Write a text')
         if self.within not in ('all', 'trained', 'masked'):
             raise ValueError(f"within={self.within!r}: choose 'all', 'trained' or 'masked'")
+        if self.weight is not None and not 0<=self.weight<=1:
+            raise ValueError(f'weight={self.weight!r}: choose one from 0 (masked) to 1 (trained)')
         self.patterns
     def __repr__(self):
         given = {f.name: getattr(self, f.name) for f in fields(self)[1:] if getattr(self, f.name)!=f.default}
@@ -137,10 +140,11 @@ class Rule:
 
     def __call__(self, row: Segments) -> Segments: # the same object when nothing changes
         "The row with the rule applied"
-        labels = [o.label for o in row for _ in o.text]
+        was = [o.weight for o in row for _ in o.text]
+        want = float(self.label if self.weight is None else self.weight)
         for a,b in self.spans(row.text):
-            if self.within!='all' and set(labels[a:b])!={self.within=='trained'}: continue
-            if any(l!=self.label for l in labels[a:b]): row = relabel(row, a, b, self.label)
+            if self.within!='all' and {w>0 for w in was[a:b]}!={self.within=='trained'}: continue
+            if any(w!=want for w in was[a:b]): row = relabel(row, a, b, want)
         return row
 
 # %% ../../nbs/widgets/81_changes.ipynb #f361a8fb
@@ -169,7 +173,7 @@ def preview(
 ) -> Preview: # they can be added
     "What a rule would do to a row"
     if (new := rule(row)) is row: return Preview()
-    old, now = ([o.label for o in r for _ in o.text] for r in (row, new))
+    old, now = ([o.weight for o in r for _ in o.text] for r in (row, new))
     changed = [a!=b for a,b in zip(old, now)]
     places = sum(any(changed[a:b]) for a,b in rule.spans(row.text))
     return Preview(1, places, sum(changed), ((n, row, new),))

@@ -21,7 +21,7 @@ from ..problems import Problem
 from ..tokens.encoder import Encoded, Encoder
 from .browsing import Browsing
 from .changes import Preview, Rule, merge, preview, relabel, rewrite, split, toggle
-from .drafts import Changing, Draft, Replayed, Step, as_line, left_draft, replay
+from .drafts import Changing, Draft, Replayed, Step, as_line, left_draft, put_step, replay
 from .query import Query
 
 # %% ../../nbs/widgets/85_state.ipynb #07607612
@@ -65,17 +65,30 @@ class EditedFile(Changing):
         elif not isinstance(encoder, Encoder): encoder = Encoder(encoder)
         super().__init__(WrittenRows(rows, encoder, str(path)))
         self.left, self.draft = left_draft(self.path), Draft(self.path)
+        self._first = 0 # number of the first step that is not saved; -1 when saved steps were taken back
 
     def change(self, code: str, after: dict[int, Segments]) -> bool:
         with self.lock:
-            if changed := super().change(code, after): self.draft.add(self._undo[-1])
+            if changed := super().change(code, after): self._note_down(self._undo[-1])
             return changed
     def _back(self, from_, to, rows) -> bool:
         with self.lock:
             if not super()._back(from_, to, rows): return False
-            self.draft.add(None if to is self._redo else to[-1])
-            if not self._undo: self.draft.remove()
+            if len(self._undo)<self._first: self._first = -1
+            self._note_down(None if to is self._redo else to[-1])
             return True
+
+    def _note_down(self, step: Step|None):
+        "Keep the draft up to date"
+        if self._first>=0 and self._dirty: return self.draft.add(step)
+        self.draft.remove()
+        for o in self.unsaved(): self.draft.add(o)
+
+    def unsaved(self) -> list[Step]:
+        "Steps that lead from the file to what there is now"
+        if not self._dirty: return []
+        if self._first>=0: return self._undo[self._first:]
+        return [put_step({i: self.saved[i] for i in self.dirty}, {i: self[i] for i in self.dirty})]
 
     def restore(self) -> Replayed:
         "Take up the draft that was left"
@@ -91,11 +104,11 @@ class EditedFile(Changing):
     def reload(self) -> Replayed:
         "Read the file again, because something else changed it, and repeat the steps"
         with self.lock:
-            steps, new, stamp = [as_line(o) for o in self._undo], read_jsonl(self.path), _stamp(self.path)
+            steps, new, stamp = [as_line(o) for o in self.unsaved()], read_jsonl(self.path), _stamp(self.path)
             fresh = WrittenRows(new, self.set.encoder or self.set.encoder_of(0), str(self.path))
             self.draft.remove()
             Changing.__init__(self, fresh)
-            self._stamp = stamp
+            self._stamp, self._first = stamp, 0
             return replay(self, steps)
 
     @property
@@ -112,6 +125,7 @@ class EditedFile(Changing):
             backup = _write(self.path, {_line(self.saved[i]): self[i] for i in self.dirty})
             self._stamp, self.saved = _stamp(self.path), list(self.set.rows)
             self._dirty.clear()
+            self._first = len(self._undo)
             self.draft.remove()
             return Saved(str(self.path), n, str(backup))
 
