@@ -24,7 +24,7 @@ from ..linting.linter import CODES, SEVERITIES, Finding
 from ..tokens.encoder import Encoded
 from ..views.plots import length_bins
 from ..views.tokens import glyphs, show_tokens
-from .browsing import Browsing, boundary_of
+from .browsing import Browsing
 from .query import Query, hits, token_hits
 
 # %% ../../nbs/widgets/86_drawing.ipynb #60977dbb
@@ -112,9 +112,11 @@ def place_of(
     if f.segment is None or not 0<=f.segment<len(row): return None
     start = sum(len(o.text) for o in row[:f.segment])
     end = start+len(row[f.segment].text)
-    core, text = f.text.removeprefix('…').removesuffix('…'), row.text
-    at = text.find(core, max(0, start-len(core))) if core else -1
-    if at>=0 and at<=end: return max(0, at), at+len(core)
+    core = f.text.removeprefix('…').removesuffix('…')
+    found = row.text.find(core, max(0, start-len(core))) if core!=f.text else -1
+    if 0<=found<=end: # the text around a character: the middle of what is shown
+        at = found+24 if f.text[0]=='…' else found+len(core)-24
+        return max(0, at-1), min(len(row.text), at+1)
     return (start, end) if end>start else None
 
 def findings_drawing(
@@ -182,10 +184,8 @@ def filters_drawing(
 def how(state: Browsing) -> str:
     "How the text is encoded"
     tok, enc = state.set.tokenizer, state.set.encoder
-    name = getattr(tok, 'name_or_path', '') or type(tok).__name__
     trains = ', train_on_inputs' if enc is not None and enc.train_on_inputs else ''
-    mode = boundary_of(state.set)
-    return f'tokenizer of {name}' + (f', boundary {mode}' if mode else '') + trains
+    return f'tokenizer of {getattr(tok, "name_or_path", "") or type(tok).__name__}{trains}'
 
 def where_of(state: Browsing) -> str:
     "Which row is in view, in words"

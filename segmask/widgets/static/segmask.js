@@ -23,7 +23,7 @@ const COMMANDS = {
   r: 'redo', c: 'copy', w: 'mode', n: 'next-finding', p: 'prev-finding', f: 'fix', '?': 'help', Escape: 'clear',
 };
 const LINE = 24; // height of a line in the list of rows, as in the style sheet
-let widgets = 0; // for ids
+let views = 0; // for ids
 
 /** An element; properties where it has them, else attributes. @param {string} tag @param {Record<string, any>} [props] @param {...(Node|string)} inside @returns {any} */
 function make(tag, props = {}, ...inside) {
@@ -52,6 +52,13 @@ const many = (n, what) => `${count(n)} ${what}${n === 1 ? '' : 's'}`;
 function later(f, ms) {
   let timer = 0;
   return (/** @type {any[]} */ ...a) => { clearTimeout(timer); timer = window.setTimeout(() => f(...a), ms); };
+}
+/** New children, the focus on the one that stands where it was. @param {HTMLElement} box @param {...(Node|string)} inside */
+function refill(box, ...inside) {
+  const list = () => /** @type {HTMLElement[]} */ ([...box.querySelectorAll('button, [tabindex]')]);
+  const at = list().indexOf(/** @type {any} */ (box.getRootNode()).activeElement);
+  box.replaceChildren(...inside);
+  if (at >= 0) (list()[at] || box).focus({ preventScroll: true });
 }
 /** Characters, not UTF-16 units. @param {string} s */
 const size = s => /[\ud800-\udbff]/.test(s) ? [...s].length : s.length;
@@ -316,7 +323,7 @@ function sidePane(tell) {
     items = [];
     const total = found.groups.reduce((/** @type {number} */ n, /** @type {any} */ g) => n + g.items.length, 0);
     const title = found.state === 'waiting' ? 'looking for mistakes …' : total ? many(total, 'finding') : 'no findings';
-    findings.replaceChildren(make('div', { className: 'sm-title', textContent: title }), ...found.groups.map((/** @type {any} */ g) => {
+    refill(findings, make('div', { className: 'sm-title', textContent: title }), ...found.groups.map((/** @type {any} */ g) => {
       const lines = g.items.slice(0, 50).map((/** @type {any} */ o) => {
         const k = items.push({ ...o, code: g.code, fixable: g.fixable }) - 1;
         return button(o.message, o.text ? `select: ${o.text}` : 'about the whole row', () => tell.pick(k), { className: 'sm-finding' });
@@ -333,7 +340,7 @@ function sidePane(tell) {
   /** @param {Row} r @param {boolean} editable */
   function drawSegments(r, editable) {
     const most = 150;
-    chips.replaceChildren(make('div', { className: 'sm-title', textContent: many(r.runs.length, editable ? 'segment' : 'stretch').replace('stretchs', 'stretches') }), ...r.runs.slice(0, most).map(([text, weight], n) => {
+    refill(chips, make('div', { className: 'sm-title', textContent: many(r.runs.length, editable ? 'segment' : 'stretch').replace('stretchs', 'stretches') }), ...r.runs.slice(0, most).map(([text, weight], n) => {
       const shown = [...text.slice(0, 60)].slice(0, 28).join('').replaceAll(' ', '·').replaceAll('\n', '⏎').replaceAll('\t', '→');
       const name = `segment ${n}, ${weight ? 'trained' : 'masked'}${weight > 0 && weight < 1 ? ` with weight ${weight}` : ''}: ${text.slice(0, 40)}`;
       const chip = button(`${weight ? '●' : '○'} ${shown}${text.length > 28 ? '…' : ''}`, editable ? 'turn it around' : '', () => editable && tell.turn(n), { className: 'sm-seg', 'aria-label': name });
@@ -364,7 +371,7 @@ function bars(title, pick) {
     const most = Math.max(1, ...data.map(o => o[2]));
     const on = data.find(o => o[0] === picked[0] && o[1] === picked[1]);
     name.textContent = title + (on ? ': ' + label(on) : '');
-    box.replaceChildren(...data.map(o => {
+    refill(box, ...data.map(o => {
       const fill = make('span'), b = button('', `${label(o)}: ${many(o[2], 'row')}`, () => o === on ? pick(null, null) : pick(o[0], o[1]), { 'aria-label': `${title} ${label(o)}: ${many(o[2], 'row')}`, 'aria-pressed': o === on, disabled: !o[2] || !ready });
       fill.style.height = o[2] ? Math.max(2, 44 * o[2] / most) + 'px' : '0';
       b.append(fill);
@@ -409,7 +416,7 @@ function ruleDrawer(send, generation) {
 
 /** @param {{model: Model, el: HTMLElement}} where */
 function render({ model, el }) {
-  const id = `segmask-${++widgets}`, root = make('div', { className: 'sm-box segmask-box' });
+  const id = `segmask-${model.get('uid')}-${++views}`, root = make('div', { className: 'sm-box segmask-box' });
   root.setAttribute('data-lm-suppress-shortcuts', 'true');
   const hide = make('style', { textContent: `.sm-picture-${model.get('uid')} { display: none !important; }` }); // the picture is for readers without a kernel
   /** @param {string} what */
@@ -436,6 +443,7 @@ function render({ model, el }) {
   const ask = (/** @type {any} */ patch) => { query = { ...query, ...patch }; stopped = false; send('query', { query }); };
   const typed = later(() => { if (search.value !== query.text) ask({ text: search.value }); }, 250);
   search.oninput = typed;
+  search.onchange = () => { if (search.value !== query.text) ask({ text: search.value }); };
   search.addEventListener('keydown', (/** @type {KeyboardEvent} */ e) => {
     if (e.key !== 'Enter') return;
     if (search.value !== query.text) ask({ text: search.value });
@@ -465,7 +473,8 @@ function render({ model, el }) {
     button('split', 'cut the segment where the selection begins', () => act('split')), button('join', 'join the segment with the next one', () => act('join')),
     button('edit text', 'change the text of the segment', () => act('text')), make('span', { className: 'sm-gap' }), undo, redo, button('reset row', 'take back all changes of this row', () => act('reset')),
     make('span', { className: 'sm-gap' }), opener('rule …', 'change all rows in view', 'rule'), maskHits, trainHits, opener('Python', 'the code that repeats all this', 'python'), save];
-  tools.append(...(head().editable ? editing : []), swap, copy);
+  tools.append(...editing);
+  tools.hidden = !head().editable;
 
   const note = make('div', { className: 'sm-note', role: 'alert' }), offer = make('div', { className: 'sm-note sm-offer' });
   // drawers
@@ -477,7 +486,7 @@ function render({ model, el }) {
     button('clear', 'show all rows', () => { search.value = ''; ask({ text: '', tokens: [null, null], share: [null, null], codes: [], status: '', within: 'all', regex: false, case: true, word: false }); }), counting), dropped);
   const rule = ruleDrawer(send, () => view().generation);
   const python = make('div', { className: 'sm-drawer' }, make('pre', { className: 'sm-python', tabIndex: 0, role: 'group', 'aria-label': 'Python that repeats the changes' }));
-  const help = make('div', { className: 'sm-drawer' }, make('table', {}, make('tbody', {}, ...[...KEYS, ...(head().editable ? EDIT_KEYS : [])].map(([k, v]) => make('tr', {}, make('td', {}, make('kbd', { textContent: k })), make('td', { textContent: v }))))));
+  const help = make('div', { className: 'sm-drawer sm-keys' }, ...[...KEYS, ...(head().editable ? EDIT_KEYS : [])].map(([k, v]) => make('div', {}, make('kbd', { textContent: k }), make('span', { textContent: v }))));
   const area = make('textarea', { 'aria-label': 'text of the segment', rows: 4 });
   const writing = make('div', { className: 'sm-drawer' }, area, make('div', { className: 'sm-row' }, button('change', 'put this text in', () => { send('rewrite', { n: wrote.n, segment: wrote.segment, text: area.value }); open(''); }), button('cancel', 'leave the text as it is', () => open(''))));
   let wrote = /** @type {any} */ ({});
@@ -491,7 +500,7 @@ function render({ model, el }) {
   const side = sidePane({ pick: k => pick(k), mend: (c, all) => send('mend', { code: c, all, n: row().n, generation: view().generation }), turn: n => send('turn', { n: row().n, segment: n }), over: n => pane.segment(n) });
   const where = make('div', { className: 'sm-where' }), legend = make('span', { className: 'sm-legend' }, make('span', { className: 'sm-t', textContent: 'trained' }), ' ', make('span', { className: 'sm-m', textContent: 'masked' }));
   const info = make('div', { className: 'sm-info' }), spoken = make('div', { className: 'sm-said', 'aria-live': 'polite' });
-  const middle = make('div', { className: 'sm-middle' }, where, pane.el, make('div', { className: 'sm-foot' }, info, legend));
+  const middle = make('div', { className: 'sm-middle' }, make('div', { className: 'sm-over' }, where, swap, copy), pane.el, make('div', { className: 'sm-foot' }, info, legend));
   root.append(hide, make('div', { className: 'sm-head' }, name, how, modes, dirty), rows, tools, note, offer, shelf, make('div', { className: 'sm-main' }, list.el, middle, side.el), spoken);
   el.append(root);
 
@@ -560,7 +569,9 @@ function render({ model, el }) {
     dirty.textContent = !h.editable ? '' : h.dirty ? `● ${many(h.dirty, 'row')} not saved` : 'saved';
     dirty.classList.toggle('sm-unsaved', !!h.dirty);
     undo.disabled = !h.undo; redo.disabled = !h.redo; save.disabled = !h.dirty;
+    const inside = offer.contains(document.activeElement);
     offer.replaceChildren(...(h.left ? [h.left + ' ', button('take up', 'repeat these steps', () => send('restore')), button('discard', 'remove them', () => send('discard'))] : []));
+    if (inside && !h.left) pane.el.focus({ preventScroll: true });
   }
   function drawView() {
     const v = view();
@@ -605,6 +616,7 @@ function render({ model, el }) {
   function drawNote() {
     const n = model.get('note');
     note.className = 'sm-note' + (n.kind ? ' sm-is-' + n.kind : '');
+    const inside = note.contains(document.activeElement);
     note.replaceChildren(...(n.text ? [make('span', { textContent: n.text })] : []), ...(n.actions || []).map((/** @type {[string, string]} */ [what, text]) => button(text, text, () => send(what))));
   }
   function drawFilters() {
@@ -641,7 +653,7 @@ function render({ model, el }) {
     let command = COMMANDS[e.key];
     if (at.matches('input, textarea, select')) {
       e.stopPropagation();
-      if (e.key === 'Escape') { pane.el.focus({ preventScroll: true }); e.preventDefault(); }
+      if (e.key === 'Escape') { at.dispatchEvent(new Event('change')); pane.el.focus({ preventScroll: true }); e.preventDefault(); } // what was typed counts
       else if (ctrl && e.key === 's') { e.preventDefault(); send('save'); }
       return;
     }
