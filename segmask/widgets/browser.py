@@ -178,7 +178,8 @@ class Browser(Board):
         "The widget, and below it a picture, which is hidden while the widget lives"
         from IPython.display import display
         data = super()._repr_mimebundle_()
-        display(data[0] if isinstance(data, tuple) else data, raw=True)
+        bundle = data[0] if isinstance(data, tuple) else data or {}
+        display({**bundle, 'text/plain': f'{visible(self.state.set.name)}: {visible(where_of(self.state))}'}, raw=True)
         self._shown = None
         self._twin = display(self._hidden(), display_id=True)
 
@@ -269,6 +270,7 @@ def _query(board: Browser, m: dict):
 def _check(board: Browser, m: dict):
     board._stopped = None
     board.state.check(seconds=.3)
+    if board.state.checking.done: board.say(_checked(board.state.checking))
 
 @does(BROWSE, 'filters')
 def _filters(board: Browser, m: dict):

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..data.rows import RowSet, StoredRows, WrittenRows, row_set
-from ..linting.linter import Finding, Known, Linter
+from ..linting.findings import Finding
+from ..linting.linter import Linter
+from ..linting.look import Known
 from ..tokens.encoder import Encoder
 from .query import Query, candidates
 from .work import Checking, Counting, Search, lint_rows
@@ -205,7 +207,7 @@ def set_boundary(
 # %% ../../nbs/widgets/83_browsing.ipynb #98c30e61
 def left_out(
     rows: RowSet, # rows that are looked at
-) -> 'pd.DataFrame|None': # columns file, line, fate, reason, tokens, trained
+) -> 'pd.DataFrame|None': # columns file, line, status, reason, tokens, trained
     "Rows that a prepared set dropped, cut, or has nothing to train on; None for other rows"
     known = isinstance(rows, StoredRows) and rows.prepared is not None
     return rows.prepared.report.rows if known else None # type: ignore[attr-defined]

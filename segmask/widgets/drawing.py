@@ -20,7 +20,8 @@ from ..core import IGNORE_INDEX, Segments
 from ..data.rows import WrittenRows
 from ..data.rules import STATUSES
 from ..html import View, escape, note, plain, tag
-from ..linting.linter import CODES, SEVERITIES, Finding
+from ..linting.codes import CODES, SEVERITIES
+from ..linting.findings import Finding
 from ..tokens.encoder import Encoded
 from ..views.plots import length_bins
 from ..views.tokens import glyphs, show_tokens

@@ -7,7 +7,7 @@ Docs: https://example.github.io/segmask/widgets/form.html.md"""
 # %% auto #0
 __all__ = ['Settings', 'shown', 'Form', 'configure']
 
-# %% ../../nbs/widgets/89_form.ipynb #6b2a38f8
+# %% ../../nbs/widgets/89_form.ipynb #19557039
 import os
 from functools import wraps
 from collections.abc import Iterator, Mapping
@@ -20,11 +20,12 @@ import yaml
 
 from ..config.advice import Advice
 from ..config.config import ConfigError, TrainingConfig
+from ..config.keys import grouped
 from ..problems import Problem, Problems, visible
 from ..files import keep_copy
 from ..tokens.encoder import BOUNDARIES
 from ..formats.formats import FORMATS
-from ..views.tokens import View, plain
+from ..html import View, plain
 
 # %% ../../nbs/widgets/89_form.ipynb #976ec160
 class Settings:
@@ -89,30 +90,21 @@ def _value(key: str, text: str) -> Any:
     wants_text = key.endswith(('.path', '.type', '.boundary')) or (field is not None and str in (field.annotation, *get_args(field.annotation)) and not ({bool, list} & {field.annotation, *get_args(field.annotation)}))
     return text if wants_text and not isinstance(value, (str, Mapping, list)) else value
 
-# %% ../../nbs/widgets/89_form.ipynb #8bb331db
+# %% ../../nbs/widgets/89_form.ipynb #f25356ed
 def shown(method):
     "An error of this method is shown in the widget; one that is no message for a user is raised as well"
     @wraps(method)
     def wrapped(self, *args, **kw):
         try: out = method(self, *args, **kw)
-        except (Problems, ValueError, TypeError, OSError) as e: self.error.value = _note(str(e), '#e65100')
         except Exception as e:
-            self.error.value = _note(f'{type(e).__name__}: {e}', '#e65100')
-            raise
+            known = isinstance(e, (Problems, ValueError, TypeError, OSError))
+            self.error.value = f'<div role="alert">{plain(str(e) if known else f"{type(e).__name__}: {e}")}</div>'
+            if not known: raise
         else:
             self.error.value = ''
             return out
     return wrapped
 
-def _note(text: str, color: str) -> str: return f'<pre role="alert" style="white-space:pre-wrap;border-left:4px solid {color};background:transparent;color:inherit">{escape(visible(text))}</pre>' if text else ''
-
-_GROUPS = {
-    'model': ['base_model', 'tokenizer_config', 'special_tokens', 'tokens'],
-    'data': ['dataset_prepared_path', 'val_set_size', 'shuffle_merged_datasets', 'train_on_inputs', 'seed'],
-    'length': ['sequence_len', 'excess_length_strategy', 'min_sample_len', 'sample_packing'],
-    'training': ['micro_batch_size', 'gradient_accumulation_steps', 'eval_batch_size', 'num_epochs', 'max_steps', 'learning_rate', 'lr_scheduler', 'warmup_ratio', 'optimizer', 'weight_decay', 'bf16', 'fp16', 'gradient_checkpointing', 'output_dir'],
-    'adapter': ['adapter', 'load_in_8bit', 'load_in_4bit', 'lora_r', 'lora_alpha', 'lora_dropout', 'lora_target_modules', 'lora_target_linear'],
-}
 _COLOR = {'error':'#e65100', 'warning':'#b58900', 'info':'#888'}
 
 def _choices(key: str) -> list[str]: # [] for free text
@@ -135,7 +127,7 @@ class Form(W.VBox):
         self.error, self.advice, self.yaml, self.done = W.HTML(), W.HTML(), W.HTML(), W.HTML()
         self.data = W.VBox()
         groups = []
-        for name,keys in _GROUPS.items():
+        for name,keys in grouped('form').items():
             known = [k for k in keys if k in TrainingConfig.model_fields]
             rows = [self._row(k) for k in known]
             box = W.VBox(([self.data] if name=='data' else [])+rows)

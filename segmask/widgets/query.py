@@ -19,7 +19,7 @@ import numpy as np
 from ..core import IGNORE_INDEX, Segment, Segments
 from ..data.rules import STATUSES
 from ..data.rows import RowSet
-from ..linting.linter import CODES
+from ..linting.codes import CODES
 
 # %% ../../nbs/widgets/80_query.ipynb #d26e487b
 def text_pattern(

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from ..core import Segments, SegmentError
 from ..data.rows import WrittenRows, encoder_beside
 from ..files import keep_copy, read_jsonl, rewrite_lines
-from ..linting.linter import fix
+from ..linting.fixes import fix
 from ..problems import Problem
 from ..tokens.encoder import Encoded, Encoder
 from .browsing import Browsing

@@ -17,7 +17,9 @@ import numpy as np
 
 from ..core import Segments
 from ..data.rows import RowSet, WrittenRows
-from ..linting.linter import Finding, Known, Linter
+from ..linting.findings import Finding
+from ..linting.linter import Linter
+from ..linting.look import Known
 from ..tokens.encoder import Encoder
 from .query import Query
 
@@ -103,12 +105,13 @@ def lint_rows(
     "What the linter says of some rows"
     found: dict[int, list[Finding]] = {i: [] for i in numbers}
     for enc,group in groupby(numbers, key=rows.encoder_of if isinstance(rows, WrittenRows) else lambda i: None):
-        part, first, before = list(group), out.n, len(out.findings)
-        if enc not in known: known[enc] = Known(enc or Encoder(rows.tokenizer), getattr(rows, 'sequence_len', None), getattr(rows, 'strategy', 'drop'))
+        part, first, before = list(group), len(out.places), len(out.findings)
+        if enc not in known: known[enc] = Known(enc or Encoder(rows.tokenizer), rows.sequence_len, rows.strategy)
         if isinstance(rows, WrittenRows):
-            out.rows([(rows.where(i), rows.rows[i]) for i in part], known[enc], any(o.origin for o in rows.rows[part[0]]))
+            lowered = any(o.origin for o in rows.rows[part[0]])
+            out.rows([(rows.where(i), rows.rows[i]) for i in part], known[enc], lowered)
         else:
-            for i in part: out.tokens(rows.where(i), list(rows[i]['input_ids']), list(rows[i]['labels']), known[enc])
+            for i in part: out.tokens(rows.where(i), *(list(rows[i][k]) for k in ('input_ids', 'labels')), known[enc])
         for f in out.findings[before:]:
             if f.row is not None: found[part[f.row-first]].append(f)
     return found
@@ -123,7 +126,14 @@ class Checking(Work):
     def part(self, a: int) -> int:
         new = lint_rows(self.set, self.numbers[a:a+50], self.known, self.linter)
         self.found.update(new)
+        if a+50>=self.total: self._compare()
         return a+50
+
+    def _compare(self):
+        "Add what is found by comparing rows"
+        before = len(self.linter.findings)
+        for f in self.linter.finish()[before:]:
+            if f.row is not None: self.found[self.numbers[f.row]] = [*self.found[self.numbers[f.row]], f]
 
     def codes(self) -> dict[str, int]: # code -> rows, the most frequent first
         "How many rows have each code, as far as was checked"
