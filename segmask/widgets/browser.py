@@ -87,8 +87,11 @@ _SHORT = 3000 # tokens of a row that is linted at once
 class Browser(Board):
     "What `browse` returns: `query` and `rows` are the state as code, `state` is all of it, `picture` a static view"
     def __init__(self, state: Browsing):
-        self._window, self._stopped, self._turn, self._counts, self._open = (0, 60), None, 0, False, False
-        self._key, self._drawn, self._encoded, self._twin, self._shown = 0, (), None, None, None
+        self._window, self._turn, self._counts, self._open = (0, 60), 0, False, False
+        self._stopped: Work|None = None
+        self._key, self._drawn, self._shown = 0, (), None
+        self._encoded: Any = None
+        self._twin: Any = None
         state.counting.go_on(.2)
         super().__init__(state)
 

@@ -53,7 +53,8 @@ class Looking:
         self.lock, self.generation, self.position, self.sort = threading.RLock(), 0, 0, 'number'
         self.counting, self.checking = Counting(self.set), Checking(self.set, [], {})
         self.searching = Search(self.set, Query(), np.arange(len(self.set)))
-        self._rows, self._last = self.searching.rows, (None, None, None)
+        self._rows = self.searching.rows
+        self._last: tuple[Any, Any, Any] = None, None, None # a row, its encoder, what it made of it
 
     def __repr__(self):
         query, rows = self.view
@@ -200,7 +201,7 @@ def set_boundary(
     with state.lock:
         old = state.set.encoder
         if not boundary_of(state.set) or old is None: raise ValueError('these rows are tokens already, or their encoders differ')
-        state.set.encoder = Encoder(old.tokenizer, boundary, old.train_on_inputs)
+        state.set.encoder = Encoder(old.tokenizer, boundary, old.train_on_inputs) # type: ignore[arg-type] # it checks it
         for k in ('tokens', 'trained', '_counts'): state.set.__dict__.pop(k, None)
         state.counting, state.checking = Counting(state.set), Checking(state.set, [], {})
 

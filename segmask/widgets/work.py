@@ -91,7 +91,7 @@ class Counting(Work):
         if self.tokens[i]>=0: self.tokens[i], self.trained[i] = len(labels), sum(l>=0 for l in labels)
 
 def _counts(enc: Encoder, rows: Sequence[Segments]) -> tuple[np.ndarray, np.ndarray]:
-    _, is_trained, lens = enc.columns(rows)
+    _, is_trained, lens, _ = enc.columns(rows)
     seen, ends = np.concatenate([[0], np.cumsum(is_trained)]), np.cumsum(lens)
     return lens, seen[ends]-seen[ends-lens]
 
@@ -111,7 +111,7 @@ def lint_rows(
             lowered = any(o.origin for o in rows.rows[part[0]])
             out.rows([(rows.where(i), rows.rows[i]) for i in part], known[enc], lowered)
         else:
-            for i in part: out.tokens(rows.where(i), *(list(rows[i][k]) for k in ('input_ids', 'labels')), known[enc])
+            for i in part: out.tokens(rows.where(i), list(rows[i]['input_ids']), list(rows[i]['labels']), known[enc])
         for f in out.findings[before:]:
             if f.row is not None: found[part[f.row-first]].append(f)
     return found
