@@ -152,7 +152,7 @@ def test_live_in_a_notebook(base, tmp_path, monkeypatch):
     run(base, tmp_path, live=live, val_set_size=4, eval_steps=2)
     assert isinstance(shown.pop(0), Batch) and shown[0] is live.widget and '0 of 4' in values[0] and 'the same loss' in values[0]
     assert any('2 of 4' in o for o in values) and 'evaluation loss' in values[-1] and '4 of 4' in values[-1] and '<img' in values[-1] and 'GiB' in values[-1]
-    assert shown[-1].data==values[-1] and len(shown)==2 # the picture that stays
+    assert shown[-1].html==values[-1] and len(shown)==2 # the picture that stays
 
 def test_live_in_a_terminal(base, tmp_path):
     live = Live(notebook=False, every=0)
