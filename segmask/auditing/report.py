@@ -183,7 +183,7 @@ def audit(
     if model is not None: found += model_findings(what, model, read)
     return Audit(read.what, read.train, read.evaluation, found, tokenizer, better_hints(known, found))
 
-# %% ../../nbs/auditing/79b_report.ipynb #cc946c9e
+# %% ../../nbs/auditing/79b_report.ipynb #773699ae
 def token_losses(
     model: Any,
     batch: Mapping,
@@ -213,6 +213,7 @@ def update_loss(trainer: Any, model: Any, batches: Sequence[Mapping]) -> float:
         total += float(loss)
     return total
 
+# %% ../../nbs/auditing/79b_report.ipynb #22f2b8a1
 def loss_differs(trainer: Any, model: Any, batches: Sequence[Mapping]) -> Iterable[Hit]:
     "The update's loss against the mean over its labelled tokens"
     steps = max(1, int(getattr(getattr(trainer, 'args', None), 'gradient_accumulation_steps', 1)))

@@ -16,16 +16,19 @@ from itertools import chain
 from pathlib import Path
 from queue import Full, Queue
 from threading import Event, Thread
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from .. import __version__
 from ..config.config import ConfigError, DatasetConfig, TrainingConfig
+from ..config.keys import names, without_secrets
+from ..config.refusals import other_tokenizer, refused
 from ..problems import Problem, Problems
 from ..core import IGNORE_INDEX, SegmentError, Segments
 from ..files import iter_jsonl
-from ..tokens.encoder import Encoder, arrow_array, debug_line
+from ..tokens.encoder import Encoder, EncoderError, arrow_array, debug_line
 from ..formats.formats import lower_all, lowering
 from ..formats.sources import FormatError, Rows, SourceError, format_error
 from .rules import DROPPED, STATUSES, Limits, Measured, Plan, held_back, limits, measure, order_of, plan
@@ -134,7 +137,9 @@ class Encoding:
         self.segments = kind=='input_output'
         self.chunk = cfg.sequence_len if kind=='completion' else None # axolotl cuts a long text into several rows
         try: self.enc = Encoder(tok, ours.get('boundary', boundary), bool(cfg.train_on_inputs) and self.segments)
-        except ValueError as e: raise ConfigError([Problem(cfg.where(*at, 'segmask', 'boundary'), 'segmask.boundary', *str(e).rsplit('. ', 1))]) from None
+        except EncoderError as e:
+            here = dict(where=cfg.where(*at, 'segmask', 'boundary'), field='segmask.boundary')
+            raise ConfigError(replace(p, **here) for p in e.problems) from None
 
     def fingerprint(self) -> list: # what decides the result besides the config and the data
         "The template's text (it may lie in a file), and the boundary mode"
@@ -159,7 +164,7 @@ class Encoding:
         numbers: np.ndarray, # of them
     ) -> Batch:
         "Some rows as `preprocess` stores them"
-        ids, is_trained, lens = self.enc.columns(rows, checked=True)
+        ids, is_trained, lens, _ = self.enc.columns(rows, checked=True)
         return self.in_rows(Batch(ids, np.where(is_trained, ids, IGNORE_INDEX).astype(np.int32), lens, numbers))
 
     def in_rows(self, b: Batch) -> Batch:
@@ -213,21 +218,11 @@ def _tokenized(rows: Rows, vocab: int) -> Iterator[Batch]:
         yield Batch(flat(0), flat(1), np.array([len(o[0]) for o in batch], np.int64), n, {i:np.array(o[2]) for i,o in enumerate(batch) if not all(v==1 for v in o[2])})
 
 # %% ../../nbs/data/44_prepare.ipynb #b112845c
-_files = '.jsonl', '.json', '.csv', '.parquet', '.arrow', '.txt', '.gz', '.zst', '.yaml', '.yml'
-# keys that change what is trained on, and that segmask does nothing about: an error, not a silence
-_beyond = ('pretraining_dataset', 'streaming', 'rl', 'skip_prepare_dataset', 'processor_type', 'use_pose', 'reward_model', 'process_reward_model', 'tokenizer_use_mistral_common',
-           'added_tokens_overrides', 'dataset_shard_num', 'tokenizer_legacy', 'tokenizer_type')
-
 def rows_of(cfg: TrainingConfig, key: str, cache: str|None=None) -> list[tuple[Rows, DatasetConfig, int]]:
     "The rows behind each entry under `datasets` or `test_datasets`; a `ConfigError` for what is missing"
-    problems = [Problem(cfg.where(k), k, f'is {v!r}, and segmask does nothing of the kind', 'Remove it, or use axolotl for this run.') for k,v in (cfg.model_extra or {}).items() if k in _beyond and v not in (None, False)]
+    if problems := refused(cfg, 'preprocess'): raise ConfigError(problems)
     out = []
     for i,ds in enumerate(getattr(cfg, key)):
-        if not Path(ds.path).exists() and (ds.path.startswith(('.', '/', '~')) or ds.path.endswith(_files) or ds.path.count('/')>1):
-            near = Path(cfg.where().rsplit(':', 1)[0]).parent/ds.path
-            hint = f'It is beside the config; run from {near.parent}.' if cfg.where() and near.exists() else f'Paths are looked up in the folder you run in, {Path.cwd().name}/.'
-            problems.append(Problem(cfg.where(key, i, 'path'), f'{key}[{i}].path', f'there is no file {ds.path!r}', hint))
-            continue
         spec = ds.model_dump(exclude_unset=True)
         for name in spec['name'] if isinstance(spec.get('name'), list) else [spec.get('name')]:
             for n in range(spec['preprocess_shards']) if spec.get('preprocess_shards') and not spec.get('shards') else [None]:
@@ -274,16 +269,13 @@ def _reasons(status, lens, longest, shortest, had, behind) -> list[str]:
             for f,n,h,b in zip(status.tolist(), lens.tolist(), had.tolist(), behind.tolist())]
 
 # %% ../../nbs/data/44_prepare.ipynb #dda11dee
-# settings that change which rows are stored, and how; the tokenizer's own are covered by its contents
-_row_settings = ('sequence_len', 'eval_sequence_len', 'min_sample_len', 'excess_length_strategy', 'shuffle_merged_datasets', 'shuffle_before_merging_datasets', 'curriculum_sampling',
-                 'dataset_exact_deduplication', 'seed', 'train_on_inputs', 'chat_template', 'chat_template_jinja', 'chat_template_kwargs', 'eot_tokens', 'segmask')
-
 def _fingerprint(cfg: TrainingConfig, key: str, encodings: 'list[Encoding]', tok: 'PreTrainedTokenizerBase') -> tuple[str, list[dict]]:
     "(hash of all that decides the result, the input files with size and hash)"
     import xxhash
     backend = getattr(tok, 'backend_tokenizer', None)
     inputs = [dict(path=o.rows.path, files=[dict(path=f, size=os.path.getsize(f), xxh3=hash_file(f)) for f in o.rows.files]) for o in encodings]
-    what = dict(version=__version__, inputs=inputs, formats=[o.fingerprint() for o in encodings], datasets=[o.model_dump(exclude_unset=True) for o in getattr(cfg, key)], settings={k: getattr(cfg, k, None) for k in _row_settings},
+    what = dict(version=__version__, inputs=inputs, formats=[o.fingerprint() for o in encodings], datasets=without_secrets([o.model_dump(exclude_unset=True) for o in getattr(cfg, key)]),
+                settings={k: getattr(cfg, k, None) for k in names(rows='rows')},
                 tokenizer=[type(tok).__name__, backend.to_str() if backend else repr(tok), getattr(tok, 'chat_template', None), bool(getattr(tok, 'split_special_tokens', False))])
     return xxhash.xxh3_128_hexdigest(json.dumps(what, sort_keys=True, default=str).encode()), inputs
 
@@ -357,10 +349,12 @@ class Prepared:
 
 def tokenizer_of(cfg: TrainingConfig) -> 'PreTrainedTokenizerBase':
     "The tokenizer that a config names, with its added tokens"
-    try: return load_tokenizer(cfg.tokenizer_config or cfg.base_model, cfg.special_tokens, cfg.tokens, cfg.revision_of_model, bool(cfg.trust_remote_code))
+    try: tok = load_tokenizer(cfg.tokenizer_config or cfg.base_model, cfg.special_tokens, cfg.tokens, cfg.revision_of_model, bool(cfg.trust_remote_code))
     except TokenizerError as e:
         key = 'tokenizer_config' if cfg.tokenizer_config else 'base_model'
         raise ConfigError(Problem(cfg.where(*(o.field or key).split('.')), o.field or key, o.what, o.hint) for o in e.problems) from e
+    if problems := other_tokenizer(cfg, tok): raise ConfigError(problems)
+    return tok
 
 # %% ../../nbs/data/44_prepare.ipynb #c4f4a9bc
 def preprocess(
@@ -378,7 +372,7 @@ def preprocess(
         connect(ray_address)
         make = on_ray
     cfg = TrainingConfig.of(config)
-    limits(cfg) # what is wrong with them is said before anything is read
+    if problems := refused(cfg, 'preprocess'): raise ConfigError(problems) # before anything is read
     tok = tokenizer_of(cfg)
     test = _prepare(cfg, 'test_datasets', tok, force, make) if cfg.test_datasets else None
     p = _prepare(cfg, 'datasets', tok, force, make, test)
@@ -397,7 +391,7 @@ def _prepare(cfg: TrainingConfig, key: str, tok: 'PreTrainedTokenizerBase', forc
             print(f'segmask: {final} is broken ({why}); preparing it again', file=sys.stderr)
         with make_folder(final, replace=True) as (out, scratch):
             totals = make(encodings, cfg, key, [o['path'] for o in inputs], out, scratch, name)
-            write_manifest(out, totals=totals, inputs=inputs, config=cfg.to_dict(), segmask=__version__)
+            write_manifest(out, totals=totals, inputs=inputs, config=without_secrets(cfg.to_dict()), segmask=__version__)
     return Prepared(final, cfg, tok, test, checked=True)
 
 def _here(encodings: list[Encoding], cfg: TrainingConfig, key: str, names: list[str], out: Path, scratch: Path, fingerprint: str) -> dict[str,int]:

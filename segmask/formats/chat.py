@@ -32,7 +32,7 @@ class Named(NamedTuple):
     end: int
     origin: str          # 'turn 3, assistant'
     role: str|None=None  # of the message
-    turn: int|None=None  # its number, from 1
+    turn: int|None=None  # its number, from 0
 
 def cut(
     text: str,              # a rendered conversation
@@ -44,7 +44,7 @@ def cut(
     template = Named(0, 0, 'template')
     def segment(a, b):
         name = next((o for o in named if o.start<=a<o.end), template)
-        return Segment(text[a:b], any(s<=a<e for s,e in trained), name.origin)
+        return Segment(text[a:b], any(s<=a<e for s,e in trained), name.origin, role=name.role, turn=name.turn)
     return Segments(segment(a, b) for a,b in zip(cuts, cuts[1:]))
 
 # %% ../../nbs/formats/24_chat.ipynb #9b62030f
@@ -224,7 +224,7 @@ def as_axolotl(chat: Chat, c: Conversation) -> Segments:
     wanted = [i for i,o in enumerate(c.trains) if o or 'all' in (chat.on_eos, chat.on_eot)]
     spans = turn_spans(c.text, draw, c.messages, wanted)
     spans = {i: (a, end_found(r, a, b)) for i,(a,b) in spans.items()}
-    names = {i: Named(a, b, turn_name(i, c.messages[i]), c.messages[i]['role'], i+1) for i,(a,b) in spans.items()}
+    names = {i: Named(a, b, turn_name(i, c.messages[i]), c.messages[i]['role'], i) for i,(a,b) in spans.items()}
     trained: list[Span] = []
     ends: dict[int,int] = {}
     for i in wanted:

@@ -16,9 +16,11 @@ from ..problems import Problem, Problems
 from ..core import SegmentError, Segments, segments_problems
 from .instruct import FORMATS, STYLES, USER_DEFINED, Context, Format, register, user_defined, user_keys
 from .messages import UNREAD, ChatOptions
-from .sources import SOURCE_OPTIONS, FormatError, Rows, format_error, meant
+from .sources import SOURCE_OPTIONS, FormatError, Rows, format_error, known, meant
 
-if TYPE_CHECKING: from transformers import PreTrainedTokenizerBase
+if TYPE_CHECKING:
+    from segmask.tokens.encoder import Boundary
+    from transformers import PreTrainedTokenizerBase
 
 # %% ../../nbs/formats/28_formats.ipynb #e98f4f3c
 @register('input_output', reads=[])
@@ -42,7 +44,16 @@ class Lowering:
     format: Format
     context: Context
 
-    def __call__(self, row: Mapping) -> Segments: return self.format.lower(row, self.context)
+    def __call__(self, row: Mapping) -> Segments:
+        "The segments of a row. Raises `FormatError`, and TypeError for a format function that returns something else"
+        try: made = self.format.lower(row, self.context)
+        except KeyError as e: # of a format function of one's own, which asks for a field that is not there
+            if not e.args or e.args[0] in row: raise
+            hint = 'Write it, or read it with row.get(...).'
+            raise format_error(str(e.args[0]), f'is missing ({known(row)})', hint) from e
+        if isinstance(made, Segments): return made
+        what = f'the format returned {type(made).__name__}, not Segments'
+        raise TypeError(f'{what}; build them with masked(...) + trained(...)')
 
     @property
     def template(self) -> str|None: # Jinja
@@ -72,7 +83,7 @@ def lowering(
     tokenizer: 'PreTrainedTokenizerBase|None' = None, # needed by all but `input_output`
     options: Mapping|None = None,                     # other keys of the data set entry
     config: Mapping|None = None,                      # keys of the config
-) -> tuple[Lowering, str]: # (row -> segments, the mode in which these train as axolotl trains the format)
+) -> tuple[Lowering, 'Boundary']: # (row -> segments, the mode in which these train as axolotl trains the format)
     "The function that lowers rows of a format, and its boundary mode. Raises `FormatError`"
     format, brought = _format_of(type)
     lower = Lowering(format, Context(tokenizer, {**brought, **(options or {}), 'type':type}, config))
@@ -98,7 +109,8 @@ def check_options(
         else: what, hint = 'is not known', meant(k, names) or f'Known here are {", ".join(format.reads)}.'
         raise format_error(k, what, hint, 'unknown-option')
 
-_config_names = 'train_on_inputs', 'chat_template', 'chat_template_jinja', 'chat_template_kwargs', 'eot_tokens'
+_config_names = ('train_on_inputs', 'chat_template', 'chat_template_jinja', 'chat_template_kwargs', 'eot_tokens',
+                 'special_tokens', 'tokens')
 
 def check_config(
     config: Mapping, # keys of a config; those that have nothing to do with formats are passed over
@@ -109,19 +121,7 @@ def check_config(
             raise format_error(k, 'is not known', near, 'unknown-option')
 
 # %% ../../nbs/formats/28_formats.ipynb #28f00008
-def _lowered(lower: Callable[[Mapping], Segments], row: Any) -> Segments:
-    "One row, lowered; what a format function of one's own gets wrong is said as for any other. Raises `FormatError`"
-    if not isinstance(row, Mapping):
-        raise format_error('', f'is {type(row).__name__}, not an object', 'Write one object with named fields.')
-    try: made = lower(row)
-    except KeyError as e:
-        if not e.args or e.args[0] in row: raise
-        what = f'is missing (the row has {", ".join(map(str, list(row)[:8])) or "no fields"})'
-        raise format_error(str(e.args[0]), what, 'Write it, or read it with row.get(...).') from e
-    except RecursionError: raise format_error('', 'is nested too deeply', 'Write rows of a few levels.') from None
-    if isinstance(made, Segments): return made
-    what = f'the format returned {type(made).__name__}, not Segments'
-    raise TypeError(f'{what}; build them with masked(...) + trained(...)')
+_rows = 'Write one object with named fields.'
 
 def lower_all(
     rows: Iterable[tuple[int, Mapping]],        # (number, row)
@@ -142,8 +142,12 @@ def lower_all(
             problems.extend(found[:20-len(problems)])
     try:
         for n,row in rows:
-            try: made = _lowered(lower, row)
+            try:
+                if not isinstance(row, Mapping):
+                    raise format_error('', f'is {type(row).__name__}, not an object', _rows)
+                made = lower(row)
             except Problems as e: note(e, at(n))
+            except RecursionError: note(format_error('', 'is nested too deeply', 'Write rows of a few levels.'), at(n))
             else:
                 if not total: yield n, made
     except SegmentError as e: note(e) # lines that are not JSON, told when the file has been read

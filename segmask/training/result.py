@@ -11,12 +11,13 @@ __all__ = ['prompt_ids', 'continued', 'history_of', 'TrainResult', 'model_card']
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ..core import Segments, masked
-from ..tokens.encoder import Encoder
+from ..tokens.encoder import Boundary, Encoder
 from ..formats.formats import FORMATS
 from ..config.config import TrainingConfig
+from ..config.keys import without_secrets
 from ..data.prepare import Prepared
 from ..html import Plot, escape
 from .live import Counts, loss_plot
@@ -34,7 +35,8 @@ def prompt_ids(
     spec = cfg.datasets[0]
     usual = FORMATS[spec.type].boundary if spec.type in FORMATS else 'joint'
     segments = masked(prompt) if isinstance(prompt, str) else prompt
-    ids = Encoder(tok, (spec.segmask or {}).get('boundary') or usual)(segments).input_ids
+    boundary = cast(Boundary, (spec.segmask or {}).get('boundary') or usual)
+    ids = Encoder(tok, boundary)(segments).input_ids
     if not ids: raise ValueError('the prompt is empty; begin with at least one token, such as <s>')
     return list(ids)
 
@@ -147,13 +149,12 @@ def model_card(
 ) -> str: # Markdown with a YAML head
     "What was trained, on what, with which part masked"
     import yaml
-    cfg, p = r.config.to_dict(), r.prepared
-    secret = {k: '(not shown)' for k in cfg if k.endswith(('_token', 'api_key')) and isinstance(cfg[k], str)}
+    cfg, p = without_secrets(r.config.to_dict()), r.prepared
     dump = lambda o: yaml.safe_dump(o, sort_keys=False, allow_unicode=True).rstrip()
     library = 'peft' if cfg.get('adapter') else 'transformers'
     parts = {'Data': _data_lines(p) if p else [], 'Result': _result_lines(r),
              'Masking': [*(_mask_lines(p.report.totals) if p else []), f'- {r.saved!r}'],
-             'Config': ['```yaml', dump({**cfg, **secret}), '```']}
+             'Config': ['```yaml', dump(cfg), '```']}
     head = ['---', dump(dict(library_name=library, base_model=str(cfg['base_model']), tags=['segmask'])), '---']
     title = [f'# {Path(r.output_dir).name}', '', f'Fine-tuned from `{cfg["base_model"]}` with segmask.']
     order = 'Data', 'Masking', 'Result', 'Config'

@@ -13,36 +13,24 @@ from pathlib import Path
 from typing import Any
 
 from ..config.config import TrainingConfig
+from ..config.keys import may_change, without_secrets
 from .checkpoint import checkpoints, half, newest, read_seal
 from .model import refuse
-from .startup import NEUTRAL
 
 # %% ../../nbs/training/742_resume.ipynb #3df5427c
-# settings that may change between a run and its continuation: where things go, how often, what is reported
-_free = {
-    'output_dir', 'resume_from_checkpoint', 'auto_resume_from_checkpoints', 'dataset_prepared_path', 'datasets',
-    'test_datasets', 'val_set_size', 'logging_steps', 'eval_batch_size', 'save_only_model', 'save_safetensors',
-    'load_best_model_at_end', 'metric_for_best_model', 'greater_is_better', 'early_stopping_patience',
-    'gradient_checkpointing', 'gradient_checkpointing_kwargs', 'torch_empty_cache_steps', 'deepspeed', 'fsdp',
-    'fsdp_config', 'fsdp_version', 'segmask'}
-_free_starts = tuple('eval_ evals_ save_ saves_ use_ wandb_ dataloader_num dataloader_p ddp_ torch_compile'.split())
+def _steady(config: Mapping) -> bool: # does the learning rate not depend on the length of the run?
+    warm = config.get('warmup_steps') is not None
+    return config.get('lr_scheduler')=='constant' or (config.get('lr_scheduler')=='constant_with_warmup' and warm)
 
-def _may_change(key: str) -> bool: return key in _free or key in NEUTRAL or key.startswith(_free_starts)
-
-def _only_longer(a: Mapping, b: Mapping) -> set[str]:
-    "Keys that only make a run longer, where its learning rate does not depend on its length"
-    steady = a.get('lr_scheduler') in ('constant', 'constant_with_warmup')
-    if not steady or (a.get('warmup_steps') is None and a.get('lr_scheduler')!='constant'): return set()
-    return {k for k in ('num_epochs', 'max_steps') if (b.get(k) or 0)>=(a.get(k) or 0)}
+def _longer(name: str, a: Any, b: Any) -> bool: return may_change(name, constant=True) and (b or 0)>=(a or 0)
 
 def other_run(
     a: Mapping, # keys of one config
     b: Mapping, # and of another
 ) -> dict[str, tuple]: # key -> (value in a, value in b)
     "Settings that decide the losses of a run and are not the same"
-    longer = _only_longer(a, b)
-    keys = [k for k in [*a, *(k for k in b if k not in a)] if not _may_change(k) and k not in longer]
-    return {k: (a.get(k), b.get(k)) for k in keys if a.get(k)!=b.get(k)}
+    keys = [k for k in [*a, *(k for k in b if k not in a)] if a.get(k)!=b.get(k) and not may_change(k)]
+    return {k: (a.get(k), b.get(k)) for k in keys if not (_steady(a) and _longer(k, a.get(k), b.get(k)))}
 
 # %% ../../nbs/training/742_resume.ipynb #d66788e1
 def _wanted(
@@ -73,7 +61,7 @@ def resume_point(
     if was.get('data') not in (None, data):
         what = f'{path} was trained on other data (prepared as {was["data"]}; now it is {data})'
         raise refuse(cfg, 'resume_from_checkpoint', what, 'Choose another output_dir, or remove the old checkpoints.')
-    if changed := other_run(was['config'], cfg.to_dict()) if was.get('config') else {}:
+    if changed := other_run(was['config'], without_secrets(cfg.to_dict())) if was.get('config') else {}:
         what = ', '.join(f'{k} was {a!r} and is {b!r}' for k,(a,b) in changed.items())
         raise refuse(cfg, 'resume_from_checkpoint', f'{path} belongs to a run with other settings: {what}',
                      'Set them back, choose another output_dir, or remove the old checkpoints.')

@@ -20,6 +20,7 @@ from transformers import Trainer, TrainerCallback
 from ..core import IGNORE_INDEX
 from ..problems import Problem
 from ..config.config import TrainingConfig
+from ..config.keys import without_secrets
 from ..data.prepare import Prepared
 from .arguments import accumulation
 from .checkpoint import TrainingError, newest, remove_old, seal
@@ -219,7 +220,7 @@ class SegmentTrainer(EvaluatingTrainer):
         try:
             super()._save_checkpoint(model, trial)
             self.accelerator.wait_for_everyone()
-            if self.args.should_save: seal(folder, data=data, step=self.state.global_step, config=self.cfg.to_dict())
+            if self.args.should_save: seal(folder, data=data, step=self.state.global_step, config=without_secrets(self.cfg.to_dict()))
         except Exception as e:
             shutil.rmtree(folder, ignore_errors=True)
             raise unwritten(folder, e, 'the checkpoint', folder.parent) from e
