@@ -25,7 +25,7 @@ _where = {
     'linting.linter': 'lint',
     'linting.fixes': 'fix fix_file',
     'training.collator': 'SegmentCollator',
-    'training.attention': 'segment_attention',
+    'training.trial': 'segment_attention',
     'training.losses': 'before_after loss_table row_losses segment_losses show_losses',
     'training.checkpoint': 'TrainingError',
     'training.result': 'TrainResult',
@@ -51,7 +51,7 @@ __all__ = '''
 '''.split()
 
 if _TYPE_CHECKING:
-    from .training.attention import segment_attention
+    from .training.trial import segment_attention
     from .views.batches import show_batch
     from .training.checkpoint import TrainingError
     from .training.collator import SegmentCollator
