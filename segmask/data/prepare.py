@@ -30,7 +30,7 @@ from ..core import IGNORE_INDEX, SegmentError, Segments
 from ..files import iter_jsonl
 from ..tokens.encoder import Encoder, EncoderError, arrow_array, debug_line
 from ..formats.formats import lower_all, lowering
-from ..formats.sources import FormatError, Rows, SourceError, format_error
+from ..formats.sources import FormatError, Rows, SourceError, format_error, line_and_turn, lines_of, number_of, place
 from .rules import DROPPED, STATUSES, Limits, Measured, Plan, held_back, limits, measure, order_of, plan
 from .store import Spool, broken, hash_file, make_folder, read_manifest, read_shards, write_dataset, write_manifest
 from ..tokens.tokenizer import TokenizerError, load_tokenizer
@@ -45,7 +45,8 @@ class Source(NamedTuple):
     "Where a row came from"
     file: str # as the config names it
     line: int # from 1: the line of a JSONL file, the number of the row elsewhere
-    def __str__(self): return f'{self.file}:{self.line}'
+    turn: int|None = None # from 0: the turn of a conversation that the row was made of, with `expand: turns`
+    def __str__(self): return place(f'{self.file}:', number_of(self.line, self.turn))
 
 def batches(
     rows: Iterable[tuple[int, Any]],  # (number, row)
@@ -125,7 +126,7 @@ class Encoding:
     def __init__(self, rows: Rows, spec: DatasetConfig, cfg: TrainingConfig, tok: 'PreTrainedTokenizerBase', at: tuple[str|int,...]):
         self.rows, self.cfg, self.tok = rows, cfg, tok
         options, config = spec.model_dump(exclude_unset=True), cfg.model_dump(exclude_unset=True)
-        ours = {**(options.pop('segmask', None) or {})}
+        ours = {**(options.get('segmask') or {})}
         kind = options.pop('type', None)
         self.tokenized = not isinstance(kind, Mapping) and {'input_ids', 'labels', 'attention_mask'} <= set(_first(rows))
         self.enc: Any = None
@@ -150,7 +151,9 @@ class Encoding:
     ) -> Iterator[tuple[int, Segments]]: # (number of the row, the example, which knows where it came from)
         "The rows as segments, before they are encoded"
         read = ((n, Segments.from_dict(o)) for n,o in iter_jsonl(self.rows.path, tell=tell)) if self.segments and self.rows.lines else lower_all(self.rows, self.lower, self.rows.at, tell=tell)
-        for n,s in read: yield n, Segments(s.segments, s.extra, self.rows.at(n))
+        for n,s in read:
+            s.where = self.rows.at(n)
+            yield n, s
 
     def __iter__(self) -> Iterator[Batch]:
         if self.tokenized: yield from _tokenized(self.rows, len(self.tok))
@@ -335,7 +338,7 @@ class Prepared:
     ) -> Source:
         "The file and line that a stored row came from"
         row = self.sizes.slice(range(len(self))[i], 1).to_pylist()[0]
-        return Source(self.manifest['inputs'][row['file']]['path'], row['line'])
+        return Source(self.manifest['inputs'][row['file']]['path'], *line_and_turn(row['line']))
 
     def row(self,
         i: int, # number of a stored row
@@ -425,7 +428,7 @@ def _spool(encodings: list[Encoding], scratch: Path, within: Limits) -> tuple[Sp
 def decide(rows: Spool, order: np.ndarray, within: Limits, lost: Lost, names: list[str]) -> Plan:
     "Every row's status; a `SegmentError` where the config asks for one, and when no row is left"
     p = plan(rows.measured, order, within, lost.behind)
-    where = lambda i: str(Source(names[rows.file[i]], int(rows.lines[i])))
+    where = lambda i: str(Source(names[rows.file[i]], *line_and_turn(int(rows.lines[i]))))
     if within.strategy=='raise': _refuse(np.flatnonzero(p.status==STATUSES.index('too long')), where, lambda i: f'has {rows.lens[i]} tokens, more than sequence_len {within.longest}',
                                          'Shorten it, raise sequence_len, or choose excess_length_strategy drop or truncate.')
     if within.masked=='raise': _refuse(np.flatnonzero(p.status==STATUSES.index('fully masked')), where, lambda i: f'has nothing to train on ({rows.lens[i]} tokens, all masked)',
@@ -452,7 +455,7 @@ def record(rows: Spool, p: Plan, within: Limits, lost: Lost, names: list[str], o
         for part in _slices(np.lexsort((told['line'], told['file']))):
             r = {k: v[part] for k,v in told.items()}
             reasons = _reasons(r['status'], r['tokens'], within.longest, within.shortest, r['had'], r['behind'])
-            texts, numbers = dict(file=[names[i] for i in r['file']], status=[STATUSES[i] for i in r['status']], reason=reasons), dict(line=r['line'].astype(np.int64), tokens=r['tokens'].astype(np.int32), trained=r['trained'].astype(np.int32))
+            texts, numbers = dict(file=[names[i] for i in r['file']], status=[STATUSES[i] for i in r['status']], reason=reasons), dict(line=lines_of(r['line']), tokens=r['tokens'].astype(np.int32), trained=r['trained'].astype(np.int32))
             w.write_table(pa.table({k: arrow_array(v) for k,v in (texts | numbers).items()}, schema=w.schema))
     counts = {**{o: int((p.status==i).sum()) for i,o in enumerate(STATUSES)}, 'empty':len(lost.empty)}
     return {'read':len(p.status)+len(lost.empty), 'stored':len(p.stored), **counts, 'tokens':int(cols['tokens'][p.stored].sum(dtype=np.int64)), 'trained tokens':int(cols['trained'][p.stored].sum(dtype=np.int64))}
