@@ -27,7 +27,7 @@ from .live import clock, in_notebook, without_bars
 from .measure import answer_ids, expected_text, measure
 from .run import train
 
-# %% ../../nbs/training/78_experiment.ipynb #7e4d149a
+# %% ../../nbs/training/78_experiment.ipynb #a79c62d5
 class Cost(NamedTuple):
     "What a comparison has to do"
     runs: int        # that are not finished already
@@ -37,11 +37,11 @@ class Cost(NamedTuple):
     speed: float = math.nan    # operations a second of this machine, at best
 
     def __str__(self) -> str:
-        said = f'{counted(self.runs, "run")} to do: {counted(self.updates, "update")}, {self.tokens:,} tokens'
-        if not self.weights: return said
+        text = f'{counted(self.runs, "run")} to do: {counted(self.updates, "update")}, {self.tokens:,} tokens'
+        if not self.weights: return text
         operations = 6*self.weights*self.tokens
         least = '' if math.isnan(self.speed) else f', at least {clock(operations/self.speed)} on this machine'
-        return f'{said}, {operations:.2g} operations{least}'
+        return f'{text}, {operations:.2g} operations{least}'
 
 def updates_of(
     cfg: Any,  # a config, or its keys: batch size, epochs or steps
