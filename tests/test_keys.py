@@ -4,7 +4,7 @@ from dataclasses import fields
 
 import pytest
 
-from segmask.config.advice import unused
+from segmask.config.key_checks import unused
 from segmask.config.config import ConfigError, TrainingConfig
 from segmask.config.keys import changes_nothing, grouped, key, may_change, names, table, without_secrets
 from segmask.config.refusals import refused
