@@ -19,7 +19,11 @@ _where = {
     'data.exchange': 'Converted Exported convert export',
     'data.packing': 'Packed fill_of join_rows pack pack_prepared',
     'tokens.skew': 'inference_skew round_trip',
-    'linting.linter': 'CODES fix fix_file lint lint_summary',
+    'linting.codes': 'CODES',
+    'linting.checks': 'check',
+    'linting.findings': 'lint_summary',
+    'linting.linter': 'lint',
+    'linting.fixes': 'fix fix_file',
     'training.collator': 'SegmentCollator',
     'training.attention': 'segment_attention',
     'training.losses': 'before_after loss_table row_losses segment_losses show_losses',
@@ -58,7 +62,11 @@ if _TYPE_CHECKING:
     from .training.experiment import RULES, Comparison, compare
     from .widgets.form import configure
     from .formats.formats import FORMATS, register, to_segments
-    from .linting.linter import CODES, fix, fix_file, lint, lint_summary
+    from .linting.checks import check
+    from .linting.codes import CODES
+    from .linting.findings import lint_summary
+    from .linting.fixes import fix, fix_file
+    from .linting.linter import lint
     from .training.losses import before_after, loss_table, row_losses, segment_losses, show_losses
     from .data.packing import Packed, fill_of, join_rows, pack, pack_prepared
     from .views.plots import plot_lengths, plot_lost, plot_packing, plot_trained_share

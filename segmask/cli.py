@@ -19,7 +19,10 @@ from .files import keep_copy, read_jsonl
 from .tokens.encoder import BOUNDARIES, Encoder, debug_line
 from .data.exchange import convert, export
 from .formats.formats import FORMATS
-from .linting.linter import CODES, SEVERITIES, fix_file, lint, lint_summary
+from .linting.codes import CODES, SEVERITIES
+from .linting.findings import lint_summary
+from .linting.fixes import fix_file
+from .linting.linter import lint
 from .data.packing import pack_prepared
 from .data.prepare import Prepared, preprocess, tokenizer_of
 from .formats.templates import TEMPLATES

@@ -289,16 +289,17 @@ def chart_svg(
     return tag('svg', inside, xmlns='http://www.w3.org/2000/svg', width=frame.width, height=frame.height,
                viewBox=f'0 0 {frame.width} {frame.height}', **{'font-family': 'sans-serif'})
 
-# %% ../nbs/01_html.ipynb #e16dcc15
+# %% ../nbs/01_html.ipynb #e0c0ecf4
 def points_text(
     series: Sequence[Series], # what a chart shows
     x: str,                   # title of the axis below
-    most: int=12,             # lines; of more points, an even choice
+    most: int=12,             # lines; of more points, an even choice, and what is rare
 ) -> str: # a column for each series
     "Points as a table in text"
     columns = {s.name or 'y': dict(s.points) for s in series}
     places = sorted({p for c in columns.values() for p in c})
-    if len(places)>most: places = [places[round(i*(len(places)-1)/(most-1))] for i in range(most)]
+    rare = {p for c in columns.values() for p in c if 2*len(c)<=most<len(places)}
+    if len(places)>most: places = sorted({places[round(i*(len(places)-1)/(most-1))] for i in range(most)} | rare)
     line = lambda p: [number(p), *(f'{c[p]:.4g}' if p in c else '' for c in columns.values())]
     table = [[x, *columns], *map(line, places)]
     widths = [max(map(len, column)) for column in zip(*table)]

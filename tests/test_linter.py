@@ -8,7 +8,10 @@ from segmask.config.config import TrainingConfig
 from segmask.core import Segments, masked, trained
 from segmask.tokens.encoder import Encoder
 from segmask.formats.formats import to_segments
-from segmask.linting.linter import CODES, fix, lint, lint_summary
+from segmask.linting.codes import CODES
+from segmask.linting.findings import lint_summary
+from segmask.linting.fixes import fix
+from segmask.linting.linter import lint
 from segmask.data.prepare import preprocess
 from segmask.tokens.skew import Habits
 from segmask.tokens.tokenizer import load_tokenizer

@@ -11,7 +11,6 @@ __all__ = ['Rule', 'RULES', 'as_written', 'everything', 'relabel', 'Measured', '
 import contextlib, hashlib, json, math, os, random, shutil, tempfile, time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -23,7 +22,8 @@ from ..problems import Problem, visible
 from ..core import IGNORE_INDEX, Segment, Segments, SegmentError
 from ..files import write_beside
 from ..tokens.encoder import Encoded, Encoder
-from .live import Plot, _ticks, without_bars
+from ..html import Plot, Series, chart, escape
+from .live import without_bars
 from .losses import token_losses
 from ..data.prepare import Batch, Encoding, rows_of, tokenizer_of
 from ..data.rules import held_back, limits, plan
@@ -226,36 +226,23 @@ class Comparison:
         left = f'; {self.left_out:,} {"row" if self.left_out==1 else "rows"} did not fit into sequence_len and {"was" if self.left_out==1 else "were"} left out' if self.left_out else ''
         return '\n'.join([*said, f'({n} {"seed" if n==1 else "seeds"}, {len(next(iter(self.runs.values()))[0]["answer_loss"])} rows held back{left}.)' + (' One seed says nothing about chance.' if n==1 else '')])
 
-    def curves(self, width: int=560, height: int=220) -> Plot: # SVG
+    def curves(self, **size: Any) -> Plot:
         "Loss on answers of the rows held back, over steps: a line for each arm, the mean over seeds"
-        return _curves({name: [r['curve'] for r in rs] for name,rs in self.runs.items()}, width, height)
+        return _curves({name: [r['curve'] for r in rs] for name,rs in self.runs.items()}, **size)
 
     def __repr__(self): return f'{self.table.T.to_string(header=False)}\n\n{self.verdict}'
     def _repr_html_(self) -> str:
-        return f'{self.table.T.to_html(header=False, escape=True)}<p style="white-space:pre-line">{escape(self.verdict)}</p>{self.curves()}'
+        return f'{self.table.T.to_html(header=False, escape=True)}<p style="white-space:pre-line">{escape(self.verdict)}</p>{self.curves().html}'
 
 def _and(words: Sequence[str]) -> str: return words[0] if len(words)==1 else f'{", ".join(words[:-1])} and {words[-1]}'
 
-_colours = ['#2979ff', '#e65100', '#2e7d32', '#8e24aa', '#00838f', '#6d4c41']
-_dashes = ['', '6 3', '2 3', '8 3 2 3', '1 2', '10 4']
-
-def _curves(arms: Mapping[str, list[list]], width: int, height: int) -> Plot:
-    mean = {name: [(step, float(np.mean([dict(map(tuple, c)).get(step, math.nan) for c in curves]))) for step in sorted({s for c in curves for s,_ in c})] for name,curves in arms.items()}
-    points = [p for ps in mean.values() for p in ps if math.isfinite(p[1])]
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" role="img" aria-label="loss on answers over steps" font-family="sans-serif" font-size="11" fill="currentColor">'
-    if not points: return Plot(f'{head}<text x="44" y="40">no evaluation during training; set evals_per_epoch</text></svg>')
-    left, top, low, side = 44, 12, 30, 130
-    xs, ys = zip(*points)
-    x0, x1, y0, y1 = min(xs), max(max(xs), min(xs)+1), min(ys), max(max(ys), min(ys)+1e-6)
-    x, y = (lambda v: round(left+(v-x0)/(x1-x0)*(width-left-side))), (lambda v: round(height-low-(v-y0)/(y1-y0)*(height-top-low)))
-    grid = ''.join(f'<line x1="{left}" x2="{width-side}" y1="{y(v)}" y2="{y(v)}" stroke="currentColor" stroke-opacity=".15"/><text x="{left-6}" y="{y(v)+4}" text-anchor="end">{v:g}</text>' for v in _ticks(y0, y1))
-    grid += ''.join(f'<text x="{x(v)}" y="{height-low+16}" text-anchor="middle">{v:g}</text>' for v in _ticks(x0, x1, 8) if v==int(v)) + f'<text x="{width-side+18}" y="{height-low+16}">steps</text>'
-    lines = ''
-    for n,(name,ps) in enumerate(mean.items()):
-        c, d = _colours[n%len(_colours)], _dashes[n%len(_dashes)]
-        lines += f'<polyline fill="none" stroke="{c}" stroke-width="2" stroke-dasharray="{d}" points="{" ".join(f"{x(a)},{y(b)}" for a,b in ps if math.isfinite(b))}"/>'
-        lines += f'<line x1="{width-side+8}" x2="{width-side+34}" y1="{top+8+16*n}" y2="{top+8+16*n}" stroke="{c}" stroke-width="2" stroke-dasharray="{d}"/><text x="{width-side+40}" y="{top+12+16*n}">{escape(name[:14])}</text>'
-    return Plot(f'{head}{grid}{lines}</svg>')
+def _curves(arms: Mapping[str, list[list]], **size: Any) -> Plot:
+    def mean(curves):
+        steps = sorted({step for c in curves for step,_ in c})
+        return [(step, float(np.mean([dict(map(tuple, c)).get(step, math.nan) for c in curves]))) for step in steps]
+    series = [Series(name, mean(curves)) for name,curves in arms.items()]
+    title = 'Loss on answers of the rows held back' if any(s.points for s in series) else 'No evaluation during training; set evals_per_epoch'
+    return chart(series, title, 'step', 'loss (nats a token)', **size)
 
 # %% ../../nbs/training/78_experiment.ipynb #c8c4d5ba
 def _write_rows(path: Path, es: Sequence[Encoded], labels: Sequence[list[int]]):

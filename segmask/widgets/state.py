@@ -22,7 +22,10 @@ from ..problems import Problem
 from ..core import IGNORE_INDEX, Segment, SegmentError, Segments
 from ..files import keep_copy, read_jsonl, rewrite_lines
 from ..tokens.encoder import Encoded, Encoder
-from ..linting.linter import CODES, Finding, Known, Linter
+from ..linting.codes import CODES
+from ..linting.findings import Finding
+from ..linting.linter import Linter
+from ..linting.look import Known
 from ..data.rules import STATUSES
 from ..data.rows import RowSet, StoredRows, WrittenRows, encoder_beside, row_set
 
@@ -186,7 +189,7 @@ class Browsing:
             for a in range(0, len(numbers), 500): out.rows([(s.where(i), s.rows[i]) for i in numbers[a:a+500]], know, lowered)
         else:
             for i in numbers: out.tokens(s.where(i), list(s[i]['input_ids']), list(s[i]['labels']), know)
-        return [f for f in out.findings if f.row is not None]
+        return [f for f in out.finish() if f.row is not None]
 
     @property
     def dropped(self) -> 'pd.DataFrame|None': # columns file, line, status, reason, tokens, trained
