@@ -19,7 +19,8 @@ from ..core import Segment, Segments
 from ..files import write_beside, write_jsonl
 from ..tokens.encoder import Encoder
 from ..formats.formats import lower_all, lowering
-from .prepare import Prepared, batches
+from .encoding import batches
+from .prepared import Prepared
 from ..formats.sources import Rows, format_error
 
 if TYPE_CHECKING: from transformers import PreTrainedTokenizerBase

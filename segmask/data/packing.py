@@ -16,7 +16,7 @@ import numpy as np
 
 from ..config.config import TrainingConfig
 from ..core import IGNORE_INDEX
-from .prepare import Prepared
+from .prepared import Prepared
 
 # %% ../../nbs/data/47_packing.ipynb #6e8c0108
 def _best_fit(order: list[int], lens: list[int], capacity: int, most: int) -> list[list[int]]:

@@ -70,7 +70,7 @@ def row_sums(
     starts = np.cumsum(lens)-lens
     return total[starts + (lens if most is None else np.minimum(lens, most))] - total[starts]
 
-# %% ../../nbs/data/40_rules.ipynb #cf4c0bda
+# %% ../../nbs/data/40_rules.ipynb #5c34c42f
 class Measured(NamedTuple):
     "What the rules need to know of each row"
     tokens: np.ndarray  # int64, how many, before any cut
@@ -84,20 +84,24 @@ def measure(
     lens: np.ndarray,   # tokens of each row
     limits: Limits,
     masks: Mapping[int, np.ndarray]|None = None, # attention masks that are not all ones, by position
+    weights: np.ndarray|None = None,             # of as many as ids, when they are not 0 and 1
 ) -> Measured:
     "The numbers of some rows"
     is_trained = labels!=IGNORE_INDEX
-    digests = row_digests(ids, labels, lens, limits.longest, masks) if limits.once else []
+    digests = row_digests(ids, labels, lens, limits.longest, masks, weights) if limits.once else []
     return Measured(lens, row_sums(is_trained, lens), row_sums(is_trained, lens, limits.longest), digests)
 
-def row_digests(ids: np.ndarray, labels: np.ndarray, lens: np.ndarray, most: int, masks: Mapping[int, np.ndarray]|None=None) -> list[bytes]:
-    "A hash of the first `most` tokens of each row, with labels and attention mask"
+def row_digests(ids: np.ndarray, labels: np.ndarray, lens: np.ndarray, most: int, masks: Mapping[int, np.ndarray]|None=None,
+                weights: np.ndarray|None=None) -> list[bytes]:
+    "A hash of the first `most` tokens of each row, with labels, attention mask and weights"
     from xxhash import xxh3_128_digest as digest
     ids, labels, out = np.asarray(ids, np.int32), np.asarray(labels, np.int32), []
     for i,(end,n) in enumerate(zip(np.cumsum(lens).tolist(), lens.tolist())):
         here = slice(end-n, end-n+min(n, most))
         mask = np.asarray((masks or {}).get(i, ()), np.int8)[:most]
-        out.append(digest(ids[here].tobytes() + labels[here].tobytes() + (b'' if mask.all() else mask.tobytes())))
+        more = b'' if mask.all() else mask.tobytes()
+        if weights is not None and ((labels[here]!=IGNORE_INDEX)!=weights[here]).any(): more += weights[here].astype(np.float32).tobytes()
+        out.append(digest(ids[here].tobytes() + labels[here].tobytes() + more))
     return out
 
 def joined(

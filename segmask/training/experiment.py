@@ -25,7 +25,7 @@ from ..tokens.encoder import Encoded, Encoder
 from ..html import Plot, Series, chart, escape
 from .live import without_bars
 from .losses import token_losses
-from ..data.prepare import Batch, Encoding, rows_of, tokenizer_of
+from ..data.encoding import Batch, Encoding, rows_of, tokenizer_of
 from ..data.rules import held_back, limits, plan
 from .trainer import train
 

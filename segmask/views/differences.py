@@ -112,7 +112,7 @@ def _digests(s: RowSet) -> tuple[np.ndarray, np.ndarray]:
         out[0].append(h(ids.tobytes()))
         out[1].append(h(ids.tobytes()+labels.tobytes()))
     if isinstance(s, StoredRows):
-        for batch in s._batches:
+        for batch in s.batches:
             (ids, lens), (labels, more) = (flat_lists(batch.column(k)) for k in ('input_ids', 'labels'))
             if (lens!=more).any(): raise ValueError(f'{s.name}: a row has input_ids and labels of different lengths')
             ids, labels, ends = ids.astype(np.int64), labels.astype(np.int64), np.cumsum(lens)
