@@ -29,13 +29,15 @@ _where = {
     'training.attention': 'segment_attention',
     'training.losses': 'before_after loss_table row_losses segment_losses show_losses',
     'training.checkpoint': 'TrainingError',
-    'training.trainer': 'TrainResult train',
+    'training.result': 'TrainResult',
+    'training.run': 'train',
     'views.differences': 'diff',
     'views.batches': 'show_batch',
     'views.plots': 'plot_lengths plot_lost plot_packing plot_trained_share',
     'training.experiment': 'Comparison RULES compare',
     'widgets.widgets': 'browse edit',
     'widgets.form': 'configure',
+    'auditing.report': 'Audit assert_clean audit audit_first',
     'views.tokens': 'debug_line shifted_table show_tokens style_tokens token_table',
 }
 _module_of = {name: module for module, names in _where.items() for name in names.split()}
@@ -44,7 +46,7 @@ _module_of = {name: module for module, names in _where.items() for name in names
 __all__ = '''
     Segment Segments masked trained read_jsonl write_jsonl load_tokenizer Encoder Encoded to_segments register FORMATS
     TrainingConfig preprocess Prepared convert export pack_prepared inference_skew lint lint_summary fix fix_file
-    SegmentCollator segment_attention loss_table show_losses train compare diff show_batch
+    SegmentCollator segment_attention loss_table show_losses train compare audit diff show_batch
     plot_lengths plot_lost plot_packing plot_trained_share browse edit configure debug_line show_tokens token_table
 '''.split()
 
@@ -53,6 +55,7 @@ if _TYPE_CHECKING:
     from .views.batches import show_batch
     from .training.checkpoint import TrainingError
     from .training.collator import SegmentCollator
+    from .auditing.report import Audit, assert_clean, audit, audit_first
     from .config.config import ConfigError, DatasetConfig, TrainingConfig
     from .core import IGNORE_INDEX, Segment, SegmentError, Segments, masked, trained
     from .files import read_jsonl, write_jsonl
@@ -77,7 +80,8 @@ if _TYPE_CHECKING:
     from .formats.sources import FormatError, SourceError
     from .data.store import StoreError
     from .tokens.tokenizer import TokenizerError, load_tokenizer
-    from .training.trainer import TrainResult, train
+    from .training.result import TrainResult
+    from .training.run import train
     from .views.tokens import debug_line, shifted_table, show_tokens, style_tokens, token_table
     from .widgets.widgets import browse, edit
 

@@ -196,7 +196,7 @@ def _train(args) -> int:
     "Prepare the data that CONFIG names, or find it prepared, and train on it"
     try: import torch # noqa: F401
     except ImportError: raise ValueError("training needs torch: pip install 'segmask[train]'") from None
-    from segmask.training.trainer import train
+    from segmask.training.run import train
     cfg = TrainingConfig.load(args.config)
     if args.resume: cfg = cfg.with_keys({'resume_from_checkpoint':args.resume})
     result = train(cfg, proof=not args.no_proof, force=args.force)

@@ -6,8 +6,9 @@ Docs: https://example.github.io/segmask/html.html.md"""
 
 # %% auto #0
 __all__ = ['BLUE', 'ORANGE', 'RED', 'GREY', 'SEVERITY', 'RUN_STYLE', 'PRE_STYLE', 'QUIET', 'FAINT', 'LEGEND', 'COLORS', 'DASHES',
-           'escape', 'tag', 'plain', 'run_style', 'legend', 'note', 'runs_html', 'View', 'table_html', 'as_table',
-           'picture', 'ticks', 'number', 'percent', 'Series', 'Frame', 'chart_svg', 'points_text', 'Plot', 'chart']
+           'escape', 'tag', 'plain', 'counted', 'run_style', 'legend', 'note', 'runs_html', 'View', 'table_html',
+           'as_table', 'picture', 'ticks', 'number', 'percent', 'Series', 'Frame', 'chart_svg', 'points_text', 'Plot',
+           'chart']
 
 # %% ../nbs/01_html.ipynb #c0de0013
 import base64, html, math, re
@@ -45,8 +46,16 @@ def plain(
     "Text of strangers within a line of our own: escaped, and with a direction of its own"
     return tag('span', escape(text), style='unicode-bidi:isolate')
 
-# %% ../nbs/01_html.ipynb #16e27884
-BLUE, ORANGE, RED, GREY = '#2979ff', '#e65100', '#c2185b', '#797979' # this grey: contrast 4.35 on white and on #111
+# %% ../nbs/01_html.ipynb #3cb27c21
+def counted(
+    n: int,    # how many
+    what: str, # of what, in the singular
+) -> str: # '1 row', '2,000 rows'
+    "A number and its noun"
+    return f'{n:,} {what}{"" if n==1 else "s"}'
+
+# %% ../nbs/01_html.ipynb #378ad706
+BLUE, ORANGE, RED, GREY = '#2979ff', '#e65100', '#d81b60', '#797979' # this grey: contrast 4.35 on white and on #111
 SEVERITY = {'error': '#d32f2f', 'warning': ORANGE, 'info': BLUE, 'note': '#888'}
 RUN_STYLE = {True:  f'text-decoration:none;border-bottom:2px solid {BLUE};background:rgba(41,121,255,.13)',
              False: 'border-bottom:2px dotted #888;opacity:.8'}
@@ -86,7 +95,7 @@ def runs_html(
     "Draw stretches of text, trained and masked told apart with and without colour"
     parts, between = [], False
     for text,weight,tip in runs:
-        if 0<weight<1: between, tip = True, f'weight {weight:g}' + (f', {tip}' if tip else '')
+        between = between or 0<weight<1
         parts.append(tag('ins' if weight else 'span', escape(text), style=run_style(weight), title=tip or None))
     return tag('pre', ''.join(parts), style=PRE_STYLE) + tag('small', legend(between), style=QUIET)
 
@@ -103,16 +112,17 @@ class View:
         whole = len(self.text)<4000
         return self.text if whole else self.text[:3000].rsplit('\n', 1)[0] + '\n... print() shows the rest'
 
-# %% ../nbs/01_html.ipynb #917d74c1
+# %% ../nbs/01_html.ipynb #f8233412
 _CELL = 'padding:2px 8px;vertical-align:top;background:transparent;'
-_TEXT = 'text-align:left;white-space:pre-wrap;overflow-wrap:anywhere;unicode-bidi:isolate'
+_TEXT = 'text-align:left;white-space:pre-wrap;unicode-bidi:isolate'
 
 def _float(v: float) -> str: return f'{v:.4g}' if abs(v)<1000 else f'{v:,.0f}'
 
 def _cell(value: Any, number: bool, name: str='td') -> str:
     missing = value is None or value!=value or type(value).__name__=='NAType'
     shown = '' if missing else _float(value) if isinstance(value, float) else str(value)
-    return tag(name, escape(shown), style=_CELL + ('text-align:right' if number else _TEXT))
+    wrap = ';overflow-wrap:anywhere' if len(shown)>24 else '' # elsewhere it would break short words
+    return tag(name, escape(shown), style=_CELL + ('text-align:right' if number else _TEXT+wrap))
 
 def table_html(
     frame: 'pd.DataFrame', # any table
@@ -125,7 +135,7 @@ def table_html(
     rows: list = [*(frame if n<=most else frame.head(keep)).itertuples()]
     if n>most: rows += [['…']+['']*frame.shape[1], *frame.tail(keep).itertuples()]
     head, body = tag('thead', line(['', *frame.columns], 'th')), tag('tbody', ''.join(map(line, rows)))
-    size = tag('small', f'{n:,} rows', style=QUIET) if n>most else ''
+    size = tag('small', counted(n, 'row'), style=QUIET) if n>most else ''
     return tag('table', head+body, style='background:transparent;color:inherit') + size
 
 @lru_cache(maxsize=None)

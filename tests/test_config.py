@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import yaml
 
-from segmask.config.advice import _gpus, find_gpu
+from segmask.config.hardware import GPUS as _gpus, find_gpu
 from segmask.config.config import ConfigError, TrainingConfig
 from segmask.core import masked, trained
 from segmask.files import write_jsonl
@@ -71,7 +71,7 @@ WRONG = [
     (('', 'x: !!python/name:os.system'), ADD, 'is not plain YAML'),
     (('seed: 49', '\tseed: 49'), 2, 'Indent with spaces, not tabs'),
     # what nobody reads
-    (('', 'data_seed: 49'), ADD, 'data_seed: nobody reads this key'),
+    (('', 'data_seed: 49'), ADD, 'data_seed: is not read by axolotl'),
     (('', 'micro_batchsize: 2'), ADD, 'Did you mean `micro_batch_size`?'),
     (('', 'Sequence-Len: 2'), ADD, 'Did you mean `sequence_len`?'),
     (('', 'context_parapllel_size: 2'), ADD, 'Did you mean `context_parallel_size`?'),

@@ -12,7 +12,8 @@ from segmask.config.config import ConfigError
 from segmask.core import masked, trained
 from segmask.files import write_jsonl
 from segmask.training.live import Live
-from segmask.training.trainer import model_card, train
+from segmask.training.result import model_card
+from segmask.training.run import train
 
 torch.set_num_threads(1)
 TOK = 'mistralai/Mistral-7B-v0.1'
@@ -195,7 +196,7 @@ import torch
 torch.set_num_threads(1)
 import transformers, peft
 from transformers import TrainerCallback, Trainer
-from segmask.training.trainer import train
+from segmask.training.run import train
 from segmask.training.checkpoint import TrainingError
 class Tell(TrainerCallback):
     def __init__(self, file, limit=None): self.file, self.limit = file, limit

@@ -13,7 +13,7 @@ enc = Encoder(load_tokenizer('mistralai/Mistral-7B-v0.1'))
 print(enc(s).input_ids)
 write_jsonl([s]*3, 'output.jsonl')
 cfg = TrainingConfig(base_model='mistralai/Mistral-7B-v0.1', datasets=[dict(path='output.jsonl', type='input_output')], data_seed=1)
-print([o.key for o in cfg.check() if o.severity=='warning'], len(lint(cfg)), len(preprocess(cfg)))
+print([o.key for o in cfg.check() if o.severity=='info'], len(lint(cfg)), len(preprocess(cfg)))
 assert 'torch' not in sys.modules and 'site-packages' in __import__('segmask').__file__, __import__('segmask').__file__
 '''
 

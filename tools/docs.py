@@ -10,7 +10,7 @@ SETTINGS = ConfigParser(delimiters=['='])
 SETTINGS.read(ROOT/'settings.ini', encoding='utf-8')
 SITE = SETTINGS['DEFAULT']['doc_host'] + SETTINGS['DEFAULT']['doc_baseurl']
 SECTIONS = dict(tutorials='Lessons', root='Segments and files', tokens='Tokens', formats='Formats', config='Configs',
-                data='Data sets', linting='Finding mistakes', views='Looking', training='Training', widgets='Widgets',
+                data='Data sets', linting='Finding mistakes', views='Looking', training='Training', auditing='Auditing', widgets='Widgets',
                 end='Elsewhere')
 
 def joined(o) -> str: return ''.join(o) if isinstance(o, list) else o
@@ -98,7 +98,7 @@ def class_code(node: ast.ClassDef, lines: list[str]) -> list[str]:
     return code
 
 def api(source: str, url: str) -> str:
-    "How to use what an exported cell defines: signatures as written, docstrings, methods, a place of its own to link to"
+    "How to use what an exported cell defines: signatures as written, docstrings, methods, a place to link to"
     lines, parts = source.splitlines(), []
     for node in ast.parse(source).body:
         if not isinstance(node, (ast.FunctionDef, ast.ClassDef)) or node.name.startswith('_'): continue
@@ -113,7 +113,7 @@ def api(source: str, url: str) -> str:
 
 # pages
 
-def page(path: Path) -> str: return re.sub(r'^\d+_', '', path.stem) # '12_encoder.ipynb' -> 'encoder'
+def page(path: Path) -> str: return re.sub(r'^\d+[a-z]?_', '', path.stem) # '12_encoder.ipynb' -> 'encoder'
 
 def chapters() -> list[Path]:
     "Notebooks in reading order: the index, the lessons, then the chapters by number"
@@ -176,7 +176,8 @@ def nav(paths: list[Path], made: dict[str, str]) -> str:
         groups[wing if wing!='nbs' else 'root' if p.name<'10' else 'end'].append(p)
     def one(p): return f'{{ {json.dumps(title(made[page(p)]))} = "{page(p)}.md" }}'
     sections = [f'  {{ "{SECTIONS[k]}" = [{", ".join(map(one, v))}] }},' for k,v in groups.items() if v]
-    return '\n'.join(['nav = [', '  { "Start" = "index.md" },', *sections, '  { "Contributing" = "contributing.md" },', ']'])
+    first, last = '  { "Start" = "index.md" },', '  { "Contributing" = "contributing.md" },'
+    return '\n'.join(['nav = [', first, *sections, last, ']'])
 
 def llms_txt(made: dict[str, str]) -> str:
     "An index of the pages for language models (https://llmstxt.org)"

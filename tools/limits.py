@@ -5,7 +5,10 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 WIDTH, CELL, MODULE, CHAIN, NAMES = 120, 60, 350, 13, 45
 # imports go downwards in this list; inside a folder the order is the notebooks' numbers
-ORDER = 'problems html masks core files tokens formats config data linting views training auditing widgets cli'.split()
+ORDER = '''
+    problems html patterns masks core files tokens formats config
+    data linting views training auditing widgets cli
+'''.split()
 
 def modules() -> dict[str, Path]:
     "Name without `segmask.` -> file, generated and hand-written modules alike"

@@ -16,14 +16,17 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
-from .advice import Advice, Gpu, advice, find_gpu, model_config
+from .advice import Advice
+from .hardware import Gpu, find_gpu, model_config
+from .keys import grouped, key, table, unknown_keys
 from ..problems import Problem, Problems
 from ..core import SegmentError
 from ..files import open_bytes, write_beside
 from ..tokens.encoder import Encoder
 from ..formats.formats import FORMATS, to_segments
 from .recipe import recipe
-from .schema import axolotl_keys, unknown_keys, wrong_types
+from .refusals import all_advice
+from .schema import wrong_types
 from ..tokens.tokenizer import load_tokenizer
 from .yamltext import ConfigError, YamlText, dotted, dump_yaml, patched
 
@@ -159,7 +162,7 @@ class TrainingConfig(BaseModel):
         gpu: str|float|Gpu|None = None, # what it is to run on: 'auto', a name such as 'T4', GiB; None: not looked at
     ) -> list[Advice]: # errors first; empty when all is well
         "What will not do what its author thinks: unknown keys, contradictions, files that are not there"
-        return advice(self.to_dict(), lambda path: self.where(*path), find_gpu(gpu))
+        return all_advice(self.to_dict(), lambda path: self.where(*path), find_gpu(gpu))
 
     def to_yaml(self,
         comments: bool = True, # write the reasons that `for_data` gave?
@@ -297,27 +300,16 @@ def _pydantic_problem(e: Mapping) -> tuple[str,str]:
     return f'is {shown}: {e["msg"]}', 'Mend it.'
 
 # %% ../../nbs/config/38_config.ipynb #15fc5b7b
-_groups = { # a config that is written anew has these groups, with a blank line between them
-    'model':    'base_model model_type tokenizer_type tokenizer_config revision_of_model trust_remote_code load_in_8bit load_in_4bit plugins',
-    'data':     'datasets test_datasets pretraining_dataset dataset_prepared_path val_set_size shuffle_merged_datasets dataset_exact_deduplication chat_template chat_template_jinja train_on_inputs segmask',
-    'sequence': 'sequence_len eval_sequence_len min_sample_len excess_length_strategy sample_packing eval_sample_packing pad_to_sequence_len attn_implementation flash_attention',
-    'batch':    'micro_batch_size gradient_accumulation_steps batch_size eval_batch_size num_epochs max_steps',
-    'schedule': 'optimizer lr_scheduler learning_rate warmup_steps warmup_ratio weight_decay max_grad_norm',
-    'precision':'bf16 fp16 tf32 gradient_checkpointing gradient_checkpointing_kwargs',
-    'adapter':  'adapter lora_model_dir lora_r lora_alpha lora_dropout lora_target_linear lora_target_modules lora_modules_to_save',
-    'tokens':   'special_tokens tokens eot_tokens added_tokens_overrides',
-    'output':   'output_dir seed logging_steps evals_per_epoch eval_steps saves_per_epoch save_steps save_total_limit early_stopping_patience resume_from_checkpoint auto_resume_from_checkpoints wandb_project wandb_entity wandb_name',
-}
-_order = {k:(n, i) for n,(_,keys) in enumerate(_groups.items()) for i,k in enumerate(keys.split())}
 # a new key in a file that somebody wrote stands after the nearest of its group that is there
-_neighbours = {k: keys.split()[:i] for keys in _groups.values() for i,k in enumerate(keys.split())}
+_neighbours = {k: keys[:i] for keys in grouped('group').values() for i,k in enumerate(keys)}
 
 def _written(values: Mapping, why: Mapping[str, str]) -> str:
     "YAML of a config that was never a file"
     out: list[str] = []
     last = None
-    for k in sorted(values, key=lambda k: _order.get(k, (len(_groups), 0))):
-        group = _order.get(k, (len(_groups), 0))[0]
+    order = list(table())
+    for k in sorted(values, key=lambda k: order.index(k) if key(k).group else len(order)):
+        group = key(k).group
         if last is not None and group!=last: out.append('\n')
         last = group
         text = dump_yaml({k: int(values[k]) if isinstance(values[k], float) and values[k].is_integer() else values[k]})
@@ -338,7 +330,7 @@ def _lengths(data: str, type: str, base_model: str, more: Mapping, most: int=20_
 
 # %% ../../nbs/config/38_config.ipynb #d9bc62ce
 _same = 'learning_rate weight_decay max_grad_norm seed logging_steps save_total_limit neftune_noise_alpha adam_beta1 adam_beta2 adam_epsilon torch_compile dataloader_num_workers dataloader_pin_memory dataloader_prefetch_factor dataloader_drop_last gradient_accumulation_steps gradient_checkpointing_kwargs deepspeed hub_model_id metric_for_best_model greater_is_better label_smoothing_factor optim_target_modules torch_empty_cache_steps lr_scheduler_kwargs include_num_input_tokens_seen'.split()
-_data_keys = {o for k in ('model', 'data', 'tokens', 'adapter') for o in _groups[k].split()} | {'sequence_len', 'eval_sequence_len', 'min_sample_len', 'excess_length_strategy', 'sample_packing', 'eval_sample_packing', 'pad_to_sequence_len', 'attn_implementation', 'flash_attention', 'dataset_num_proc', 'dataset_processes', 'strict', 'datasets', 'segmask'}
+_data_keys = {k for k,o in table().items() if o.group in ('model', 'data', 'tokens', 'adapter', 'sequence') or o.rows=='later' or k=='strict'}
 
 def _arguments(cfg: TrainingConfig, more: Mapping) -> dict:
     v, out, used = cfg.to_dict(), {}, set(_data_keys)

@@ -67,7 +67,7 @@ def _plain_folder(rows: Rows) -> bool:
     if any(rows.spec.get(o) for o in ('data_files', 'split', 'name', 'shards', 'ds_type')): return False
     return {o.suffix for o in files} in ({'.parquet'}, {'.jsonl'}) and all(o.parent==path for o in files)
 
-# %% ../../nbs/data/45_cluster.ipynb #4d5b862f
+# %% ../../nbs/data/45_cluster.ipynb #af39c3e0
 _NUMBERS = 'unit', 'k', 'line', 'tokens', 'trained', 'kept'
 
 def _type():
@@ -80,13 +80,15 @@ def _table(b: Batch, unit: int, k: int, limits: Limits) -> 'pa.Table':
     "The rows of a batch; `k` numbers them within the unit"
     import pyarrow as pa
     n, m = len(b.lens), b.measure(limits)
-    numbers = dict(unit=np.full(n, unit), k=np.arange(k, k+n), line=b.numbers, tokens=m.tokens, trained=m.trained, kept=m.kept)
-    masks = [None if i not in (b.masks or {}) else np.asarray(b.masks[i], np.int8) for i in range(n)]
+    numbers = [np.full(n, unit), np.arange(k, k+n), b.numbers, m.tokens, m.trained, m.kept]
+    masks: list = [None]*n
+    for i,o in (b.masks or {}).items(): masks[i] = np.asarray(o, np.int8)
     weights = [None]*n if b.weights is None else list_column(b.weights, b.lens)
-    lists = dict(ids=list_column(b.ids.astype(np.int32), b.lens), labels=list_column(b.labels.astype(np.int32), b.lens), mask=masks, weights=weights)
-    return pa.table(dict(**numbers, digest=m.digests or [b'']*n, note=[b'']*n, **lists), schema=_type())
+    ids, labels = (list_column(o.astype(np.int32), b.lens) for o in (b.ids, b.labels))
+    lists = dict(ids=ids, labels=labels, mask=masks, weights=weights)
+    return pa.table(dict(zip(_NUMBERS, numbers), digest=m.digests or [b'']*n, note=[b'']*n, **lists), schema=_type())
 
-# %% ../../nbs/data/45_cluster.ipynb #4816308f
+# %% ../../nbs/data/45_cluster.ipynb #14966642
 def encode_unit(
     encodings: list[Encoding], # of all entries
     n: int,                    # number of the unit
@@ -107,10 +109,11 @@ def encode_unit(
                 k += len(b.lens)
                 note['last'] = int(b.numbers[-1]) if len(b.numbers) else 0
         except (SegmentError, FormatError) as err:
-            note |= dict(problems=[(_number(o.where), o.field, o.what, o.hint, o.code) for o in err.problems], total=err.total)
+            problems = [(_number(o.where), o.field, o.what, o.hint, o.code) for o in err.problems]
+            note |= dict(problems=problems, total=err.total)
     if not note['lines']: note['lines'] = max([note.get('last', 0), *note['empty']])
-    last = dict.fromkeys(_NUMBERS, 0) | dict(unit=n, k=-1, digest=b'', note=pickle.dumps(note), ids=[], labels=[], mask=None, weights=None)
-    yield pa.Table.from_pylist([last], schema=_type())
+    last = dict(unit=n, k=-1, digest=b'', note=pickle.dumps(note), ids=[], labels=[])
+    yield pa.Table.from_pylist([dict.fromkeys(_NUMBERS, 0) | last], schema=_type())
 
 @contextmanager
 def _rows(rows: Rows, unit: Unit, note: dict) -> Iterator[Any]:
@@ -131,7 +134,7 @@ def _number(where: str) -> int: # of 'rows.jsonl:3' or 'rows.parquet row 3'
     tail = where.replace(' row ', ':').rsplit(':', 1)[-1]
     return int(tail) if tail.isdigit() else 0
 
-# %% ../../nbs/data/45_cluster.ipynb #110ae4ac
+# %% ../../nbs/data/45_cluster.ipynb #77a1350c
 class Merged(NamedTuple):
     "All rows in the order of the files, by their numbers"
     numbers: Numbers    # what is decided by
@@ -158,7 +161,8 @@ def merge(
     first = np.searchsorted(unit, np.arange(len(units)))
     file = entry[unit].astype(np.int32)
     hashes = few['digest'].take(_indices(order)).to_pylist() if digests else []
-    rows = Measured(*(col[k][order].astype(np.int32) for k in ('tokens', 'trained', 'kept')), hashes)
+    tokens, n_trained, kept = (col[k][order].astype(np.int32) for k in ('tokens', 'trained', 'kept'))
+    rows = Measured(tokens, n_trained, kept, hashes)
     empty = [(int(entry[u]), int(n+before[u])) for u,o in enumerate(notes) for n in o['empty']]
     behind = {int(first[u])+k: v for u,o in enumerate(notes) for k,v in o['behind'].items()}
     numbers = Numbers(rows, file, col['line'][order]+before[unit], [o.rows.path for o in encodings], empty, behind)
@@ -184,7 +188,7 @@ def _indices(rows: np.ndarray):
     import pyarrow as pa
     return pa.array(rows)
 
-# %% ../../nbs/data/45_cluster.ipynb #e3cd7006
+# %% ../../nbs/data/45_cluster.ipynb #d9e78af4
 def shards_of(
     lens: np.ndarray, # tokens of each stored row, in order
     most: int,        # tokens of a shard, about
@@ -214,21 +218,24 @@ def write_shard(
 
 def _cut(column: Any, keep: np.ndarray, kind: Any, default: Any=None) -> np.ndarray:
     "The first values of each list, flat; where there is no list, those of `default`"
-    lists = [o.values.to_numpy(zero_copy_only=False)[:n] if o.is_valid else default[i] for i,(o,n) in enumerate(zip(column, keep))]
+    values = lambda i, o: o.values.to_numpy(zero_copy_only=False) if o.is_valid else default[i]
+    lists = [values(i, o)[:n] for i,(o,n) in enumerate(zip(column, keep))]
     return np.concatenate([np.zeros(0, kind), *lists]).astype(kind)
 
-# %% ../../nbs/data/45_cluster.ipynb #c0c9f429
+# %% ../../nbs/data/45_cluster.ipynb #379acbf3
 def connect(address: str|None=None):
-    "Join a Ray cluster, or start one on this machine. Raises `ValueError` when Ray is missing or the address does not answer"
+    "Join a Ray cluster, or start one on this machine. Raises `ValueError` when nobody answers"
     try: import ray
     except ImportError: raise ValueError('engine="ray" needs Ray: pip install "segmask[ray]"') from None
     if ray.is_initialized(): return
     found, whence = _address(address)
     if found and (why := _silent(found)):
-        raise ValueError(f'the Ray cluster {found!r} ({whence}) {why}. Start it, name another with ray_address, or write "local" to start one here.')
-    ray.init(address=address, log_to_driver=False, logging_level='ERROR', include_dashboard=False if address is None else None)
+        raise ValueError(f'the Ray cluster {found!r} ({whence}) {why}. Start it, name another with ray_address, '
+                         'or write "local" to start one here.')
+    dashboard = False if address is None else None
+    ray.init(address=address, log_to_driver=False, logging_level='ERROR', include_dashboard=dashboard)
 
-def _address(address: str|None) -> tuple[str|None, str]: # what Ray will try, and who says so; None when it starts a cluster here
+def _address(address: str|None) -> tuple[str|None, str]: # what Ray will try, and who says so; None: it starts a cluster
     if address=='local': return None, ''
     if address not in (None, 'auto'): return address, 'ray_address'
     if found := os.environ.get('RAY_ADDRESS'): return (None, '') if found=='local' else (found, 'RAY_ADDRESS')
@@ -238,7 +245,8 @@ def _address(address: str|None) -> tuple[str|None, str]: # what Ray will try, an
 
 def _silent(address: str, seconds: float=5) -> str|None: # why nobody can be reached there, or None
     host, _, port = address.removeprefix('ray://').rpartition(':')
-    if not host or not port.isdigit() or not 0<int(port)<65536: return 'is no address: write host:port, or ray://host:port'
+    if not host or not port.isdigit() or not 0<int(port)<65536:
+        return 'is no address: write host:port or ray://host:port'
     try: socket.create_connection((host.strip('[]'), int(port)), timeout=seconds).close()
     except OSError as e: return f'does not answer ({e.strerror or e})'
     return None

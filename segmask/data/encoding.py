@@ -7,7 +7,7 @@ Docs: https://example.github.io/segmask/data/encoding.html.md"""
 # %% auto #0
 __all__ = ['T', 'Batch', 'batches', 'ahead', 'in_chunks', 'Encoding', 'tokenizer_of', 'encodings_of', 'rows_of']
 
-# %% ../../nbs/data/41_encoding.ipynb #cac0ae16
+# %% ../../nbs/data/41_encoding.ipynb #7d341458
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -18,18 +18,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import numpy as np
 
 from ..config.config import ConfigError, DatasetConfig, TrainingConfig
+from ..config.refusals import other_tokenizer, refused
 from ..core import IGNORE_INDEX, Segments
 from .rules import Limits, Measured, measure
 from ..files import iter_jsonl
 from ..formats.formats import lower_all, lowering
 from ..formats.sources import FormatError, Rows, SourceError, format_error
 from ..problems import Problem, Problems
-from ..tokens.encoder import BOUNDARIES, Encoder
+from ..tokens.encoder import Encoder
 from ..tokens.tokenizer import TokenizerError, load_tokenizer
 
 if TYPE_CHECKING: from transformers import PreTrainedTokenizerBase
 
-# %% ../../nbs/data/41_encoding.ipynb #171fd637
+# %% ../../nbs/data/41_encoding.ipynb #d262cfc0
 class Batch(NamedTuple):
     "Some encoded rows"
     ids: np.ndarray      # int32, shape (tokens,)
@@ -38,7 +39,7 @@ class Batch(NamedTuple):
     numbers: np.ndarray  # int64, the line or number of each row
     masks: dict[int, np.ndarray]|None = None # attention masks that are not all ones, by position
     empty: Sequence[int] = ()                # numbers of texts that became no row
-    behind: dict[int, int]|None = None       # tokens of texts that were longer than their rows, by position of the last row
+    behind: dict[int, int]|None = None       # tokens of texts longer than all their rows, by position of the last row
     weights: np.ndarray|None = None          # float32, shape (tokens,); None when they are 0 and 1, as the labels say
 
     @classmethod
@@ -107,7 +108,7 @@ def ahead(
         stop.set()
         thread.join()
 
-# %% ../../nbs/data/41_encoding.ipynb #1f8be3c5
+# %% ../../nbs/data/41_encoding.ipynb #673f92f5
 def in_chunks(
     b: Batch,  # one row for each text
     most: int, # tokens of a row
@@ -124,27 +125,30 @@ def in_chunks(
     ends = np.cumsum(n)[n>0]-1
     lens[ends] = (keep-(n-1)*most)[n>0]
     behind = {int(e): int(had) for e,had,kept in zip(ends, b.lens[n>0], keep[n>0]) if had>kept}
-    return Batch(ids, labels, lens, np.repeat(b.numbers, n), empty=b.numbers[n==0].tolist(), behind=behind, weights=weights)
+    empty = b.numbers[n==0].tolist()
+    return Batch(ids, labels, lens, np.repeat(b.numbers, n), empty=empty, behind=behind, weights=weights)
 
-# %% ../../nbs/data/41_encoding.ipynb #83f76c6d
+# %% ../../nbs/data/41_encoding.ipynb #f7d767c8
 _columns = 'input_ids', 'labels', 'attention_mask'
 
 def _token_columns(row: Mapping, vocab: int) -> list[list[int]]:
     "The three lists of a row, checked against a vocabulary of this size"
-    columns = [row.get(k) for k in _columns]
+    columns: list[Any] = [row.get(k) for k in _columns]
     for k,v in zip(_columns, columns):
         if not isinstance(v, list) or not all(type(i) is int for i in v):
             what = 'is missing' if v is None else 'is no list of whole numbers'
             raise format_error(k, what, 'Write three lists of numbers of one length.')
     ids, labels, mask = columns
     if len({*map(len, columns)})>1:
-        raise format_error('', f'has {len(ids)} input_ids, {len(labels)} labels and a mask of {len(mask)}', 'Make them of one length.')
+        what = f'has {len(ids)} input_ids, {len(labels)} labels and a mask of {len(mask)}'
+        raise format_error('', what, 'Make them of one length.')
     if bad := [i for i in ids if not 0<=i<vocab]:
-        raise format_error('input_ids', f'holds {bad[0]}, and the tokenizer has {vocab} tokens', 'Was it made with another tokenizer?')
+        what = f'holds {bad[0]}, and the tokenizer has {vocab} tokens'
+        raise format_error('input_ids', what, 'Was it made with another tokenizer?')
     if bad := [i for i in labels if i!=IGNORE_INDEX and not 0<=i<vocab]:
-        raise format_error('labels', f'holds {bad[0]}, which is no token', 'Write the token that is to be learned, or -100 for masked.')
+        raise format_error('labels', f'holds {bad[0]}, which is no token', 'Write a token, or -100 for masked.')
     if bad := [i for i in mask if i not in (0, 1)]:
-        raise format_error('attention_mask', f'holds {bad[0]}', 'Write 1 for a token that is attended to, 0 for padding.')
+        raise format_error('attention_mask', f'holds {bad[0]}', 'Write 1 for a token that is seen, 0 for padding.')
     return columns
 
 def _tokenized(rows: Rows, vocab: int) -> Iterator[Batch]:
@@ -155,7 +159,7 @@ def _tokenized(rows: Rows, vocab: int) -> Iterator[Batch]:
         masks = {i: np.array(o[2]) for i,o in enumerate(batch) if not all(o[2])}
         yield Batch(flat(0), flat(1), np.array([len(o[0]) for o in batch], np.int64), n, masks)
 
-# %% ../../nbs/data/41_encoding.ipynb #14d4301d
+# %% ../../nbs/data/41_encoding.ipynb #19626250
 class Encoding:
     "One data set entry of a config: iterating reads and encodes its rows, a `Batch` at a time"
     rows: Rows       # where they come from
@@ -165,22 +169,30 @@ class Encoding:
     lower: Any = None # row -> segments
     chunk: int|None = None # tokens after which a text is cut into rows
 
-    def __init__(self, rows: Rows, spec: DatasetConfig, cfg: TrainingConfig, tok: 'PreTrainedTokenizerBase', at: tuple[str|int,...]):
+    def __init__(self,
+        rows: Rows,
+        spec: DatasetConfig,
+        cfg: TrainingConfig,
+        tok: 'PreTrainedTokenizerBase',
+        at: tuple[str|int,...], # where the entry is in the config, such as ('datasets', 0)
+    ):
         self.rows, self.tok = rows, tok
         self.tokenized = not isinstance(spec.type, Mapping) and set(_columns) <= set(_first(rows))
         self.segments = spec.type=='input_output'
         if self.tokenized: return
-        options, config = spec.model_dump(exclude_unset=True, exclude={'type', 'segmask'}), cfg.model_dump(exclude_unset=True)
+        options = spec.model_dump(exclude_unset=True, exclude={'type', 'segmask'})
+        config = cfg.model_dump(exclude_unset=True)
         try: self.lower, boundary = lowering(spec.type, tok, options, config)
         except FormatError as e: raise _in_config(e, cfg, at) from None
         self.enc = _encoder(cfg, (spec.segmask or {}).get('boundary', boundary), tok, self.segments, at)
         if spec.type=='completion': self.chunk = cfg.sequence_len
 
     def examples(self,
-        tell: Callable[[Problem], None]|None=None, # called for each bad row, which is then passed over instead of raised
+        tell: Callable[[Problem], None]|None=None, # called for each bad row, which is then passed over, not raised
     ) -> Iterator[tuple[int, Segments]]: # (number of the row, the example, which knows where it came from)
         "The rows as segments, before they are encoded"
-        if self.segments and self.rows.lines: read: Any = ((n, Segments.from_dict(o)) for n,o in iter_jsonl(self.rows.path, tell=tell))
+        if self.segments and self.rows.lines:
+            read: Any = ((n, Segments.from_dict(o)) for n,o in iter_jsonl(self.rows.path, tell=tell))
         else: read = lower_all(self.rows, self.lower, self.rows.at, tell=tell)
         for n,s in read: yield n, Segments(s.segments, s.extra, self.rows.at(n))
 
@@ -199,11 +211,12 @@ class Encoding:
     def __iter__(self) -> Iterator[Batch]:
         if self.tokenized: return _tokenized(self.rows, len(self.tok))
         if self.segments and self.rows.lines: # checked and read without an object for each segment
-            read, size = iter_jsonl(self.rows.path), lambda row: sum([len(o['text']) for o in row['segments']])
+            read: Any = iter_jsonl(self.rows.path)
+            size = lambda row: sum([len(o['text']) for o in row['segments']])
         else: read, size = lower_all(self.rows, self.lower, self.rows.at), lambda row: sum([len(o.text) for o in row])
         return (self.encode(rows, n) for rows,n in ahead(batches(_progress(read), size)))
 
-# %% ../../nbs/data/41_encoding.ipynb #50749394
+# %% ../../nbs/data/41_encoding.ipynb #551a929a
 def _progress(rows: Iterable) -> Iterable:
     "A bar in a terminal, nothing elsewhere"
     from tqdm import tqdm
@@ -215,13 +228,12 @@ def _first(rows: Rows) -> Mapping:
     except (Problems, StopIteration): return {}
     return row if isinstance(row, Mapping) else {}
 
-def _encoder(cfg: TrainingConfig, boundary: Any, tok: 'PreTrainedTokenizerBase', segments: bool, at: tuple[str|int,...]) -> Encoder:
-    "The encoder of an entry; a `ConfigError` for a mode that does not exist, or that this tokenizer cannot do"
-    if boundary in BOUNDARIES:
-        try: return Encoder(tok, boundary, bool(cfg.train_on_inputs) and segments)
-        except ValueError as e: what, hint = str(e), 'Write boundary: segment, which every tokenizer can do.'
-    else: what, hint = f'is {boundary!r}', f'Write {", ".join(BOUNDARIES[:-1])} or {BOUNDARIES[-1]}.'
-    raise ConfigError([Problem(cfg.where(*at, 'segmask', 'boundary'), f'{at[0]}[{at[1]}].segmask.boundary', what, hint)])
+def _encoder(cfg: TrainingConfig, boundary: str, tok: Any, segments: bool, at: tuple[str|int,...]) -> Encoder:
+    "The encoder of an entry; a `ConfigError` for a mode that this tokenizer cannot do"
+    try: return Encoder(tok, boundary, bool(cfg.train_on_inputs) and segments)
+    except ValueError as e: what = str(e)
+    raise ConfigError([Problem(cfg.where(*at, 'segmask', 'boundary'), f'{at[0]}[{at[1]}].segmask.boundary', what,
+                               'Write boundary: segment, which every tokenizer can do.')])
 
 def _in_config(e: Problems, cfg: TrainingConfig, at: tuple[str|int,...]) -> ConfigError:
     "What is wrong with a data set's options, told with the line of the key"
@@ -230,16 +242,18 @@ def _in_config(e: Problems, cfg: TrainingConfig, at: tuple[str|int,...]) -> Conf
     def where(field):
         key = tuple(field.split('.'))
         return cfg.where(*at, *key) if key[0] in options or key[0]=='type' else cfg.where(*key)
-    return ConfigError(Problem(where(o.field), f'{side}[{i}].{o.field}', o.what, o.hint) for o in e.problems)
+    return ConfigError(Problem(where(o.field), f'{side}[{i}].{o.field}', o.what, o.hint, o.code) for o in e.problems)
 
-# %% ../../nbs/data/41_encoding.ipynb #4c5ee104
+# %% ../../nbs/data/41_encoding.ipynb #a738699c
 def tokenizer_of(cfg: TrainingConfig) -> 'PreTrainedTokenizerBase':
     "The tokenizer that a config names, with its added tokens"
     name, key = (cfg.tokenizer_config, 'tokenizer_config') if cfg.tokenizer_config else (cfg.base_model, 'base_model')
-    try: return load_tokenizer(name, cfg.special_tokens, cfg.tokens, cfg.revision_of_model, bool(cfg.trust_remote_code))
+    try: tok = load_tokenizer(name, cfg.special_tokens, cfg.tokens, cfg.revision_of_model, bool(cfg.trust_remote_code))
     except TokenizerError as e:
-        fields = [(o, o.field or key) for o in e.problems]
-        raise ConfigError(Problem(cfg.where(*field.split('.')), field, o.what, o.hint) for o,field in fields) from e
+        fields = [(o.field or key, o) for o in e.problems]
+        raise ConfigError(Problem(cfg.where(*k.split('.')), k, o.what, o.hint, o.code) for k,o in fields) from e
+    if problems := other_tokenizer(cfg, tok): raise ConfigError(problems)
+    return tok
 
 def encodings_of(
     cfg: TrainingConfig,
@@ -250,38 +264,19 @@ def encodings_of(
     "The entries of a config, ready to be read and encoded. `ConfigError` lists what is missing"
     return [Encoding(rows, ds, cfg, tok, (side, i)) for rows,ds,i in rows_of(cfg, side, cache)]
 
-# %% ../../nbs/data/41_encoding.ipynb #d18c57b1
-_files = '.jsonl', '.json', '.csv', '.parquet', '.arrow', '.txt', '.gz', '.zst', '.yaml', '.yml'
-# keys that change what is trained on, and that segmask does nothing about: an error, not a silence
-_beyond = '''pretraining_dataset streaming rl skip_prepare_dataset processor_type use_pose reward_model process_reward_model
-    tokenizer_use_mistral_common added_tokens_overrides dataset_shard_num tokenizer_legacy tokenizer_type'''.split()
-
+# %% ../../nbs/data/41_encoding.ipynb #4508dbd1
 def rows_of(cfg: TrainingConfig, side: str, cache: str|None=None) -> list[tuple[Rows, DatasetConfig, int]]:
-    "The rows behind each entry under `datasets` or `test_datasets`; a `ConfigError` for what is missing"
-    problems = [Problem(cfg.where(k), k, f'is {v!r}, and segmask does nothing of the kind', 'Remove it, or use axolotl for this run.')
-                for k,v in (cfg.model_extra or {}).items() if k in _beyond and v not in (None, False)]
-    out = []
+    "The rows behind each entry under `datasets` or `test_datasets`. Raises `ConfigError`"
+    if problems := refused(cfg, 'preprocess'): raise ConfigError(problems)
+    out, seed = [], 42 if cfg.seed is None else cfg.seed
     for i,ds in enumerate(getattr(cfg, side)):
-        if missing := _missing(cfg, side, i, ds.path):
-            problems.append(missing)
-            continue
         for spec in _parts(ds):
-            seed = 42 if cfg.seed is None else cfg.seed
             try: out.append((Rows(spec, 'train' if side=='datasets' else 'test', seed, cache), ds, i))
             except SourceError as e:
                 at = cfg.where(side, i, 'path'), f'{side}[{i}].path'
-                problems += [Problem(*at, f'{o.where!r} {o.what}', o.hint) for o in e.problems]
+                problems += [Problem(*at, f'{o.where!r} {o.what}', o.hint, o.code) for o in e.problems]
     if problems: raise ConfigError(problems)
     return out
-
-def _missing(cfg: TrainingConfig, side: str, i: int, path: str) -> Problem|None:
-    "A path that is meant for a local file, and leads nowhere; other names are looked for on the hub"
-    is_file = path.startswith(('.', '/', '~')) or path.endswith(_files) or path.count('/')>1
-    if Path(path).exists() or not is_file: return None
-    near = Path(cfg.where().rsplit(':', 1)[0]).parent/path
-    if cfg.where() and near.exists(): hint = f'It is beside the config; run from {near.parent}.'
-    else: hint = f'Paths are looked up in the folder you run in, {Path.cwd().name}/.'
-    return Problem(cfg.where(side, i, 'path'), f'{side}[{i}].path', f'there is no file {path!r}', hint)
 
 def _parts(ds: DatasetConfig) -> Iterator[dict]:
     "One data set for each of its `name`s, and for each of its `preprocess_shards`"

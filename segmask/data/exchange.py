@@ -8,24 +8,61 @@ Docs: https://example.github.io/segmask/data/exchange.html.md"""
 __all__ = ['Converted', 'convert', 'Exported', 'export']
 
 # %% ../../nbs/data/48_exchange.ipynb #82b782d1
-import json, os, sys
+import json, os
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ..config.config import TrainingConfig
 from ..core import Segment, Segments
 from ..files import write_beside, write_jsonl
 from ..tokens.encoder import Encoder
-from ..formats.formats import lower_all, lowering
+from ..formats.formats import check_config, check_options, lower_all, lowering
 from .encoding import batches
 from .prepared import Prepared
-from ..formats.sources import Rows, format_error
+from ..formats.sources import Rows
 
 if TYPE_CHECKING: from transformers import PreTrainedTokenizerBase
 
 # %% ../../nbs/data/48_exchange.ipynb #e99e58b9
+def _joined(s: Segments) -> Segments:
+    "Neighbours of one weight, role and turn as one segment: the same text and labels with fewer boundaries"
+    out: list[Segment] = []
+    alike = lambda a, b: (a.weight, a.role, a.turn)==(b.weight, b.role, b.turn)
+    for o in s:
+        if out and alike(out[-1], o): out[-1] = replace(out[-1], text=out[-1].text+o.text)
+        else: out.append(o)
+    return Segments(out, s.extra, s.where)
+
+# %% ../../nbs/data/48_exchange.ipynb #48e00002
+def _differ(rows: list[Segments], a: Encoder, b: Encoder) -> int:
+    "How many rows two encoders make different tokens or labels of"
+    def rows_of(enc):
+        ids, trained, lengths = enc.columns(rows)[:3]
+        ends = np.cumsum(lengths)
+        return [(ids[end-n:end], trained[end-n:end]) for end,n in zip(ends, lengths)]
+    same = lambda x, y: all(np.array_equal(*o) for o in zip(x, y))
+    return sum(not same(x, y) for x,y in zip(rows_of(a), rows_of(b)))
+
+def _tokens_of(config: Mapping) -> str: # as YAML lines, or ''
+    "The special and added tokens of a config, without which rows would be tokenized differently"
+    import yaml
+    plain = lambda v: dict(v) if isinstance(v, Mapping) else list(v)
+    tokens = {k:plain(config[k]) for k in ('special_tokens', 'tokens') if config.get(k)}
+    return yaml.safe_dump(tokens, sort_keys=False, allow_unicode=True) if tokens else ''
+
+def _entry_of(path: str, boundary: str|None) -> str:
+    "The data set entry of a config that reads a file of segments"
+    import yaml
+    name = yaml.safe_dump(path, allow_unicode=True, width=10**6) # in quotes where it needs them
+    name = name.removesuffix('...\n').rstrip()
+    mode = f'\n    segmask: {{boundary: {boundary}}}' if boundary else ''
+    return f'datasets:\n  - path: {name}\n    type: input_output{mode}'
+
+# %% ../../nbs/data/48_exchange.ipynb #48e00003
 class Converted(NamedTuple):
     "What `convert` made"
     path: str       # the JSONL file
@@ -36,57 +73,38 @@ class Converted(NamedTuple):
 
     def __str__(self):
         lines = [f'{self.rows:,} rows -> {self.path}', '', self.stanza]
-        if self.differ: lines += ['', f'{self.differ:,} of {self.rows:,} rows would train otherwise under axolotl itself, whose input_output knows the mode segment only.',
-                                  'To train them there as they are: segmask preprocess, then segmask export.']
+        if self.differ: lines += [
+            '', f'{self.differ:,} of {self.rows:,} rows would be tokenized or labelled otherwise by axolotl itself, '
+            'which tokenizes the segments of input_output one by one.',
+            'To train them there as they are: segmask preprocess, then segmask export.']
         return '\n'.join(lines)
 
-def _joined(s: Segments) -> Segments:
-    "Neighbours of one label as one segment: the same text and labels with fewer boundaries"
-    out: list[Segment] = []
-    for o in s:
-        if out and out[-1].weight==o.weight: out[-1] = Segment(out[-1].text+o.text, o.label, out[-1].origin, weight=o.weight)
-        else: out.append(o)
-    return Segments(out, s.extra, s.where)
-
-def _tokens_of(config: Mapping) -> str: # as YAML lines, or ''
-    "The special and added tokens of a config, without which rows would be tokenized differently"
-    import yaml
-    tokens = {k:dict(config[k]) if isinstance(config[k], Mapping) else list(config[k]) for k in ('special_tokens', 'tokens') if config.get(k)}
-    return yaml.safe_dump(tokens, sort_keys=False, allow_unicode=True) if tokens else ''
-
-def _differ(rows: list[Segments], a: Encoder, b: Encoder) -> int:
-    "How many rows two encoders make different tokens or labels of"
-    (ids_a, lit_a, n_a), (ids_b, lit_b, n_b) = a.columns(rows), b.columns(rows)
-    ends_a, ends_b = np.cumsum(n_a), np.cumsum(n_b)
-    same = lambda i: n_a[i]==n_b[i] and (ids_a[ends_a[i]-n_a[i]:ends_a[i]]==ids_b[ends_b[i]-n_b[i]:ends_b[i]]).all() and (lit_a[ends_a[i]-n_a[i]:ends_a[i]]==lit_b[ends_b[i]-n_b[i]:ends_b[i]]).all()
-    return sum(not same(i) for i in range(len(rows)))
-
 def convert(
-    data: str|os.PathLike|Mapping,                   # a file, a folder, a data set on the hub; or a data set entry as in a config
+    data: str|os.PathLike|Mapping,                   # a file, a folder, a data set on the hub; or a data set entry
     type: str|Mapping,                               # its format
     output: str|os.PathLike,                         # the JSONL file to write
     tokenizer: 'PreTrainedTokenizerBase|None'=None,  # whose special tokens are written out
     config: Mapping|None=None,                       # keys of a config, such as `train_on_inputs`, `chat_template`
     **options: Any,                                  # keys of a data set entry, such as `field_messages`
 ) -> Converted:
-    "Write data of any format as template-free JSONL. Raises `FormatError` with all bad rows; the file is then left as it was"
+    "Write data of any format as template-free JSONL. Raises `FormatError` with all bad rows, and then writes nothing"
     from tqdm import tqdm
     spec = {**(dict(data) if isinstance(data, Mapping) else {'path':os.fspath(data)}), **options}
+    check_options(type, spec)
+    check_config(config or {})
     source = Rows(spec)
     lower, boundary = lowering(type, tokenizer, {k:v for k,v in spec.items() if k not in ('path', 'type')}, config)
-    joint = boundary!='segment'
-    encoders = [Encoder(tokenizer, o) for o in ('segment', boundary)] if joint and tokenizer is not None else None
-    n = differ = 0
+    encoders = [Encoder(tokenizer, o) for o in ('segment', boundary)] if boundary!='segment' and tokenizer else None
+    differ = 0
     def lowered():
-        nonlocal n, differ
-        for rows,_ in batches(tqdm(lower_all(source, lower, source.at), desc='Converting', unit=' rows', disable=None, leave=False), lambda s: len(s.text)):
-            if joint: rows = [_joined(o) for o in rows]
+        nonlocal differ
+        made = tqdm(lower_all(source, lower, source.at), desc='Converting', unit=' rows', disable=None, leave=False)
+        for rows,_ in batches(made, lambda s: len(s.text)):
             if encoders: differ += _differ(rows, *encoders)
-            n += len(rows)
-            yield from (o for o in rows if len(o))
-    written = write_jsonl(lowered(), output)
-    stanza = _tokens_of(config or {}) + f'datasets:\n  - path: {os.fspath(output)}\n    type: input_output' + (f'\n    segmask: {{boundary: {boundary}}}' if differ else '')
-    return Converted(os.fspath(output), written, boundary, differ, stanza)
+            yield from ((_joined(o) if encoders else o) for o in rows if len(o))
+    written, path = write_jsonl(lowered(), output), os.fspath(output)
+    stanza = _tokens_of(config or {}) + _entry_of(path, boundary if differ else None)
+    return Converted(path, written, boundary, differ, stanza)
 
 # %% ../../nbs/data/48_exchange.ipynb #e8091892
 class Exported(NamedTuple):
@@ -97,27 +115,23 @@ class Exported(NamedTuple):
     trl: str         # Python for TRL
     def __str__(self): return f'# axolotl\n{self.axolotl}\n# TRL\n{self.trl}'
 
-def export(
-    prepared: Prepared,               # from `preprocess`
-    format: str = 'parquet',          # 'parquet' or 'jsonl'
-    folder: str|os.PathLike = 'exported', # where the files go
-) -> Exported:
-    "Write a prepared set as pre-tokenized files for other tools. The files are written beside and renamed"
-    if format not in ('parquet', 'jsonl'): raise ValueError(f'format={format!r}: choose parquet or jsonl')
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    files = {k: str(Path(folder)/f'{k}.{format}') for k,ds in (('train', prepared.train), ('eval', prepared.eval)) if ds is not None}
-    for k,path in files.items(): _write(getattr(prepared, k), path, format)
-    cfg, kind = prepared.config, 'json' if format=='jsonl' else format
+def _stanza(cfg: TrainingConfig, files: Mapping[str, str], kind: str) -> str:
+    "The config that makes axolotl read the files"
     entry = lambda path, more='': f'  - path: {path}\n    ds_type: {kind}\n{more}    type:\n'
-    axolotl = f'base_model: {cfg.base_model}\n{_tokens_of(cfg.model_dump())}datasets:\n{entry(files["train"])}'
-    if 'eval' in files: axolotl += f'test_datasets:\n{entry(files["eval"], "    split: train" + chr(10))}'
-    axolotl += f'val_set_size: 0\nshuffle_merged_datasets: false # they are shuffled\nsequence_len: {cfg.sequence_len}\n'
-    evals = ', eval_dataset=data["eval"]' if 'eval' in files else ''
-    trl = ('from datasets import load_dataset\nfrom trl import SFTConfig, SFTTrainer\n\n'
-           f'data = load_dataset("{kind}", data_files={json.dumps(files)})\n'
-           f'trainer = SFTTrainer(model, args=SFTConfig(max_length=None), train_dataset=data["train"]{evals}, processing_class=tokenizer)\n')
-    return Exported(files['train'], files.get('eval'), axolotl, trl)
+    text = f'base_model: {cfg.base_model}\n{_tokens_of(cfg.model_dump())}datasets:\n{entry(files["train"])}'
+    if 'eval' in files: text += 'test_datasets:\n' + entry(files['eval'], '    split: train\n')
+    shuffled = 'val_set_size: 0\nshuffle_merged_datasets: false # they are shuffled\n'
+    return text + shuffled + f'sequence_len: {cfg.sequence_len}\n'
 
+def _call(files: Mapping[str, str], kind: str) -> str:
+    "The Python that makes TRL read the files"
+    evals = ', eval_dataset=data["eval"]' if 'eval' in files else ''
+    return ('from datasets import load_dataset\nfrom trl import SFTConfig, SFTTrainer\n\n'
+            f'data = load_dataset("{kind}", data_files={json.dumps(files)})\n'
+            'trainer = SFTTrainer(model, args=SFTConfig(max_length=None), '
+            f'train_dataset=data["train"]{evals}, processing_class=tokenizer)\n')
+
+# %% ../../nbs/data/48_exchange.ipynb #48e00004
 def _write(ds, path: str, format: str):
     "Write a data set with bounded memory"
     import pyarrow.parquet as pq
@@ -131,3 +145,17 @@ def _write(ds, path: str, format: str):
         with pq.ParquetWriter(f, first.schema.remove_metadata()) as w:
             w.write_table(first.replace_schema_metadata())
             for t in parts: w.write_table(t.replace_schema_metadata())
+
+def export(
+    prepared: Prepared,               # from `preprocess`
+    format: str = 'parquet',          # 'parquet' or 'jsonl'
+    folder: str|os.PathLike = 'exported', # where the files go
+) -> Exported:
+    "Write a prepared set as pre-tokenized files for other tools. The files are written beside and renamed"
+    if format not in ('parquet', 'jsonl'): raise ValueError(f'format={format!r}: choose parquet or jsonl')
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    sides = {k:ds for k,ds in (('train', prepared.train), ('eval', prepared.eval)) if ds is not None}
+    files = {k: str(Path(folder)/f'{k}.{format}') for k in sides}
+    for k,ds in sides.items(): _write(ds, files[k], format)
+    kind = 'json' if format=='jsonl' else format
+    return Exported(files['train'], files.get('eval'), _stanza(prepared.config, files, kind), _call(files, kind))

@@ -7,7 +7,7 @@ Docs: https://example.github.io/segmask/data/prepare.html.md"""
 # %% auto #0
 __all__ = ['read_all', 'on_this_machine', 'Watched', 'fingerprint', 'preprocess']
 
-# %% ../../nbs/data/46_prepare.ipynb #a0e735c9
+# %% ../../nbs/data/46_prepare.ipynb #e07eca0f
 import json, os, sys, tempfile, time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -17,26 +17,30 @@ import numpy as np
 
 from .. import __version__
 from ..config.config import ConfigError, TrainingConfig
+from ..config.keys import names, without_secrets
+from ..config.refusals import refused
 from ..core import SegmentError
 from .cluster import connect, on_ray
 from .encoding import Encoding, ahead, encodings_of, tokenizer_of
 from .prepared import Numbers, Prepared, Report, Source, decide, record
 from .rules import Limits, limits, order_of
-from .store import Spool, StoreError, broken, hash_file, make_folder, scratch_folder, write_dataset, write_manifest
+from .store import Spool, Spooled, StoreError, broken, hash_file, make_folder, scratch_folder, write_dataset
+from .store import write_manifest
 from ..formats.sources import FormatError, Rows
 from ..problems import Problem, Problems
 from ..tokens.encoder import debug_line
 
 if TYPE_CHECKING: from transformers import PreTrainedTokenizerBase
 
-# %% ../../nbs/data/46_prepare.ipynb #c3487406
+# %% ../../nbs/data/46_prepare.ipynb #c16d36e1
 def read_all(
     encodings: list[Encoding],
     scratch: Path,  # a folder for the spool
     within: Limits, # what is asked of the rows
-) -> tuple[Spool, list[int], Numbers]: # (the rows, how many each entry has, their numbers)
+) -> tuple[Spooled, list[int], Numbers]: # (the rows, how many each entry has, their numbers)
     "Encode all rows of all data sets. Raises one `SegmentError` that lists the bad rows"
-    spool, sizes, problems, total = Spool(scratch), [], [], 0
+    spool, problems, total = Spool(scratch), [], 0
+    sizes: list[int] = []
     empty: list[tuple[int,int]] = []
     behind: dict[int,int] = {}
     for i,e in enumerate(encodings):
@@ -51,8 +55,9 @@ def read_all(
         except (SegmentError, FormatError) as err: problems, total = [*problems, *err.problems], total+err.total
         sizes.append(n)
     if total: raise SegmentError(problems, total)
-    spool.close()
-    return spool, sizes, Numbers(spool.measured, spool.file, spool.lines, [e.rows.path for e in encodings], empty, behind)
+    rows = spool.close()
+    names = [e.rows.path for e in encodings]
+    return rows, sizes, Numbers(rows.measured, rows.file, rows.lines, names, empty, behind)
 
 def on_this_machine(
     encodings: list[Encoding],
@@ -64,25 +69,26 @@ def on_this_machine(
 ) -> tuple[dict[str,int], bool]: # the totals, and whether there are weights
     "Encode, decide, write"
     within = limits(cfg, side)
-    spool, sizes, numbers = read_all(encodings, scratch, within)
+    rows, sizes, numbers = read_all(encodings, scratch, within)
     p = decide(numbers, order_of(sizes, cfg), within)
-    write_dataset(spool, p.stored, np.minimum(spool.lens[p.stored], within.longest), out, fingerprint)
-    return record(numbers, p, within, out), spool.weighted
+    write_dataset(rows, p.stored, np.minimum(rows.lens[p.stored], within.longest), out, fingerprint)
+    return record(numbers, p, within, out), rows.weighted
 
-# %% ../../nbs/data/46_prepare.ipynb #5b0aeb95
-# keys that change which rows are stored, and how; what is asked of their lengths is in `limits`
-_row_settings = '''sequence_len shuffle_merged_datasets shuffle_before_merging_datasets curriculum_sampling seed train_on_inputs
-    chat_template chat_template_jinja chat_template_kwargs eot_tokens'''.split()
-
+# %% ../../nbs/data/46_prepare.ipynb #90119833
 def _settings(cfg: TrainingConfig, side: str) -> dict:
     "What the config says about the rows of one side"
-    own = {k:v for k,v in (cfg.get('segmask') or {}).items() if k!='fully_masked'} # which is one of the limits
-    entries = [{k:v for k,v in o.model_dump(exclude_unset=True).items() if k!='token'} for o in getattr(cfg, side)]
-    return dict(side=side, entries=entries, limits=limits(cfg, side)._asdict(), segmask=own, **{k: cfg.get(k) for k in _row_settings})
+    keys = {k: cfg.get(k) for k in names(rows='rows') if k not in _OTHERWISE}
+    own = {k:v for k,v in (cfg.get('segmask') or {}).items() if k!='fully_masked'}
+    entries = without_secrets([o.model_dump(exclude_unset=True) for o in getattr(cfg, side)])
+    return dict(side=side, entries=entries, limits=limits(cfg, side)._asdict(), segmask=own, keys=keys)
 
-# %% ../../nbs/data/46_prepare.ipynb #8baf7794
-_tokenizer_files = ('tokenizer*', 'vocab*', 'merges*', '*.model', '*.tiktoken', 'tekken*.json', 'special_tokens_map.json',
-                    'added_tokens.json', 'chat_template*', 'chat_templates/*', '*.py')
+# the entries of both sides, and what `limits` makes of a side's own keys
+_OTHERWISE = 'datasets', 'test_datasets', 'segmask', 'eval_sequence_len', 'min_sample_len', 'excess_length_strategy', \
+    'dataset_exact_deduplication', 'sample_packing'
+
+# %% ../../nbs/data/46_prepare.ipynb #72379686
+_tokenizer_files = '''tokenizer* vocab* merges* *.model *.tiktoken tekken*.json special_tokens_map.json
+    added_tokens.json chat_template* chat_templates/* *.py'''.split()
 
 def _tokenizer(cfg: TrainingConfig, tok: 'PreTrainedTokenizerBase') -> dict:
     "What the tokens depend on"
@@ -90,21 +96,23 @@ def _tokenizer(cfg: TrainingConfig, tok: 'PreTrainedTokenizerBase') -> dict:
     vocabulary = backend.to_str() if backend else [repr(tok), sorted(tok.get_vocab().items())]
     place = Path(cfg.tokenizer_config or cfg.base_model)
     files = {o for pattern in _tokenizer_files for o in place.glob(pattern) if o.is_file()} if place.is_dir() else ()
-    return dict(kind=type(tok).__name__, vocabulary=vocabulary, roles=_roles(tok), template=getattr(tok, 'chat_template', None),
-                split=bool(getattr(tok, 'split_special_tokens', False)),
-                files={str(o.relative_to(place)): hash_file(o) for o in sorted(files)})
+    split, template = bool(getattr(tok, 'split_special_tokens', False)), getattr(tok, 'chat_template', None)
+    hashes = {str(o.relative_to(place)): hash_file(o) for o in sorted(files)}
+    return dict(kind=type(tok).__name__, vocabulary=vocabulary, roles=_roles(tok), template=template, split=split,
+                files=hashes)
 
 def _roles(tok: Any) -> dict[str, str]: # 'eos_token' -> '</s>'
     return {k: str(v) for k,v in tok.special_tokens_map.items()}
 
-# %% ../../nbs/data/46_prepare.ipynb #ba9d2887
+# %% ../../nbs/data/46_prepare.ipynb #140b4363
 class Watched:
     "Files behind some rows: their hashes, and whether anything has changed since"
     def __init__(self, sources: Iterable[Rows]):
         self.sources = list(sources)
         files = [f for o in self.sources for f in o.files]
         self._stats = {f: _stat(f) for f in files} # first: what changes while it is hashed has changed
-        self._young = {f for f,o in self._stats.items() if time.time_ns()-max(o[2:])<2e9} # a clock may not tell it from the next version
+        # what is younger than the clock is fine may change without looking younger
+        self._young = {f for f,o in self._stats.items() if time.time_ns()-max(o[2:])<2e9}
         self._hashes = {f: hash_file(f) for f in self._stats}
 
     def inputs(self) -> list[dict]: # for each entry: path, and files with path, size and hash
@@ -114,15 +122,16 @@ class Watched:
 
     def changed(self) -> list[str]:
         "Names of files that are not what they were, and of folders that hold other files"
-        files = [f for f,o in self._stats.items() if _stat(f)!=o or (f in self._young and hash_file(f)!=self._hashes[f])]
-        return files + [o.path for o in self.sources if Path(o.path).is_dir() and Rows(o.spec).files!=o.files]
+        other = lambda f: _stat(f)!=self._stats[f] or (f in self._young and hash_file(f)!=self._hashes[f])
+        folders = [o for o in self.sources if Path(o.path).is_dir()]
+        return [f for f in self._stats if other(f)] + [o.path for o in folders if Rows(o.spec).files!=o.files]
 
 def _stat(file: str) -> tuple[int, ...]: # which file it is, its size, and when it last changed in any way
     try: s = os.stat(file)
     except OSError: return (-1, -1, 0, 0)
     return s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns
 
-# %% ../../nbs/data/46_prepare.ipynb #478c33ba
+# %% ../../nbs/data/46_prepare.ipynb #3ad37d8f
 def fingerprint(
     cfg: TrainingConfig,
     side: str,                         # 'datasets' or 'test_datasets'
@@ -132,11 +141,13 @@ def fingerprint(
 ) -> str: # 32 hex digits
     "A hash of all that decides the stored bytes"
     import xxhash
-    formats = [[o.lower and o.lower.template, o.enc and o.enc.boundary] for o in encodings] # a template may lie in a file
-    what = dict(version=__version__, inputs=inputs, formats=formats, settings=_settings(cfg, side), tokenizer=_tokenizer(cfg, tok))
+    # a template may be in a file
+    formats = [[o.lower and o.lower.template, o.enc and o.enc.boundary] for o in encodings]
+    settings, tokenizer = _settings(cfg, side), _tokenizer(cfg, tok)
+    what = dict(version=__version__, inputs=inputs, formats=formats, settings=settings, tokenizer=tokenizer)
     return xxhash.xxh3_128_hexdigest(json.dumps(what, sort_keys=True, default=str).encode())
 
-# %% ../../nbs/data/46_prepare.ipynb #4b1624c8
+# %% ../../nbs/data/46_prepare.ipynb #c658629f
 class _Changed(Exception): "Files changed while they were read"
 
 class _Engine(NamedTuple):
@@ -144,17 +155,17 @@ class _Engine(NamedTuple):
     make: Callable[..., tuple[dict[str,int], bool]] # `on_this_machine`, or `on_ray`
     force: bool                                     # again, even when a whole result is there?
 
-def _prepare(cfg: TrainingConfig, side: str, tok: 'PreTrainedTokenizerBase', engine: _Engine, test: Prepared|None=None) -> Prepared:
+def _prepare(cfg: TrainingConfig, side: str, tok: Any, engine: _Engine, test: Prepared|None=None) -> Prepared:
     "One side of a config, found or made"
     changed: list[str] = []
     for _ in range(3):
         try: return Prepared(_find_or_make(cfg, side, tok, engine), cfg, tok, test, checked=True)
         except _Changed as e: changed = e.args[0]
         print(f'segmask: {", ".join(changed)} changed while it was read; reading again', file=sys.stderr)
-    raise StoreError(Problem(o, '', 'changed each time it was read', 'Wait until it is written, then prepare again. Nothing was stored.')
-                     for o in changed)
+    hint = 'Wait until it is written, then prepare again. Nothing was stored.'
+    raise StoreError(Problem(o, '', 'changed each time it was read', hint) for o in changed)
 
-def _find_or_make(cfg: TrainingConfig, side: str, tok: 'PreTrainedTokenizerBase', engine: _Engine) -> Path:
+def _find_or_make(cfg: TrainingConfig, side: str, tok: Any, engine: _Engine) -> Path:
     with scratch_folder() as cache:
         encodings = encodings_of(cfg, side, tok, str(cache))
         watched = Watched(o.rows for o in encodings)
@@ -168,8 +179,8 @@ def _find_or_make(cfg: TrainingConfig, side: str, tok: 'PreTrainedTokenizerBase'
                 if found := watched.changed(): raise _Changed(found) from None # half a file has half a line
                 raise
             if found := watched.changed(): raise _Changed(found)
-            more = dict(weights=True) if weighted else {}
-            write_manifest(out, totals=totals, inputs=inputs, config=cfg.to_dict(), segmask=__version__, **more)
+            more = dict(config=without_secrets(cfg.to_dict()), segmask=__version__, weights=weighted)
+            write_manifest(out, totals=totals, inputs=inputs, **more)
     return final
 
 def _is_there(final: Path) -> bool:
@@ -179,7 +190,7 @@ def _is_there(final: Path) -> bool:
     else: print(f'segmask: found {final}, made from the same inputs', file=sys.stderr)
     return not why
 
-# %% ../../nbs/data/46_prepare.ipynb #2bd677bf
+# %% ../../nbs/data/46_prepare.ipynb #f4e9c988
 def preprocess(
     config: str|os.PathLike|TrainingConfig|Mapping, # a YAML file, a config, or its keys
     debug: bool = False,  # print the first stored row as axolotl does
@@ -187,10 +198,10 @@ def preprocess(
     engine: str = 'local',# 'local', or 'ray': on a cluster (`pip install "segmask[ray]"`), with the same result
     ray_address: str|None = None, # of a running cluster; by default Ray finds one, or starts one here
 ) -> Prepared:
-    "Read, encode, shuffle, store. Raises `ConfigError` and `SegmentError`; nothing is dropped without a line in `report`"
+    "Read, encode, shuffle, store. Nothing is dropped without a line in `report`. Raises `ConfigError`, `SegmentError`"
     if engine not in ('local', 'ray'): raise ValueError(f'engine={engine!r}: choose local or ray')
     cfg = TrainingConfig.of(config)
-    limits(cfg) # what is wrong with them is said before anything is read
+    if problems := refused(cfg, 'preprocess'): raise ConfigError(problems) # before anything is read
     if engine=='ray': connect(ray_address)
     how = _Engine(on_ray if engine=='ray' else on_this_machine, force)
     tok = tokenizer_of(cfg)

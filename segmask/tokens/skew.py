@@ -10,7 +10,7 @@ __all__ = ['token_text', 'Skew', 'Skews', 'strips_html', 'inference_skew', 'Habi
 # %% ../../nbs/tokens/16_skew.ipynb #838cca0f
 import difflib, re, unicodedata
 from collections.abc import Sequence
-from html import escape
+from ..html import escape
 from typing import Any, NamedTuple
 
 from ..problems import visible

@@ -27,7 +27,7 @@ from .live import without_bars
 from .losses import token_losses
 from ..data.encoding import Batch, Encoding, rows_of, tokenizer_of
 from ..data.rules import held_back, limits, plan
-from .trainer import train
+from .run import train
 
 if TYPE_CHECKING: import pandas as pd
 

@@ -10,7 +10,7 @@ __all__ = ['token_losses', 'loss_table', 'segment_losses', 'Html', 'show_losses'
 # %% ../../nbs/training/72_losses.ipynb #a54c429b
 import math
 from collections.abc import Iterable, Mapping
-from html import escape
+from ..html import escape
 from typing import TYPE_CHECKING, Any
 
 from ..core import IGNORE_INDEX

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..core import IGNORE_INDEX
 from ..data.rows import RowSet, StoredRows, flat_lists, row_set
-from ..html import Plot, Series, chart, number, percent
+from ..html import Plot, Series, chart, counted, number, percent
 
 # %% ../../nbs/views/68_plots.ipynb #f508a664
 def length_bins(
@@ -79,7 +79,7 @@ def _histogram(values: Mapping[str, np.ndarray], edges: np.ndarray, text: Any, t
     return chart(series, title, x, y if one else f'share of {y}', twin, x_ticks=_edge_ticks(edges, text),
                  uprights=uprights, **how)
 
-# %% ../../nbs/views/68_plots.ipynb #df446195
+# %% ../../nbs/views/68_plots.ipynb #acb86693
 def _pooled(sets: Mapping[str, RowSet], f: Any) -> np.ndarray:
     return np.concatenate([f(s) for s in sets.values()]) if sets else np.zeros(0)
 
@@ -98,9 +98,9 @@ def plot_lengths(
     limit = sequence_len or next(filter(None, map(_limit, sets.values())), None)
     tokens = {k: s.tokens for k,s in sets.items()}
     whole = _pooled(sets, lambda s: s.tokens)
-    edges, size = length_bins(whole), f'{len(whole):,} rows, {int(whole.sum()):,} tokens'
+    edges, size = length_bins(whole), f'{counted(len(whole), "row")}, {int(whole.sum()):,} tokens'
     names = [f'{a:,}–{b-1:,}' if b-a>1 else f'{a:,}' for a,b in zip(edges, edges[1:])]
-    over = '' if limit is None else f'\n{int((whole>limit).sum()):,} rows are longer than sequence_len {limit:,}'
+    over = '' if limit is None else f'\n{counted(int((whole>limit).sum()), "row")} longer than sequence_len {limit:,}'
     text = f'tokens of a row, {size}\n{_twin(names, tokens, edges)}{over}'
     return _histogram(tokens, edges, number, f'{", ".join(sets)}: {size}', 'tokens of a row', text, limit)
 
@@ -115,10 +115,10 @@ def plot_trained_share(
     whole = _pooled(sets, lambda s: s.trained/np.maximum(s.tokens, 1))
     lit, total = (int(_pooled(sets, f).sum()) for f in (lambda s: s.trained, lambda s: s.tokens))
     none, edges = int((whole==0).sum()), share_bins(whole)
-    empty = f'; nothing in {none:,} {"row" if none==1 else "rows"}' if none else ''
+    empty = f'; nothing in {counted(none, "row")}' if none else ''
     title = f'{", ".join(sets)}: {lit/max(total, 1):.0%} of {total:,} tokens are trained{empty}'
     names = [f'{percent(a)}–{percent(b)}' for a,b in zip(edges, edges[1:])]
-    text = f'trained share, {len(whole):,} rows, nothing in {none:,}\n{_twin(names, shares, edges)}'
+    text = f'trained share, {counted(len(whole), "row")}, nothing in {none:,}\n{_twin(names, shares, edges)}'
     return _histogram(shares, edges, percent, title, 'share of a row that is trained', text)
 
 # %% ../../nbs/views/68_plots.ipynb #d20b5f79
@@ -213,7 +213,8 @@ def plot_packing(
     share, without = tokens/max(sequences*n, 1), tokens/max(fit*n, 1)
     edges = np.unique(np.linspace(0, n+1, 21).round().astype(int))
     each = np.repeat(np.arange(n+1), filled)
-    title = f'{fit:,} rows in {sequences:,} sequences of {n:,}: {share:.1%} full, {without:.1%} without packing'
+    sizes = f'{counted(fit, "row")} in {counted(sequences, "sequence")} of {n:,}'
+    title = f'{sizes}: {share:.1%} full, {without:.1%} without packing'
     names = [f'{a:,}–{b-1:,}' for a,b in zip(edges, edges[1:])]
     text = f'{title}\n{_twin(names, {"": each}, edges)}'
     return _histogram({'': each}, edges, number, title, 'tokens in a sequence', text, y='sequences')

@@ -19,11 +19,12 @@ import yaml
 
 from ..config.advice import Advice
 from ..config.config import ConfigError, TrainingConfig
+from ..config.keys import grouped
 from ..problems import Problem, visible
 from ..files import keep_copy
 from ..tokens.encoder import BOUNDARIES
 from ..formats.formats import FORMATS
-from ..views.tokens import View, plain
+from ..html import View, plain
 from .widgets import shown
 
 # %% ../../nbs/widgets/86_form.ipynb #976ec160
@@ -90,13 +91,6 @@ def _value(key: str, text: str) -> Any:
     return text if wants_text and not isinstance(value, (str, Mapping, list)) else value
 
 # %% ../../nbs/widgets/86_form.ipynb #8bb331db
-_GROUPS = {
-    'model': ['base_model', 'tokenizer_config', 'special_tokens', 'tokens'],
-    'data': ['dataset_prepared_path', 'val_set_size', 'shuffle_merged_datasets', 'train_on_inputs', 'seed'],
-    'length': ['sequence_len', 'excess_length_strategy', 'min_sample_len', 'sample_packing'],
-    'training': ['micro_batch_size', 'gradient_accumulation_steps', 'eval_batch_size', 'num_epochs', 'max_steps', 'learning_rate', 'lr_scheduler', 'warmup_ratio', 'optimizer', 'weight_decay', 'bf16', 'fp16', 'gradient_checkpointing', 'output_dir'],
-    'adapter': ['adapter', 'load_in_8bit', 'load_in_4bit', 'lora_r', 'lora_alpha', 'lora_dropout', 'lora_target_modules', 'lora_target_linear'],
-}
 _COLOR = {'error':'#e65100', 'warning':'#b58900', 'info':'#888'}
 
 def _choices(key: str) -> list[str]: # [] for free text
@@ -119,7 +113,7 @@ class Form(W.VBox):
         self.error, self.advice, self.yaml, self.done = W.HTML(), W.HTML(), W.HTML(), W.HTML()
         self.data = W.VBox()
         groups = []
-        for name,keys in _GROUPS.items():
+        for name,keys in grouped('form').items():
             known = [k for k in keys if k in TrainingConfig.model_fields]
             rows = [self._row(k) for k in known]
             box = W.VBox(([self.data] if name=='data' else [])+rows)

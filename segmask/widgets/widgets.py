@@ -24,7 +24,8 @@ from ..views.plots import length_bins
 from ..data.rules import STATUSES
 from ..data.rows import WrittenRows
 from .state import Browsing, Edits, Query, Rule
-from ..views.tokens import LEGEND, View, plain, show_tokens, summary, tokens_of
+from ..html import LEGEND, View, plain
+from ..views.tokens import show_tokens, summary, tokens_of
 
 # %% ../../nbs/widgets/82_widgets.ipynb #272c7552
 try: import anywidget
