@@ -7,7 +7,7 @@ WIDTH, CELL, MODULE, CHAIN, NAMES = 120, 60, 350, 13, 45
 # imports go downwards in this list; inside a folder the order is the notebooks' numbers
 ORDER = '''
     problems html patterns masks core files tokens formats config
-    data linting views training auditing widgets cli
+    data linting views training auditing widgets commands cli
 '''.split()
 
 def modules() -> dict[str, Path]:

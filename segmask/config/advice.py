@@ -6,9 +6,9 @@ Docs: https://example.github.io/segmask/config/advice.html.md"""
 
 # %% auto #0
 __all__ = ['Check', 'ATTENTION', 'EXACT_PLUGINS', 'CHECKS', 'Advice', 'Found', 'error', 'warning', 'info', 'precision_checks',
-           'key_checks', 'unknown', 'whole', 'number', 'required_checks', 'batch_checks', 'step_checks',
-           'evaluation_checks', 'attention_checks', 'packing_checks', 'adapter_checks', 'parallel_checks',
-           'template_checks', 'length_checks', 'folder_checks', 'train_checks', 'unused', 'advice']
+           'key_checks', 'whole', 'number', 'required_checks', 'batch_checks', 'step_checks', 'evaluation_checks',
+           'attention_checks', 'packing_checks', 'adapter_checks', 'parallel_checks', 'template_checks',
+           'length_checks', 'folder_checks', 'train_checks', 'unused', 'advice']
 
 # %% ../../nbs/config/34_advice.ipynb #d9f46d51
 import os
@@ -65,21 +65,20 @@ def precision_checks(values: Mapping, gpu: Gpu|None) -> Iterator[Found]:
     if bf16 and gpu and not gpu.bf16:
         yield error('no-bfloat16', bf16, f'is on, but {gpu.name} cannot compute in bfloat16', 'Set bf16: auto, or fp16: true.')
 
-# %% ../../nbs/config/34_advice.ipynb #7c5a661c
+# %% ../../nbs/config/34_advice.ipynb #b7274fc8
 def key_checks(values: Mapping, gpu: Gpu|None) -> Iterator[Found]:
     "Keys that nobody reads, and old names"
     for path,hint in unknown_keys(values):
         old = renamed(str(path[0])) or key(str(path[0])).note=='removed'
-        if not old and 'type' not in path[:-1]: yield unknown(path, hint) # the format itself says what it does not know
+        if old or 'type' in path[:-1]: continue # the format itself says what it does not know
+        harmless = path[0]=='fsdp_config' or key(str(path[0])).train=='unused' or (len(path)==1 and changes_nothing(str(path[0]), values[path[0]]))
+        yield warning('unknown-key', path, 'nobody reads this key', hint, '' if harmless else 'train')
     for k in names(note='ours'):
         if k!='segmask' and values.get(k) is not None:
             yield info('ours', k, 'is not read by axolotl; `segmask train` reads it', 'Keep it, or remove it.')
     for k,v in values.items():
         if v is not None: yield from _old_name(str(k), v)
     if isinstance(values.get('fsdp_config'), Mapping): yield from _old_prefix(values['fsdp_config'])
-
-def unknown(path: tuple, hint: str) -> Found:
-    return warning('unknown-key', path, 'nobody reads this key', hint, '' if key(str(path[0])).train=='unused' else 'train')
 
 def _old_name(k: str, value: Any) -> Iterator[Found]:
     new, translated = renamed(k) or ('', False)

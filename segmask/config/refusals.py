@@ -69,7 +69,7 @@ def _format(at: tuple, kind: Any) -> Iterator[Found]:
     except FormatError as e:
         for p in e.problems: yield error(p.code or 'format', at+tuple(p.field.split('.')), p.what, p.hint, 'preprocess')
 
-# %% ../../nbs/config/35_refusals.ipynb #3c65883b
+# %% ../../nbs/config/35_refusals.ipynb #f327f165
 _local = re.compile(r'\.(jsonl?|csv|parquet|arrow|txt|ya?ml)(\.(gz|zst|bz2|lz4))?$')
 
 def file_checks(values: Mapping, gpu: Gpu|None=None, folder: Path=Path()) -> Iterator[Found]:
@@ -86,10 +86,13 @@ def file_checks(values: Mapping, gpu: Gpu|None=None, folder: Path=Path()) -> Ite
             yield error('no-folder', k, f'is {name!r}: there is no such folder', _beside(Path(name), folder),
                         'preprocess' if k==tokenizer else 'train')
 
-def _is_path(name: str) -> bool: return name.startswith(('./', '../', '/', '~')) or (name.count('/')>1 and '://' not in name)
+_starts = './', '../', '/', '~'
+
+def _is_path(name: str) -> bool: return name.startswith(_starts) or (name.count('/')>1 and '://' not in name)
 
 def _missing(name: str, k: str, folder: Path) -> str|None: # what to do about it; None when it is there, or not meant as a file
-    if '://' in name or (k=='data_files' and ('*' in name or not _is_path(name))) or Path(name).exists(): return None
+    if '://' in name or '*' in name or Path(name).exists(): return None
+    if k=='data_files': return _beside(Path(name), folder) if name.startswith(_starts) else None # else inside the data set
     return _beside(Path(name), folder) if _is_path(name) or _local.search(name) else None
 
 def _beside(path: Path, folder: Path) -> str:
