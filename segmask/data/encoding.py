@@ -7,8 +7,9 @@ Docs: https://example.github.io/segmask/data/encoding.html.md"""
 # %% auto #0
 __all__ = ['T', 'Batch', 'batches', 'ahead', 'in_chunks', 'Encoding', 'tokenizer_of', 'encodings_of', 'rows_of']
 
-# %% ../../nbs/data/41_encoding.ipynb #7d341458
+# %% ../../nbs/data/41_encoding.ipynb #2c410b92
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from queue import Full, Queue
@@ -25,7 +26,7 @@ from ..files import iter_jsonl
 from ..formats.formats import lower_all, lowering
 from ..formats.sources import FormatError, Rows, SourceError, format_error
 from ..problems import Problem, Problems
-from ..tokens.encoder import Encoder
+from ..tokens.encoder import Encoder, EncoderError
 from ..tokens.tokenizer import TokenizerError, load_tokenizer
 
 if TYPE_CHECKING: from transformers import PreTrainedTokenizerBase
@@ -159,7 +160,7 @@ def _tokenized(rows: Rows, vocab: int) -> Iterator[Batch]:
         masks = {i: np.array(o[2]) for i,o in enumerate(batch) if not all(o[2])}
         yield Batch(flat(0), flat(1), np.array([len(o[0]) for o in batch], np.int64), n, masks)
 
-# %% ../../nbs/data/41_encoding.ipynb #19626250
+# %% ../../nbs/data/41_encoding.ipynb #9a9fe0f9
 class Encoding:
     "One data set entry of a config: iterating reads and encodes its rows, a `Batch` at a time"
     rows: Rows       # where they come from
@@ -201,8 +202,9 @@ class Encoding:
         numbers: np.ndarray, # of them
     ) -> Batch:
         "Some rows as `preprocess` stores them"
-        ids, is_trained, lens = self.enc.columns(rows, checked=True)
-        return self.in_rows(Batch(ids, np.where(is_trained, ids, IGNORE_INDEX).astype(np.int32), lens, numbers))
+        c = self.enc.columns(rows, checked=True)
+        labels = np.where(c.trained, c.ids, IGNORE_INDEX).astype(np.int32)
+        return self.in_rows(Batch(c.ids, labels, c.lens, numbers, weights=c.weights))
 
     def in_rows(self, b: Batch) -> Batch:
         "Texts as the rows that they are cut into; in all formats but `completion` that is one row each"
@@ -216,7 +218,7 @@ class Encoding:
         else: read, size = lower_all(self.rows, self.lower, self.rows.at), lambda row: sum([len(o.text) for o in row])
         return (self.encode(rows, n) for rows,n in ahead(batches(_progress(read), size)))
 
-# %% ../../nbs/data/41_encoding.ipynb #551a929a
+# %% ../../nbs/data/41_encoding.ipynb #6a6eeb20
 def _progress(rows: Iterable) -> Iterable:
     "A bar in a terminal, nothing elsewhere"
     from tqdm import tqdm
@@ -228,12 +230,12 @@ def _first(rows: Rows) -> Mapping:
     except (Problems, StopIteration): return {}
     return row if isinstance(row, Mapping) else {}
 
-def _encoder(cfg: TrainingConfig, boundary: str, tok: Any, segments: bool, at: tuple[str|int,...]) -> Encoder:
+def _encoder(cfg: TrainingConfig, boundary: Any, tok: Any, segments: bool, at: tuple[str|int,...]) -> Encoder:
     "The encoder of an entry; a `ConfigError` for a mode that this tokenizer cannot do"
     try: return Encoder(tok, boundary, bool(cfg.train_on_inputs) and segments)
-    except ValueError as e: what = str(e)
-    raise ConfigError([Problem(cfg.where(*at, 'segmask', 'boundary'), f'{at[0]}[{at[1]}].segmask.boundary', what,
-                               'Write boundary: segment, which every tokenizer can do.')])
+    except EncoderError as e:
+        here = dict(where=cfg.where(*at, 'segmask', 'boundary'), field=f'{at[0]}[{at[1]}].segmask.boundary')
+        raise ConfigError(replace(o, **here) for o in e.problems) from None
 
 def _in_config(e: Problems, cfg: TrainingConfig, at: tuple[str|int,...]) -> ConfigError:
     "What is wrong with a data set's options, told with the line of the key"

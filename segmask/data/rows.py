@@ -111,7 +111,7 @@ class StoredRows(RowSet):
         if within!='all' or backend is None: return super().stretches(rows, within)
         return [[o] for o in backend.decode_batch([self[i]['input_ids'] for i in rows], skip_special_tokens=False)]
 
-# %% ../../nbs/data/49_rows.ipynb #a386d150
+# %% ../../nbs/data/49_rows.ipynb #18ea87cb
 class WrittenRows(RowSet):
     "Rows of segments, encoded when they are looked at"
     def __init__(self,
@@ -133,8 +133,8 @@ class WrittenRows(RowSet):
         for enc,group in groupby(range(len(self)), key=self.encoder_of):
             idx = list(group)
             for part in (idx[a:a+1000] for a in range(0, len(idx), 1000)):
-                _, is_trained, lens = enc.columns([self.rows[i] for i in part])[:3]
-                tokens[part], n_trained[part] = lens, row_sums(is_trained, lens)
+                c = enc.columns([self.rows[i] for i in part])
+                tokens[part], n_trained[part] = c.lens, row_sums(c.trained, c.lens)
         return tokens, n_trained
 
     def stretches(self, rows: Sequence[int], within: str='all') -> list[list[str]]:

@@ -109,7 +109,7 @@ def _skew(e: Encoded, char: int, at: int, text: str, encoder: Encoder) -> Skew:
 def _mend(row: Segments, char: int, encoder: Encoder) -> str:
     "The mode or the edit under which the prompt that ends at `char` is the same at inference"
     ways = []
-    if encoder.boundary!='prompt' and encoder._backend is not None:
+    if encoder.boundary!='prompt' and encoder.engine.backend is not None:
         try: other = Encoder(encoder.tokenizer, 'prompt')(row)
         except ValueError: other = None
         if other is not None and any(c==char and other.input_ids[:t]==encoder.tokenizer(row.text[:char], add_special_tokens=False)['input_ids'] for c,t in other.prompts): ways.append('boundary="prompt"')
@@ -120,7 +120,7 @@ def _mend(row: Segments, char: int, encoder: Encoder) -> str:
 class Habits:
     "What a tokenizer does at the beginning of a text: found by trying"
     def __init__(self, encoder: Encoder):
-        self.tokenizer, self.backend = encoder.tokenizer, encoder._backend
+        self.tokenizer, self.backend = encoder.tokenizer, encoder.engine.backend
         self.spell = encoder.speller if self.backend is not None else None
         self.marks = bool(self.spell and self.spell.more is not None)          # puts a word-start mark before a text
         self.marks_again = bool(self.spell and self.spell.marks_again)         # and after a special token

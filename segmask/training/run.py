@@ -19,7 +19,8 @@ from ..files import write_beside
 from ..problems import Problem, visible
 from ..config.config import TrainingConfig
 from ..data.batches import batch_rows
-from ..data.prepare import Prepared, preprocess
+from ..data.prepare import preprocess
+from ..data.prepared import Prepared
 from ..views.batches import first_batch, show_batch
 from .arguments import reporters, total_steps, training_arguments, warmup
 from .attention import KERNEL, prove
