@@ -26,7 +26,7 @@ _where = {
     'linting.linter': 'lint',
     'linting.fixes': 'fix fix_file',
     'training.collator': 'SegmentCollator',
-    'training.attention': 'segment_attention',
+    'training.trial': 'segment_attention',
     'training.losses': 'before_after loss_table row_losses segment_losses show_losses',
     'training.checkpoint': 'TrainingError',
     'training.result': 'TrainResult',
@@ -35,7 +35,8 @@ _where = {
     'views.batches': 'show_batch',
     'views.plots': 'plot_lengths plot_lost plot_packing plot_trained_share',
     'training.experiment': 'Comparison RULES compare',
-    'widgets.widgets': 'browse edit',
+    'widgets.browser': 'browse',
+    'widgets.editor': 'edit',
     'widgets.form': 'configure',
     'auditing.report': 'Audit assert_clean audit audit_first',
     'views.tokens': 'debug_line shifted_table show_tokens style_tokens token_table',
@@ -51,7 +52,7 @@ __all__ = '''
 '''.split()
 
 if _TYPE_CHECKING:
-    from .training.attention import segment_attention
+    from .training.trial import segment_attention
     from .views.batches import show_batch
     from .training.checkpoint import TrainingError
     from .training.collator import SegmentCollator
@@ -83,7 +84,8 @@ if _TYPE_CHECKING:
     from .training.result import TrainResult
     from .training.run import train
     from .views.tokens import debug_line, shifted_table, show_tokens, style_tokens, token_table
-    from .widgets.widgets import browse, edit
+    from .widgets.browser import browse
+    from .widgets.editor import edit
 
 def __getattr__(name):
     if name not in _module_of: raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

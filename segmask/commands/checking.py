@@ -101,7 +101,7 @@ def _fix(args: argparse.Namespace, path: str, enc: Any) -> list:
 
 def _fixable_files(path: str) -> tuple[list[Path], Any]: # (JSONL files of segments, tokenizer of the config)
     from segmask.commands.sets import is_config
-    from segmask.data.prepare import tokenizer_of
+    from segmask.data.encoding import tokenizer_of
     if not is_config(path): return ([Path(path)] if Path(path).is_file() else []), None
     cfg = TrainingConfig.load(path)
     entries = [*cfg.datasets, *(cfg.test_datasets or [])]

@@ -7,8 +7,8 @@ Docs: https://example.github.io/segmask/data/cluster.html.md"""
 # %% auto #0
 __all__ = ['Unit', 'units_of', 'encode_unit', 'Merged', 'merge', 'shards_of', 'write_shard', 'connect', 'on_ray']
 
-# %% ../../nbs/data/45_cluster.ipynb #afb05b7b
-import copy, os, pickle, socket, tempfile
+# %% ../../nbs/data/45_cluster.ipynb #63715661
+import copy, os, pickle, re, socket, tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +22,7 @@ from .encoding import Batch, Encoding
 from .prepared import Numbers, decide, record
 from .rules import Limits, Measured, limits, order_of
 from .store import shard, shard_name, write_info
-from ..formats.sources import FormatError, Rows
+from ..formats.sources import FormatError, Rows, line_and_turn
 from ..problems import Problem
 from ..tokens.encoder import list_column
 
@@ -88,7 +88,7 @@ def _table(b: Batch, unit: int, k: int, limits: Limits) -> 'pa.Table':
     lists = dict(ids=ids, labels=labels, mask=masks, weights=weights)
     return pa.table(dict(zip(_NUMBERS, numbers), digest=m.digests or [b'']*n, note=[b'']*n, **lists), schema=_type())
 
-# %% ../../nbs/data/45_cluster.ipynb #14966642
+# %% ../../nbs/data/45_cluster.ipynb #67162794
 def encode_unit(
     encodings: list[Encoding], # of all entries
     n: int,                    # number of the unit
@@ -107,7 +107,7 @@ def encode_unit(
                 note['empty'] += list(b.empty)
                 note['behind'] |= {k+i: v for i,v in (b.behind or {}).items()}
                 k += len(b.lens)
-                note['last'] = int(b.numbers[-1]) if len(b.numbers) else 0
+                note['last'] = line_and_turn(int(b.numbers[-1]))[0] if len(b.numbers) else 0
         except (SegmentError, FormatError) as err:
             problems = [(_number(o.where), o.field, o.what, o.hint, o.code) for o in err.problems]
             note |= dict(problems=problems, total=err.total)
@@ -130,9 +130,9 @@ def _rows(rows: Rows, unit: Unit, note: dict) -> Iterator[Any]:
             copied.flush()
             yield Rows({'path':copied.name}) if text.strip() else None
 
-def _number(where: str) -> int: # of 'rows.jsonl:3' or 'rows.parquet row 3'
-    tail = where.replace(' row ', ':').rsplit(':', 1)[-1]
-    return int(tail) if tail.isdigit() else 0
+def _number(where: str) -> int: # of 'rows.jsonl:3', 'rows.parquet row 3', 'rows.jsonl:3 turn 2'
+    found = re.search(r'[: ](\d+)(?: turn \d+)?$', where)
+    return int(found[1]) if found else 0
 
 # %% ../../nbs/data/45_cluster.ipynb #77a1350c
 class Merged(NamedTuple):

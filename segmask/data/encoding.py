@@ -160,7 +160,7 @@ def _tokenized(rows: Rows, vocab: int) -> Iterator[Batch]:
         masks = {i: np.array(o[2]) for i,o in enumerate(batch) if not all(o[2])}
         yield Batch(flat(0), flat(1), np.array([len(o[0]) for o in batch], np.int64), n, masks)
 
-# %% ../../nbs/data/41_encoding.ipynb #9a9fe0f9
+# %% ../../nbs/data/41_encoding.ipynb #99a42c30
 class Encoding:
     "One data set entry of a config: iterating reads and encodes its rows, a `Batch` at a time"
     rows: Rows       # where they come from
@@ -181,7 +181,7 @@ class Encoding:
         self.tokenized = not isinstance(spec.type, Mapping) and set(_columns) <= set(_first(rows))
         self.segments = spec.type=='input_output'
         if self.tokenized: return
-        options = spec.model_dump(exclude_unset=True, exclude={'type', 'segmask'})
+        options = spec.model_dump(exclude_unset=True, exclude={'type'})
         config = cfg.model_dump(exclude_unset=True)
         try: self.lower, boundary = lowering(spec.type, tok, options, config)
         except FormatError as e: raise _in_config(e, cfg, at) from None
@@ -195,7 +195,9 @@ class Encoding:
         if self.segments and self.rows.lines:
             read: Any = ((n, Segments.from_dict(o)) for n,o in iter_jsonl(self.rows.path, tell=tell))
         else: read = lower_all(self.rows, self.lower, self.rows.at, tell=tell)
-        for n,s in read: yield n, Segments(s.segments, s.extra, self.rows.at(n))
+        for n,s in read:
+            s.where = self.rows.at(n)
+            yield n, s
 
     def encode(self,
         rows: list,          # examples, or rows of `input_output` that were looked at

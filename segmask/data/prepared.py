@@ -7,7 +7,7 @@ Docs: https://example.github.io/segmask/data/prepared.html.md"""
 # %% auto #0
 __all__ = ['Source', 'Numbers', 'decide', 'record', 'Report', 'Folder', 'Prepared']
 
-# %% ../../nbs/data/44_prepared.ipynb #8914f53f
+# %% ../../nbs/data/44_prepared.ipynb #991c6fee
 import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
@@ -21,6 +21,7 @@ from ..core import SegmentError
 from .encoding import tokenizer_of
 from .rules import STATUSES, Limits, Measured, Plan, held_back, plan
 from .store import ArrowRows, broken, read_manifest, read_set
+from ..formats.sources import line_and_turn, lines_of, number_of, place
 from ..problems import Problem
 from ..tokens.encoder import arrow_array
 
@@ -29,22 +30,23 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedTokenizerBase
 
-# %% ../../nbs/data/44_prepared.ipynb #87718e7b
+# %% ../../nbs/data/44_prepared.ipynb #2e995a49
 class Source(NamedTuple):
     "Where a row came from"
     file: str # as the config names it
     line: int # from 1: the line of a JSONL file, the number of the row elsewhere
-    def __str__(self): return f'{self.file}:{self.line}'
+    turn: int|None = None # from 0: the turn of a conversation that the row was made of, with `expand: turns`
+    def __str__(self): return place(f'{self.file}:', number_of(self.line, self.turn))
 
 class Numbers(NamedTuple):
     "All rows that were read, by their numbers"
     rows: Measured      # how many tokens
     file: np.ndarray    # number of the data set that each row came from
-    line: np.ndarray    # line in it, from 1
+    line: np.ndarray    # line in it, from 1, and turn (`number_of`)
     names: list[str]    # of the data sets, as the config names them
     empty: Sequence[tuple[int,int]] = () # (number of the data set, line) of texts that became no row
     behind: dict[int,int] = {}           # row -> tokens of the text that it is the end of, where more was behind
-    def source(self, i: int) -> Source: return Source(self.names[self.file[i]], int(self.line[i]))
+    def source(self, i: int) -> Source: return Source(self.names[self.file[i]], *line_and_turn(int(self.line[i])))
 
 # %% ../../nbs/data/44_prepared.ipynb #f0b643dc
 def decide(
@@ -75,7 +77,7 @@ def _refuse(n: Numbers, p: Plan, status: str, what: Callable[[int], str], hint: 
 def _counts(status: np.ndarray) -> dict[str, int]:
     return dict(zip(STATUSES, np.bincount(status, minlength=len(STATUSES)).tolist()))
 
-# %% ../../nbs/data/44_prepared.ipynb #2f606a9f
+# %% ../../nbs/data/44_prepared.ipynb #38344459
 _reasons = {
     'cut': 'cut from {tokens} tokens to {longest}',
     'fully masked': 'nothing is trained ({tokens} tokens, all masked)',
@@ -99,7 +101,7 @@ def _told(n: Numbers, p: Plan, limits: Limits) -> Iterator[tuple]: # file, line,
     odd = np.flatnonzero(p.status)
     stays = n.rows.kept if limits.strategy=='truncate' else n.rows.trained
     empty = np.array(n.empty, np.int64).reshape(-1, 2)
-    file, line = np.concatenate([n.file[odd], empty[:, 0]]), np.concatenate([n.line[odd], empty[:, 1]])
+    file, line = np.concatenate([n.file[odd], empty[:, 0]]), lines_of(np.concatenate([n.line[odd], empty[:, 1]]))
     for k in np.lexsort((line, file)):
         where = n.names[file[k]], int(line[k])
         if k>=len(odd):
@@ -183,7 +185,7 @@ class Report:
         more = odd.num_rows-len(rows)
         return '\n'.join([repr(self), *rows, *([f'  and {more:,} more'] if more else [])])
 
-# %% ../../nbs/data/44_prepared.ipynb #c4a8816d
+# %% ../../nbs/data/44_prepared.ipynb #94080c57
 class Folder(Sequence):
     "A prepared folder: its rows, where they came from, and what became of all others"
     def __init__(self,
@@ -220,7 +222,7 @@ class Folder(Sequence):
     ) -> Source:
         "The file and line that a stored row came from"
         row = self.sizes.slice(range(len(self))[i], 1).to_pylist()[0]
-        return Source(self.manifest['inputs'][row['file']]['path'], row['line'])
+        return Source(self.manifest['inputs'][row['file']]['path'], *line_and_turn(row['line']))
 
     def row(self, i: int) -> dict:
         "The same as `p[i]`"
