@@ -20,7 +20,8 @@ from ..problems import Problem, visible
 from ..config.arguments import evaluates, reporters, wandb_environment
 from ..config.config import TrainingConfig
 from ..data.batches import batch_rows
-from ..data.prepare import Prepared, preprocess
+from ..data.prepare import preprocess
+from ..data.prepared import Prepared
 from ..views.batches import first_batch, show_batch
 from .arguments import total_steps, training_arguments, warmup
 from .attention import KERNEL
