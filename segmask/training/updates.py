@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..config.config import TrainingConfig
 from ..data.packing import pack
-from ..data.prepare import Prepared
+from ..data.prepared import Prepared
 from .collator import SegmentCollator
 from .model import refuse
 from .trial import segment_attention
