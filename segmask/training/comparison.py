@@ -147,7 +147,7 @@ class Comparison:
     def __repr__(self) -> str: return str(self)
     def _repr_html_(self) -> str: return _page(self)
 
-# %% ../../nbs/training/773_comparison.ipynb #be979442
+# %% ../../nbs/training/773_comparison.ipynb #856f75a0
 def _page(c: Comparison) -> str:
     lines = ''.join(tag('div', plain(o)) for o in c.verdict.splitlines())
     return table_html(c.table.set_index('mask').T) + lines + c.curves().html
@@ -188,7 +188,7 @@ def _pair_lines(c: Comparison) -> list[str]:
     if not left: return lines+few
     others = 'the other' if seen else 'the'
     which = f'{others} pair' if left==1 else f'{others} {left} pairs'
-    return [*said, f'{c.primary.capitalize()}: no difference can be seen in {which} of masks.', *few]
+    return [*lines, f'{c.primary.capitalize()}: no difference can be seen in {which} of masks.', *few]
 
 def _size_line(c: Comparison) -> str:
     first = next(iter(c.runs.values()))[0]
