@@ -406,7 +406,7 @@ def test_32000_tokens(tmp_path_factory, tmp_path):
         assert 31_500<n<32_500
         live = rig.page.evaluate(LAYOUT)
         box = rig.page.locator('.segmask-box').nth(0)
-        assert box.locator('[data-i]').count()>31_500
+        rig.until(lambda: box.locator('[data-i]').count()>31_500) # the rest is written while nobody waits
         rig.page.evaluate(WATCH)
         drag(rig, box, 3, 5)
         rig.until(lambda: rig.kernel('print(e.state.selection is not None)'), 'True')
@@ -417,6 +417,7 @@ def test_32000_tokens(tmp_path_factory, tmp_path):
         rig.page.evaluate('() => { window.__long.length = 0; }')
         t = time.time()
         rig.page.keyboard.press('j')
+        rig.page.wait_for_timeout(10)
         rig.until(lambda: 'row 1 ' in box.locator('.sm-where').inner_text(), True, 60)
         step, busy2 = time.time()-t, max(rig.page.evaluate('() => window.__long') or [0])
         cpu = float(rig.kernel("""
