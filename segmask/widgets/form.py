@@ -112,7 +112,7 @@ class ConfigFile(Settings):
         return file_stamp(self.path)!=self._stamp
 
     def save(self) -> str|None: # the file that holds the original, if there was one
-        "Write the config and keep an older one beside it. `ConfigError` while something is wrong, or the file was changed outside"
+        "Write the config and keep an older one. `ConfigError` while something is wrong, or the file changed outside"
         faults = [Problem(str(self.path), k, *v) for k,v in self.wrong.items()]
         if self.stale: faults.append(Problem(str(self.path), '', 'was changed by something else since it was read',
                                              'Read it again; what was typed here is repeated.', 'file-changed'))
@@ -157,7 +157,8 @@ def form_drawing(
     def field(key: str) -> dict:
         what, hint = state.wrong.get(key, ('', ''))
         near = sorted(FORMATS) if key.endswith('.type') else []
-        return dict(key=key, value=state.text(key), choices=choices(key), near=near, wrong=visible(what), hint=visible(hint))
+        said = dict(wrong=visible(what), hint=visible(hint))
+        return dict(key=key, value=state.text(key), choices=choices(key), near=near, **said)
     named = [_parts(k)[1] for k in state.wrong if k.startswith('datasets[')]
     sets = max([len(state.config.datasets), *(n+1 for n in named if isinstance(n, int))])
     data = [[field(f'datasets[{n}].{k}') for k in ('path', 'type', 'segmask.boundary')] for n in range(sets)]
@@ -205,7 +206,9 @@ class Form(anywidget.AnyWidget):
         "The YAML, what is wrong and what is said of it, without widgets"
         return form_picture(self.state)
     def __repr__(self) -> str: return repr(self.picture)
-    def _hidden(self) -> View: return View(f'<div class="sm-picture-{self.uid}">{self.picture.html}</div>', str(self.picture))
+    def _hidden(self) -> View:
+        p = self.picture
+        return View(f'<div class="sm-picture-{self.uid}">{p.html}</div>', p.text)
 
     def _ipython_display_(self):
         "The form, and below it a picture, which is hidden while the form lives"
@@ -231,17 +234,18 @@ def _do(state: ConfigFile, m: dict) -> dict: # what to say
     elif name=='reload': state.reload()
     elif name=='save':
         backup = state.save()
-        return dict(kind='done', text=visible(f'wrote {state.path}' + (f'; the older one is {backup}' if backup else '')))
+        older = f'; the older one is {backup}' if backup else ''
+        return dict(kind='done', text=visible(f'wrote {state.path}{older}'))
     return {}
 
 def form_picture(state: Settings) -> View:
     "The YAML, what is wrong and what is said of it, without widgets"
-    wrong = [(k, *v) for k,v in state.wrong.items()]
-    said = [note(f'{tag("b", "error")} {plain(f"{k}: {what}.")} {tag("small", escape(hint))}', 'error') for k,what,hint in wrong]
-    said += [note(f'{tag("b", a.severity)} {plain(f"{a.key}: {a.what}.")} {tag("small", escape(a.hint))}', a.severity)
-             for a in state.advice]
-    text = state.yaml + ''.join(f'\n! {k}: {what}. {hint}' for k,what,hint in wrong) + ''.join(f'\n{a}' for a in state.advice)
-    return View(f'<div>{tag("pre", escape(state.yaml), style=PRE_STYLE)}{"".join(said)}</div>', visible(text))
+    said = [('error', k, what, hint) for k,(what,hint) in state.wrong.items()]
+    said += [(a.severity, a.key, a.what, a.hint) for a in state.advice]
+    notes = [note(f'{tag("b", severity)} {plain(f"{key}: {what}.")} {tag("small", escape(hint))}', severity)
+             for severity,key,what,hint in said]
+    text = '\n'.join([state.yaml, *(f'{severity}: {key}: {what}. {hint}' for severity,key,what,hint in said)])
+    return View(f'<div>{tag("pre", escape(state.yaml), style=PRE_STYLE)}{"".join(notes)}</div>', visible(text))
 
 _NEW = dict(base_model='mistralai/Mistral-7B-v0.1', datasets=[dict(path='output.jsonl', type='input_output')])
 

@@ -423,18 +423,19 @@ function ruleDrawer(send, generation) {
   const weight = make('input', { type: 'number', min: 0, max: 1, step: .05, value: '0.3', 'aria-label': 'weight', hidden: true });
   const field = (/** @type {string} */ name) => make('input', { type: 'text', placeholder: name, 'aria-label': name });
   const find = field('find, or from'), to = field('to (or nothing)'), within = choice('rule: within', [['all', 'in all text'], ['trained', 'in trained text'], ['masked', 'in masked text']]);
+  const role = choice('role', [['', 'any role'], ...['assistant', 'user', 'system', 'tool'].map(o => /** @type {[string, string]} */ ([o, o]))]), turn = choice('turn', [['', 'any turn'], ['last', 'last turn'], ['first', 'first turn']]);
   const kase = flag('Aa', 'rule: capitals matter'), word = flag('word', 'rule: whole words only'), regex = flag('.*', 'rule: regular expressions'), marks = flag('with the ends', 'the two ends belong to it');
   press(kase, true); press(marks, true);
   const apply = button('apply', 'change all rows in view', () => send('apply', { rule: rule(), generation: generation() }), { className: 'sm-main-button' });
   const said = make('span', { role: 'status' }), samples = make('div', { className: 'sm-samples' });
-  const rule = () => ({ find: find.value, to: to.value, label: what.value !== '0', weight: what.value === 'w' ? Number(weight.value) : null, regex: pressed(regex), marks: pressed(marks), case: pressed(kase), word: pressed(word), within: within.value });
+  const rule = () => ({ find: find.value, to: to.value, label: what.value !== '0', weight: what.value === 'w' ? Number(weight.value) : null, regex: pressed(regex), marks: pressed(marks), case: pressed(kase), word: pressed(word), within: within.value, role: role.value, turn: turn.value });
   const ask = later(() => send('rule', { rule: rule() }), 150);
   for (const o of [find, to, weight]) o.oninput = ask;
   what.onchange = () => { weight.hidden = what.value !== 'w'; ask(); };
-  within.onchange = ask;
+  within.onchange = role.onchange = turn.onchange = ask;
   for (const o of [kase, word, regex, marks]) o.onclick = () => { press(o, !pressed(o)); ask(); };
   return {
-    el: make('div', { className: 'sm-drawer', role: 'group', 'aria-label': 'A rule for all rows in view' }, make('div', { className: 'sm-row' }, what, weight, find, to, regex, kase, word, marks, within, apply), said, samples),
+    el: make('div', { className: 'sm-drawer', role: 'group', 'aria-label': 'A rule for all rows in view' }, make('div', { className: 'sm-row' }, what, weight, find, to, regex, kase, word, marks, within, role, turn, apply), said, samples),
     focus: () => find.focus(), ask,
     /** @param {any} p */
     draw(p) {
