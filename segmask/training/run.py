@@ -20,7 +20,8 @@ from ..problems import Problem, visible
 from ..config.arguments import evaluates, reporters, wandb_environment
 from ..config.config import TrainingConfig
 from ..data.batches import batch_rows
-from ..data.prepare import Prepared, preprocess
+from ..data.prepare import preprocess
+from ..data.prepared import Prepared
 from ..views.batches import show_batch
 from .arguments import total_steps, training_arguments, warmup
 from .attention import KERNEL
@@ -134,6 +135,7 @@ def _notes(run: Run, unused: list[str]) -> list[str]:
     out = []
     if run.args.fsdp and run.args.use_cpu: out.append('fsdp is for GPUs; here each process holds the whole model')
     if unused: out.append(f'not used here: {", ".join(unused)}')
+    out += [f'{o.key} {o.what}' for o in run.cfg.check() if o.code=='lora-without-adapter']
     if gone := reporters(run.cfg)[1]: out.append(f'not installed, so nothing is reported there: {", ".join(gone)}')
     if torch.cuda.device_count()>1 and run.args.world_size==1:
         out.append('one GPU is used; for all of them: accelerate launch -m segmask.training CONFIG')

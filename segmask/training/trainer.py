@@ -21,7 +21,7 @@ from ..core import IGNORE_INDEX
 from ..problems import Problem
 from ..config.config import TrainingConfig
 from ..config.keys import without_secrets
-from ..data.prepare import Prepared
+from ..data.prepared import Prepared
 from .arguments import accumulation
 from .checkpoint import TrainingError, newest, remove_old, seal
 from .live import Counts, Live, Status

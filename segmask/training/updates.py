@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from ..core import IGNORE_INDEX
 from ..config.config import TrainingConfig
 from ..data.packing import pack
-from ..data.prepare import Prepared
-from .collator import SegmentCollator, Needed, needed
+from ..data.prepared import Prepared
+from .collator import Needed, SegmentCollator, needed
 from .model import refuse
 from .proof import flat_rows
 from .tree import common
