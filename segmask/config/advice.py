@@ -8,7 +8,7 @@ Docs: https://example.github.io/segmask/config/advice.html.md"""
 __all__ = ['Check', 'ATTENTION', 'EXACT_PLUGINS', 'CHECKS', 'Advice', 'Found', 'error', 'warning', 'info', 'precision_checks',
            'key_checks', 'whole', 'number', 'required_checks', 'batch_checks', 'step_checks', 'evaluation_checks',
            'attention_checks', 'packing_checks', 'adapter_checks', 'parallel_checks', 'template_checks',
-           'length_checks', 'folder_checks', 'train_checks', 'unused', 'advice']
+           'length_checks', 'folder_checks', 'other_trainer_checks', 'train_checks', 'unused', 'advice']
 
 # %% ../../nbs/config/34_advice.ipynb #1c0db75a
 import os
@@ -22,21 +22,23 @@ from .schema import axolotl_keys, did_you_mean, nearest, plugin_keys, shown
 from .paths import dotted
 from ..problems import Problem
 
-# %% ../../nbs/config/34_advice.ipynb #5610cd5b
+# %% ../../nbs/config/34_advice.ipynb #582419a7
 class Advice(NamedTuple):
     "Something in a config that should be looked at"
-    severity: str  # 'error': refused, or something else is trained; 'warning': probably not what is meant; 'info': good to know
+    severity: str  # 'error': refused, or something else is trained; 'warning': probably not meant; 'info': good to know
     where: str     # file and line
     key: str       # such as 'datasets[0].path'
     what: str      # what is wrong
     hint: str      # what to do
     code: str = '' # a short name of the kind, such as 'unknown-key'
-    stops: str = ''# 'preprocess' or 'train': this command of segmask refuses it (`train` prepares first, so it refuses both)
-    def __str__(self): return f'{self.where+": " if self.where else ""}{self.severity}: {self.key}: {self.what}. {self.hint}'
+    stops: str = ''# 'preprocess' or 'train': the command that refuses it (`train` prepares first, so it refuses both)
+    def __str__(self):
+        said = (self.where, self.severity, self.key, self.what)
+        return ': '.join(o for o in said if o) + f'. {self.hint}'
     @property
     def problem(self) -> Problem: return Problem(self.where, self.key, self.what, self.hint, self.code)
 
-# %% ../../nbs/config/34_advice.ipynb #69760531
+# %% ../../nbs/config/34_advice.ipynb #c5fd8a70
 class Found(NamedTuple):
     "What a check finds"
     severity: str
@@ -51,11 +53,14 @@ Check = Callable[[Mapping, Gpu|None], Iterator[Found]] # values of a config, wha
 def _found(severity, code, at, what, hint, stops='') -> Found:
     return Found(severity, code, at if isinstance(at, tuple) else (at,), what, hint, stops)
 
-def error(code: str, at: Any, what: str, hint: str, stops: str='') -> Found: return _found('error', code, at, what, hint, stops)
-def warning(code: str, at: Any, what: str, hint: str, stops: str='') -> Found: return _found('warning', code, at, what, hint, stops)
-def info(code: str, at: Any, what: str, hint: str, stops: str='') -> Found: return _found('info', code, at, what, hint, stops)
+def error(code: str, at: Any, what: str, hint: str, stops: str='') -> Found:
+    return _found('error', code, at, what, hint, stops)
+def warning(code: str, at: Any, what: str, hint: str, stops: str='') -> Found:
+    return _found('warning', code, at, what, hint, stops)
+def info(code: str, at: Any, what: str, hint: str, stops: str='') -> Found:
+    return _found('info', code, at, what, hint, stops)
 
-# %% ../../nbs/config/34_advice.ipynb #07d312dc
+# %% ../../nbs/config/34_advice.ipynb #c79c584a
 def precision_checks(values: Mapping, gpu: Gpu|None) -> Iterator[Found]:
     "bfloat16 and float16"
     get = values.get
@@ -63,15 +68,17 @@ def precision_checks(values: Mapping, gpu: Gpu|None) -> Iterator[Found]:
         yield error('two-precisions', 'fp16', 'and bf16 are both on', 'Keep one.', 'train')
     bf16 = next((k for k in ('bf16', 'bfloat16') if get(k) is True), None)
     if bf16 and gpu and not gpu.bf16:
-        yield error('no-bfloat16', bf16, f'is on, but {gpu.name} cannot compute in bfloat16', 'Set bf16: auto, or fp16: true.')
+        yield error('no-bfloat16', bf16, f'is on, but {gpu.name} cannot compute in bfloat16',
+                    'Set bf16: auto, or fp16: true.')
 
-# %% ../../nbs/config/34_advice.ipynb #b7274fc8
+# %% ../../nbs/config/34_advice.ipynb #afad95df
 def key_checks(values: Mapping, gpu: Gpu|None) -> Iterator[Found]:
     "Keys that nobody reads, and old names"
     for path,hint in unknown_keys(values):
         old = renamed(str(path[0])) or key(str(path[0])).note=='removed'
         if old or 'type' in path[:-1]: continue # the format itself says what it does not know
-        harmless = path[0]=='fsdp_config' or key(str(path[0])).train=='unused' or (len(path)==1 and changes_nothing(str(path[0]), values[path[0]]))
+        empty = len(path)==1 and changes_nothing(str(path[0]), values[path[0]])
+        harmless = empty or path[0]=='fsdp_config' or key(str(path[0])).train=='unused'
         yield warning('unknown-key', path, 'nobody reads this key', hint, '' if harmless else 'train')
     for k in names(note='ours'):
         if k!='segmask' and values.get(k) is not None:
@@ -91,10 +98,11 @@ def _old_name(k: str, value: Any) -> Iterator[Found]:
 
 def _old_prefix(settings: Mapping) -> Iterator[Found]:
     old = [o for o in settings if str(o).startswith('fsdp_') and o!='fsdp_version']
-    if old: yield info('old-name', ('fsdp_config', old[0]), 'has the prefix fsdp_, which is deprecated',
-                       'Leave the prefix away, in all keys of fsdp_config.')
+    if old:
+        yield info('old-name', ('fsdp_config', old[0]), 'has the prefix fsdp_, which is deprecated',
+                   'Leave the prefix away, in all keys of fsdp_config.')
 
-# %% ../../nbs/config/34_advice.ipynb #c75ff6cf
+# %% ../../nbs/config/34_advice.ipynb #5c4bf434
 def whole(value: Any) -> int: # 0 for what is no number
     "A value as a whole number"
     return int(number(value) or 0)
@@ -124,28 +132,34 @@ def batch_checks(values: Mapping, gpu: Gpu|None) -> Iterator[Found]:
         yield error('batch-size-twice', 'batch_size', 'and gradient_accumulation_steps say the same thing twice',
                     'Remove one of them: batch_size = micro_batch_size x gradient_accumulation_steps.')
     elif rows and whole(rows)%(whole(micro) or 1):
-        yield error('batch-size', 'batch_size', f'is {rows}, which micro_batch_size: {micro} does not divide', 'Make it a multiple.')
+        yield error('batch-size', 'batch_size', f'is {rows}, which micro_batch_size: {micro} does not divide',
+                    'Make it a multiple.')
     if get('eval_batch_size') and micro and whole(get('eval_batch_size'))>whole(micro):
-        yield warning('eval-batch-size', 'eval_batch_size', f'is {get("eval_batch_size")}, more than micro_batch_size: {micro}: '
+        yield warning('eval-batch-size', 'eval_batch_size',
+                      f'is {get("eval_batch_size")}, more than micro_batch_size: {micro}: '
                       'evaluation may run out of memory where training did not', 'Make them equal.')
 
-# %% ../../nbs/config/34_advice.ipynb #83d40e7c
+# %% ../../nbs/config/34_advice.ipynb #bd6d5dd8
 def step_checks(values: Mapping, gpu: Gpu|None) -> Iterator[Found]:
     "How long, how often"
     get = values.get
     if get('warmup_steps') and get('warmup_ratio'): yield _twice('warmup_ratio', 'warmup_steps')
     for what in ('save', 'eval'): yield from _how_often(values, what)
     if get('save_strategy')=='best' and not get('metric_for_best_model'):
-        yield error('best-at-what', 'save_strategy', 'is best, but best at what?', 'Add metric_for_best_model: eval_loss.')
+        yield error('best-at-what', 'save_strategy', 'is best, but best at what?',
+                    'Add metric_for_best_model: eval_loss.')
     if get('save_total_limit')==0:
         yield info('save-total-limit', 'save_total_limit', 'is 0, for which axolotl keeps 4; `segmask train` keeps all',
                    'Write how many checkpoints to keep.')
     if get('max_steps') and get('num_epochs'):
-        yield info('max-steps', 'num_epochs', f'is not looked at, because max_steps is {get("max_steps")}', 'Remove one of them.')
+        yield info('max-steps', 'num_epochs', f'is not looked at, because max_steps is {get("max_steps")}',
+                   'Remove one of them.')
     if (steps := number(get('max_steps'))) is not None and steps!=-1 and steps<1:
-        yield error('max-steps', 'max_steps', f'is {steps:g}', 'Give a number from 1, or leave it out to train num_epochs.', 'train')
+        yield error('max-steps', 'max_steps', f'is {steps:g}',
+                    'Give a number from 1, or leave it out to train num_epochs.', 'train')
     if (rate := number(get('learning_rate'))) is not None and rate>=.1:
-        yield warning('learning-rate', 'learning_rate', f'is {rate:g}, a thousand times what is usual', 'Was it to be 2e-4?')
+        yield warning('learning-rate', 'learning_rate', f'is {rate:g}, a thousand times what is usual',
+                      'Was it to be 2e-4?')
 
 def _twice(a: str, b: str) -> Found: return error('exclude', a, f'and {b} exclude each other', 'Remove one of them.')
 
@@ -154,9 +168,10 @@ def _how_often(values: Mapping, what: str) -> Iterator[Found]:
     set_too = [k for k in (steps, *([per_epoch] if what=='eval' else [])) if values.get(k)]
     if values.get(steps) and values.get(per_epoch): yield _twice(per_epoch, steps)
     if values.get(strategy) and values[strategy]!='steps' and set_too:
-        yield error('strategy', strategy, f'is {values[strategy]!r}, but {set_too[0]} is set', f'Set {strategy}: steps, or remove the other.')
+        yield error('strategy', strategy, f'is {values[strategy]!r}, but {set_too[0]} is set',
+                    f'Set {strategy}: steps, or remove the other.')
 
-# %% ../../nbs/config/34_advice.ipynb #7f9b2be7
+# %% ../../nbs/config/34_advice.ipynb #153a6102
 def evaluation_checks(values: Mapping, gpu: Gpu|None) -> Iterator[Found]:
     "Rows to evaluate on, and what depends on them"
     get = values.get
@@ -171,6 +186,10 @@ def evaluation_checks(values: Mapping, gpu: Gpu|None) -> Iterator[Found]:
             yield _found('info' if k=='evals_per_epoch' else 'error' if share==0 else 'warning', 'nothing-held-back', k,
                          'is set, but no rows are held back to evaluate on',
                          'Set val_set_size (0.05 holds back a twentieth), name test_datasets, or remove it.')
+    for k in ('load_best_model_at_end', 'save_strategy'):
+        if get(k) in (True, 'best') and not held_back:
+            yield error('nothing-held-back', k, 'needs rows to evaluate on', 'Set val_set_size or test_datasets.',
+                        'train')
     if get('early_stopping_patience'): yield from _early_stopping(values, held_back)
 
 def _early_stopping(values: Mapping, held_back: Any) -> Iterator[Found]:
@@ -179,16 +198,18 @@ def _early_stopping(values: Mapping, held_back: Any) -> Iterator[Found]:
     if not held_back:
         yield error('early-stopping', at, 'needs rows to evaluate on', 'Set val_set_size or test_datasets.', 'train')
     if not save or not evaluate:
-        yield error('early-stopping', at, 'needs save_steps and eval_steps', 'Set both; eval_steps must divide save_steps.')
+        yield error('early-stopping', at, 'needs save_steps and eval_steps',
+                    'Set both; eval_steps must divide save_steps.')
     elif save%evaluate:
         yield error('early-stopping', at, f'needs eval_steps ({evaluate:g}) to divide save_steps ({save:g})',
                     'Make save_steps a multiple of eval_steps.')
 
-# %% ../../nbs/config/34_advice.ipynb #f7573655
+# %% ../../nbs/config/34_advice.ipynb #cb6fe429
 ATTENTION = {'eager', 'sdpa', 'flash_attention_2', 'flash_attention_3', 'flash_attention_4', 'flash_attention_torch',
              'flex_attention', 'xformers', 'sage', 'fp8'} # what axolotl knows
 _SHORT = {'flash':'flash_attention_2', 'flex':'flex_attention', 'sdp':'sdpa'}
-_SWITCHES = [f'{o}_attention' for o in ('flash', 'flex', 'sdp', 'xformers', 'sage', 'eager')] # the old way to choose one
+# the old way to choose one
+_SWITCHES = [f'{o}_attention' for o in ('flash', 'flex', 'sdp', 'xformers', 'sage', 'eager')]
 
 def attention_checks(values: Mapping, gpu: Gpu|None) -> Iterator[Found]:
     "Which attention is used"
@@ -199,26 +220,29 @@ def attention_checks(values: Mapping, gpu: Gpu|None) -> Iterator[Found]:
         meant = _SHORT.get(chosen) or nearest(chosen, ATTENTION)
         yield error('attention', 'attn_implementation', f'is {chosen!r}, which axolotl does not know',
                     f'Did you mean {meant}?' if meant else f'Write one of {", ".join(sorted(ATTENTION))}.', 'train')
-    for k,v in (('attn_implementation', chosen), ('xformers_attention', old and 'xformers'), ('sage_attention', old and 'sage')):
-        if v in ('xformers', 'sage', 'fp8') and values.get(k):
-            yield info('attention', k, f'is {shown(values[k])}: `segmask train` does not run it', 'To train here, write sdpa.', 'train')
+    for k in ('attn_implementation', 'xformers_attention', 'sage_attention'):
+        if values.get(k) in (True, 'xformers', 'sage', 'fp8'):
+            yield info('attention', k, f'is {shown(values[k])}: `segmask train` does not run it',
+                       'To train here, write sdpa.', 'train')
 
 def packing_checks(values: Mapping, gpu: Gpu|None) -> Iterator[Found]:
     "Several rows in one sequence"
     if not values.get('sample_packing'): return
     chosen, rl = values.get('attn_implementation'), values.get('rl')
-    flash = 'attn_implementation' if str(chosen).startswith('flash') else 'flash_attention' if values.get('flash_attention') else None
+    flash = 'attn_implementation' if str(chosen).startswith('flash') else 'flash_attention'
     if not chosen and not any(values.get(k) for k in _SWITCHES):
-        yield warning('packed-rows-meet', 'sample_packing', 'without attn_implementation: rows packed together may see each other',
+        yield warning('packed-rows-meet', 'sample_packing',
+                      'without attn_implementation: rows packed together may see each other',
                       'Set attn_implementation: flash_attention_2 (or flex_attention).')
-    if gpu and not gpu.bf16 and flash:
+    if gpu and not gpu.bf16 and values.get(flash):
         yield error('no-flash-attention', flash, f'needs an Ampere GPU or later; this is {gpu.name}',
                     'Set sample_packing: false and attn_implementation: sdpa.')
-    if rl and rl!='ebft': yield error('exclude', 'sample_packing', f'does not go with rl: {rl}', 'Set sample_packing: false.')
+    if rl and rl!='ebft':
+        yield error('exclude', 'sample_packing', f'does not go with rl: {rl}', 'Set sample_packing: false.')
     if values.get('group_by_length'):
         yield warning('exclude', 'group_by_length', 'does not go with sample_packing', 'Remove one of them.', 'train')
 
-# %% ../../nbs/config/34_advice.ipynb #7225830e
+# %% ../../nbs/config/34_advice.ipynb #416d101b
 _NAMED = 'lora_target_modules', 'lora_target_linear', 'lora_target_parameters'
 
 def adapter_checks(values: Mapping, gpu: Gpu|None) -> Iterator[Found]:
@@ -227,13 +251,15 @@ def adapter_checks(values: Mapping, gpu: Gpu|None) -> Iterator[Found]:
     if not adapter: yield from _no_adapter(values)
     elif adapter=='qlora': yield from _qlora(values)
     elif adapter=='lora' and values.get('load_in_4bit'):
-        yield info('lora-in-4-bits', 'load_in_4bit', 'with adapter: lora is what adapter: qlora means', 'Write adapter: qlora.')
+        yield info('lora-in-4-bits', 'load_in_4bit', 'with adapter: lora is what adapter: qlora means',
+                   'Write adapter: qlora.')
     elif adapter!='lora':
         yield info('not-honoured', 'adapter', f'is {shown(adapter)}: `segmask train` does not know it',
                    'To train here, write lora or qlora, or leave it out to train all weights.', 'train')
     if adapter in ('lora', 'qlora') and not values.get('lora_model_dir'):
         if not any(values.get(k) for k in _NAMED):
-            yield warning('no-layer-named', 'adapter', f'is {adapter}, but no layer is named for it', 'Add lora_target_linear: true.')
+            yield warning('no-layer-named', 'adapter', f'is {adapter}, but no layer is named for it',
+                          'Add lora_target_linear: true.')
         if not values.get('lora_r'):
             yield error('no-rank', 'lora_r', f'is missing for adapter: {adapter}', 'Add it: 16 is usual.', 'train')
 
@@ -243,31 +269,35 @@ def _no_adapter(values: Mapping) -> Iterator[Found]:
             yield error('quantized-without-adapter', k, 'is on without an adapter: quantized weights cannot be trained',
                         'Add adapter: qlora, or remove it.', 'train')
     lora = [k for k in ('lora_r', 'lora_alpha', *_NAMED[:2]) if values.get(k)]
-    if lora: yield warning('lora-without-adapter', lora[0], 'is not looked at, because there is no adapter: all weights are trained',
-                           'Add adapter: lora, or remove it.')
+    if lora:
+        yield warning('lora-without-adapter', lora[0],
+                      'is not looked at, because there is no adapter: all weights are trained',
+                      'Add adapter: lora, or remove it.')
 
 def _qlora(values: Mapping) -> Iterator[Found]:
     if not values.get('load_in_4bit') and not values.get('gptq'):
-        yield error('qlora-in-4-bits', 'adapter', 'is qlora, which needs the model in 4 bits', 'Add load_in_4bit: true.',
+        yield error('qlora-in-4-bits', 'adapter', 'is qlora, which needs the model in 4 bits',
+                    'Add load_in_4bit: true.',
                     'train' if values.get('load_in_4bit') is False else '')
     if values.get('load_in_8bit'):
         yield error('exclude', 'load_in_8bit', 'does not go with adapter: qlora', 'Remove it, or use adapter: lora.')
 
-# %% ../../nbs/config/34_advice.ipynb #366fc020
+# %% ../../nbs/config/34_advice.ipynb #b7c4c2b6
 def parallel_checks(values: Mapping, gpu: Gpu|None) -> Iterator[Found]:
     "DeepSpeed and FSDP"
     get = values.get
     inside: Mapping = get('fsdp_config') or {}
-    if get('deepspeed') and (get('fsdp') or inside): yield error('exclude', 'deepspeed', 'and fsdp exclude each other', 'Remove one of them.')
+    if get('deepspeed') and (get('fsdp') or inside): yield _twice('deepspeed', 'fsdp')
     version = get('fsdp_version') or inside.get('fsdp_version') or inside.get('version')
     if not (get('fsdp') or inside) or str(version)!='2': return
     if get('optimizer') in ('adamw_8bit', 'adamw_bnb_8bit'):
-        yield error('fsdp2', 'optimizer', f'is {get("optimizer")}, which does not go with FSDP2', 'Use adamw_torch_8bit.')
-    if get('load_in_4bit') and (inside.get('cpu_ram_efficient_loading') or inside.get('fsdp_cpu_ram_efficient_loading')):
+        yield error('fsdp2', 'optimizer', f'is {get("optimizer")}, which does not go with FSDP2',
+                    'Use adamw_torch_8bit.')
+    if get('load_in_4bit') and any(inside.get(f'{o}cpu_ram_efficient_loading') for o in ('', 'fsdp_')):
         yield error('fsdp2', 'load_in_4bit', 'with fsdp_config.cpu_ram_efficient_loading hangs under FSDP2',
                     'Set fsdp_config.cpu_ram_efficient_loading: false.')
 
-# %% ../../nbs/config/34_advice.ipynb #2dcf1fb1
+# %% ../../nbs/config/34_advice.ipynb #68c3d51c
 def template_checks(values: Mapping, gpu: Gpu|None) -> Iterator[Found]:
     "The chat template, by axolotl's names"
     chosen = values.get('chat_template')
@@ -281,25 +311,47 @@ def template_checks(values: Mapping, gpu: Gpu|None) -> Iterator[Found]:
 
 def length_checks(values: Mapping, gpu: Gpu|None) -> Iterator[Found]:
     "Rows beside the model's longest context"
-    longest, length = model_config(str(values.get('base_model') or '')).get('max_position_embeddings'), whole(values.get('sequence_len'))
+    longest = model_config(str(values.get('base_model') or '')).get('max_position_embeddings')
+    length = whole(values.get('sequence_len'))
     if longest and length>longest and not values.get('overrides_of_model_config'):
-        yield warning('too-long-for-model', 'sequence_len', f'is {length:,}, but the model was made for {longest:,} positions',
+        yield warning('too-long-for-model', 'sequence_len',
+                      f'is {length:,}, but the model was made for {longest:,} positions',
                       f'Set it to {longest} or less.')
 
 def folder_checks(values: Mapping, gpu: Gpu|None) -> Iterator[Found]:
     "Where things are written"
-    out, prepared = values.get('output_dir') or './model-out', values.get('dataset_prepared_path') or 'last_run_prepared'
+    out = values.get('output_dir') or './model-out'
+    prepared = values.get('dataset_prepared_path') or 'last_run_prepared'
     if not isinstance(out, str) or not isinstance(prepared, str): return
     a, b = Path(os.path.abspath(out)), Path(os.path.abspath(prepared))
     if a==b or b in a.parents:
-        yield error('folders', 'output_dir', f'is {"" if a==b else "inside "}the folder of prepared data ({prepared}), which is cleaned up',
+        yield error('folders', 'output_dir',
+                    f'is {"" if a==b else "inside "}the folder of prepared data ({prepared}), which is cleaned up',
                     'Choose another folder.')
     elif a in b.parents:
-        yield warning('folders', 'dataset_prepared_path', f'is inside output_dir ({out}): it goes when the output is removed',
+        yield warning('folders', 'dataset_prepared_path',
+                      f'is inside output_dir ({out}): it goes when the output is removed',
                       'Choose another folder.')
 
-# %% ../../nbs/config/34_advice.ipynb #d523d43d
-EXACT_PLUGINS = 'liger', 'cut_cross_entropy', 'swanlab', 'integrations.kernels' # the same losses, faster or told elsewhere
+# %% ../../nbs/config/34_advice.ipynb #ba8a4799
+def other_trainer_checks(values: Mapping, gpu: Gpu|None) -> Iterator[Found]:
+    "What axolotl refuses of parts that only axolotl runs"
+    get, named = values.get, any('swanlab' in str(o).lower() for o in values.get('plugins') or ())
+    if named and get('use_swanlab') is not False and not get('swanlab_project'):
+        yield error('swanlab', 'plugins', 'names SwanLab, but swanlab_project is missing',
+                    'Add it, or set use_swanlab: false.')
+    strided = get('rl')=='ebft' and isinstance(get('ebft'), Mapping) and values['ebft'].get('mode')=='strided'
+    if strided and get('torch_compile') is True and get('gradient_checkpointing'):
+        yield error('ebft', 'torch_compile',
+                    'with gradient_checkpointing and ebft: {mode: strided} is refused by axolotl',
+                    'Remove torch_compile.')
+    if strided and get('activation_offloading') is True and get('attn_implementation')=='flex_attention':
+        yield error('ebft', 'activation_offloading', 'does not go with ebft: {mode: strided} and flex_attention',
+                    'Remove it.')
+
+# %% ../../nbs/config/34_advice.ipynb #ca21219d
+# plugins with the same losses, made faster or told elsewhere
+EXACT_PLUGINS = 'liger', 'cut_cross_entropy', 'swanlab', 'integrations.kernels'
 
 def train_checks(values: Mapping, gpu: Gpu|None) -> Iterator[Found]:
     "Settings that `segmask train` does not honour"
@@ -307,7 +359,8 @@ def train_checks(values: Mapping, gpu: Gpu|None) -> Iterator[Found]:
     for k,v in values.items():
         if key(k).train or key(k).rows=='refused' or key(k).note=='secret' or changes_nothing(k, v): continue
         if k in axolotl_keys()['keys'] or k in plugins or k in ('model_config', 'model_kwargs'):
-            yield info('not-honoured', k, f'is {shown(v)}, which would change the result, and `segmask train` does not honour it',
+            yield info('not-honoured', k,
+                       f'is {shown(v)}, which would change the result, and `segmask train` does not honour it',
                        'Remove it, or train with axolotl: it reads the same file and the same prepared data.', 'train')
     foreign = [str(o) for o in values.get('plugins') or () if not any(p in str(o).lower() for p in EXACT_PLUGINS)]
     if foreign:
@@ -318,17 +371,21 @@ def train_checks(values: Mapping, gpu: Gpu|None) -> Iterator[Found]:
         yield info('not-honoured', 'optimizer', f'is {values["optimizer"]}, which only axolotl brings',
                    'To train here, use adamw_torch_fused or another of transformers.', 'train')
     if values.get('save_safetensors') is False:
-        yield info('not-honoured', 'save_safetensors', 'is false; `segmask train` writes safetensors only', 'Remove it.', 'train')
+        yield info('not-honoured', 'save_safetensors', 'is false; `segmask train` writes safetensors only',
+                   'Remove it.', 'train')
 
 def unused(
     values: Mapping, # a config
 ) -> list[str]: # keys without influence on the losses
     "Settings that `train` has no use for, and that need not stop it"
-    return [k for k,v in values.items() if key(k).train=='unused' and not changes_nothing(k, v) and key(k).note!='secret']
+    told = (k for k,v in values.items() if key(k).train=='unused' and not changes_nothing(k, v))
+    return [k for k in told if key(k).note!='secret']
 
-# %% ../../nbs/config/34_advice.ipynb #4da6f76a
-CHECKS: list[Check] = [key_checks, required_checks, batch_checks, step_checks, evaluation_checks, attention_checks, packing_checks,
-                       precision_checks, adapter_checks, parallel_checks, template_checks, length_checks, folder_checks, train_checks]
+# %% ../../nbs/config/34_advice.ipynb #c12d11d0
+CHECKS: list[Check] = [
+    key_checks, required_checks, batch_checks, step_checks, evaluation_checks, attention_checks, packing_checks,
+    precision_checks, adapter_checks, parallel_checks, template_checks, length_checks, folder_checks,
+    other_trainer_checks, train_checks]
 
 def advice(
     values: Mapping,               # a config, as YAML gives it
