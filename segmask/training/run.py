@@ -123,6 +123,7 @@ def _notes(run: Run, unused: list[str]) -> list[str]:
     out = []
     if run.args.fsdp and run.args.use_cpu: out.append('fsdp is for GPUs; here each process holds the whole model')
     if unused: out.append(f'not used here: {", ".join(unused)}')
+    out += [f'{o.key} {o.what}' for o in run.cfg.check() if o.code=='lora-without-adapter']
     if gone := reporters(run.cfg)[1]: out.append(f'not installed, so nothing is reported there: {", ".join(gone)}')
     if torch.cuda.device_count()>1 and run.args.world_size==1:
         out.append('one GPU is used; for all of them: accelerate launch -m segmask.training CONFIG')
