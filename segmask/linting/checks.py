@@ -14,9 +14,12 @@ __all__ = ['CHECKS', 'Hit', 'Check', 'check', 'injected_space', 'skewed_prompt',
 # %% ../../nbs/linting/52_checks.ipynb #881a8810
 import re, unicodedata
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 from ..problems import visible
+from ..formats.chatrows import ChatRow
+from ..formats.contract import CONTRACT_CODES
 from ..tokens.skew import token_text
 from .codes import CODES, SEVERITIES, Code
 from .look import Look, around, segment_at, start_of
@@ -27,6 +30,7 @@ class Hit(NamedTuple):
     message: str            # in a few words
     segment: int|None=None  # where: the number of a segment
     text: str=''            # the text around
+    severity: str=''        # '' is that of the code
 
 class Check(NamedTuple):
     "A condition, and the code under which it is reported"
@@ -167,6 +171,13 @@ _structure = {'template', 'BOS', 'EOS', 'end'} # origins of segments that a form
 
 def _is_data(origin: str|None) -> bool: return origin not in _structure and not (origin or '').endswith(': end')
 
+def _special_in_messages(r: Look, row: ChatRow) -> Iterator[Hit]:
+    for name,said in row.said():
+        hit = r.know.habits.added.search(said) if r.know.habits.added else None
+        if not hit: continue
+        at = max(0, r.text.find(hit[0], max(0, r.text.find(said))))
+        yield Hit(f'{name} holds {hit[0]!r}', segment_at(r.row, at), around(r.text, at))
+
 def _special_in_data(r: Look) -> Iterator[Hit]:
     for n,o in enumerate(r.row):
         hit = r.know.habits.added.search(o.text) if r.know.habits.added and _is_data(o.origin) else None
@@ -183,6 +194,7 @@ def _trained_after_end(r: Look) -> Iterator[Hit]:
 
 @check
 def special_in_text(r: Look) -> Iterator[Hit]:
+    if isinstance(r.row, ChatRow): return _special_in_messages(r, r.row)
     return _special_in_data(r) if r.lowered else _trained_after_end(r)
 
 # %% ../../nbs/linting/52_checks.ipynb #99fb6b96
@@ -256,5 +268,14 @@ def target_cut(r: Look) -> Iterator[Hit]:
 def target_lost(r: Look) -> Iterator[Hit]:
     if 0<r.lost_targets==r.n_trained: yield _cut(r)
 
+# %% ../../nbs/linting/52_checks.ipynb #52k00003
+def _contract_hits(code: str, r: Look) -> Iterator[Hit]:
+    for o in r.notes if r.has_text else ():
+        if o.code!=code: continue
+        at = min(o.at, max(0, len(r.text)-1))
+        yield Hit(f'turn {o.turn+1}: {o.message}', segment_at(r.row, at), around(r.text, at), o.severity)
+
+_contract = [Check(code, CODES[code], partial(_contract_hits, code)) for code in CONTRACT_CODES]
+
 # %% ../../nbs/linting/52_checks.ipynb #d4316f5e
-CHECKS = [o for o in list(globals().values()) if isinstance(o, Check)]
+CHECKS = [*(o for o in list(globals().values()) if isinstance(o, Check)), *_contract]

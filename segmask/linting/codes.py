@@ -12,6 +12,8 @@ import difflib
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from ..formats.contract import CONTRACT_CODES
+
 # %% ../../nbs/linting/50_codes.ipynb #7aa92ee3
 class Code(NamedTuple):
     "A kind of finding"
@@ -149,7 +151,9 @@ _rows = {
         'axolotl does not read this key, and would tokenize these rows segment by segment',
         'segmask export hands the prepared rows to axolotl as they are'),
 }
-CODES = {**_boundaries, **_texts, **_specials, **_amounts, **_rows}
+_contract = {k: Code(*o) for k,o in CONTRACT_CODES.items()}
+
+CODES = {**_boundaries, **_texts, **_specials, **_amounts, **_contract, **_rows}
 
 # %% ../../nbs/linting/50_codes.ipynb #cee2b3e7
 def known_codes(

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from ..core import Segment, Segments, segments_problems
-from ..files import iter_jsonl, keep_copy, rewrite_lines
+from ..files import iter_jsonl, keep_copy, rewrite_lines, stamp
 from .checks import _invisible
 from .codes import CODES, known_codes
 
@@ -199,9 +199,10 @@ def fix_file(
     tokenizer: Any = None,             # needed for BOS and EOS
 ) -> Fixed:
     "Mend a JSONL file in place, the original is kept beside it. `SegmentError` and no change when a row cannot be read"
+    seen = stamp(path)
     n, new = _new_lines(path, _Fixer(codes, tokenizer))
     if not new: return Fixed(str(path), n, 0, 0, None)
     backup = keep_copy(path)
-    rewrite_lines(path, new)
+    rewrite_lines(path, new, seen)
     dropped = sum(o is None for o in new.values())
     return Fixed(str(path), n, len(new)-dropped, dropped, str(backup))
