@@ -13,7 +13,7 @@ from segmask.linting.findings import lint_summary
 from segmask.linting.fixes import fix
 from segmask.linting.linter import lint
 from segmask.data.prepare import preprocess
-from segmask.tokens.skew import Habits
+from segmask.tokens.skew import Habits, prompt_tokens_at_inference
 from segmask.tokens.tokenizer import load_tokenizer
 from test_boundaries import random_row
 
@@ -179,3 +179,18 @@ def test_all_problems_of_a_file_are_findings(tmp_path, tok):
     found = lint(f, Encoder(tok))
     assert found[found.severity=='error'][['where', 'code']].values.tolist()==[[f'{f}:1', 'label-not-boolean'], [f'{f}:2', 'bad-row']]
     assert lint_summary(found).code.tolist()[:2]==['label-not-boolean', 'bad-row']
+
+@pytest.mark.parametrize('name', FAMILIES)
+def test_many_prompts_are_put_together_exactly(name):
+    "The prompts of a long row, made of parts, are the tokens of each prompt by itself"
+    tok, rng = family(name), random.Random(1)
+    enc, specials = Encoder(tok), [str(o.content) for o in tok.added_tokens_decoder.values() if o.special][:4]
+    words = 'the quick (brown) fox, 12 jumps  over! a lazy-dog\n because I said "so" café ﬁne 日本 x=y+1;'.split(' ') + specials
+    for _ in range(3):
+        row = M('')
+        for _ in range(8):
+            text = ' '.join(rng.choice(words) for _ in range(120))
+            row = row + M(text + rng.choice(['\n', '', ' ', ':', *specials])) + T(rng.choice([' ', '', '\n']) + text)
+        e, = enc.many([row])
+        assert len(row.text)>4_000 and len(e.prompts)>3
+        assert prompt_tokens_at_inference(enc, Habits(enc), [e])==[enc.lists([row.text[:c] for c,_ in e.prompts])]

@@ -16,7 +16,7 @@ from typing import Any
 from ..problems import visible
 from ..core import IGNORE_INDEX, Segments
 from ..tokens.encoder import Encoded, Encoder
-from ..tokens.skew import Habits, Lost, inference_prompts, round_trip, token_text
+from ..tokens.skew import Habits, Lost, prompt_tokens_at_inference, round_trip, token_text
 
 # %% ../../nbs/linting/51_look.ipynb #07646cc9
 def around(
@@ -125,7 +125,7 @@ def look_at(
 ) -> list[Look]:
     "Rows for the checks, encoded in one call"
     encoded = know.enc.many(rows, offsets=False)
-    inference = inference_prompts(know.enc, know.habits, encoded)
+    inference = prompt_tokens_at_inference(know.enc, know.habits, encoded)
     return [Look(e, know, text, prompts, lowered) for e,text,prompts in zip(encoded, know.decoded(encoded), inference)]
 
 def look_at_tokens(ids: list[int], labels: list[int], know: Known) -> Look:
