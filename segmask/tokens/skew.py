@@ -153,7 +153,7 @@ class Habits:
     "What a tokenizer does at the beginning of a text: found by trying"
     def __init__(self, encoder: Encoder):
         self.tokenizer, self.backend = encoder.tokenizer, encoder._backend
-        self.spell = encoder.speller if self.backend is not None else None
+        self.spell: Any = encoder.speller if self.backend is not None else None
         self.marks = bool(self.spell and self.spell.more is not None)          # puts a word-start mark before a text
         self.marks_again = bool(self.spell and self.spell.marks_again)         # and after a special token
         ids = lambda t: self.spell.start.encode(t, add_special_tokens=False).ids if self.spell else []
