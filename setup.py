@@ -13,6 +13,6 @@ setup(
     author=cfg['author'], author_email=cfg['author_email'],
     python_requires='>='+cfg['min_python'], packages=find_packages(include=[cfg['lib_path']+'*']),
     package_data={cfg['lib_path']: ['py.typed', '*/*.json', '*/*.txt', '*/static/*']},
-    install_requires=cfg['requirements'].split(), extras_require=extras,
+    install_requires=[*cfg['requirements'].split(), cfg['engine_requirement']], extras_require=extras,
     long_description=open('README.md', encoding='utf-8').read(), long_description_content_type='text/markdown',
     entry_points=dict(console_scripts=cfg['console_scripts'].split(), nbdev=[f"{cfg['lib_path']}={cfg['lib_path']}._modidx:d"]))

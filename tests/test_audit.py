@@ -72,3 +72,23 @@ def test_workers_and_streams(tok):
     loader = DataLoader(stream, batch_size=3, collate_fn=Collator(tok), num_workers=1)
     found = audit(loader, tok, rows=6)
     assert len(found.rows)==6 and found.codes=={'everything-trained': 6}
+
+def test_markers_that_the_tokenizer_lacks_are_told_once(tok):
+    bare = load_tokenizer('mistralai/Mistral-7B-v0.1')
+    bare.chat_template = ("{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+                          "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}")
+    talk = [{'role': 'user', 'content': 'q'}, {'role': 'assistant', 'content': 'a'}]
+    ids = bare(bare.apply_chat_template(talk, tokenize=False)+'</s>')['input_ids']
+    found = audit([dict(input_ids=ids, labels=ids[:])], bare)
+    assert found.codes['split-marker']==1 and '<|im_end|>, <|im_start|>' in str(found)
+
+def test_a_prepared_set_has_two_sides(tmp_path, monkeypatch):
+    from segmask import masked, preprocess, trained, write_jsonl
+    monkeypatch.chdir(tmp_path)
+    write_jsonl([masked(f'<s>{i % 7}+1=')+trained(f'{i % 7+1}</s>') for i in range(20)], 'rows.jsonl')
+    (tmp_path/'c.yaml').write_text('base_model: mistralai/Mistral-7B-v0.1\nsequence_len: 64\nval_set_size: 6\n'
+                                   'datasets: [{path: rows.jsonl, type: input_output}]\n')
+    found = audit(preprocess('c.yaml'))
+    assert (len(found.rows), len(found.held))==(14, 6)
+    assert 'train-eval-leak' in found.codes and not found.ok
+    with pytest.raises(ValueError, match='was not found; there is: train-eval-leak'): found.show('eos-masked')

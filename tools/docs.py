@@ -10,8 +10,8 @@ SETTINGS = ConfigParser(delimiters=['='])
 SETTINGS.read(ROOT/'settings.ini', encoding='utf-8')
 SITE = SETTINGS['DEFAULT']['doc_host'] + SETTINGS['DEFAULT']['doc_baseurl']
 SECTIONS = dict(tutorials='Lessons', root='Segments and files', tokens='Tokens', formats='Formats', config='Configs',
-                data='Data sets', linting='Finding mistakes', views='Looking', training='Training', auditing='Auditing', widgets='Widgets',
-                end='Elsewhere')
+                data='Data sets', linting='Finding mistakes', views='Looking', training='Training',
+                auditing='Auditing', widgets='Widgets', end='Elsewhere')
 
 def joined(o) -> str: return ''.join(o) if isinstance(o, list) else o
 

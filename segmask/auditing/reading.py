@@ -209,7 +209,7 @@ def folder_data(path: Path) -> Any:
     raise Problems([Problem(str(path), '', 'holds no prepared set, no Parquet and no Arrow files',
                             'Name a folder that save_to_disk wrote, or a .parquet file.')])
 
-# %% ../../nbs/auditing/79_reading.ipynb #0737c6df
+# %% ../../nbs/auditing/79_reading.ipynb #ee4a930a
 @dataclass
 class Read:
     "What was read"
@@ -244,7 +244,7 @@ def read_rows(
         return Read(read_batches(batches, rows), [], 'DataLoader', batches=batches)
     if isinstance(what, (str, os.PathLike)): return read_folder(Path(what), rows)
     if hasattr(what, 'train') and hasattr(what, 'manifest'): # a Prepared
-        held = what.test if getattr(what, 'test', None) is not None else ()
+        held = what.eval if what.eval is not None else ()
         tokenizer = getattr(what, 'tokenizer', None)
         return Read(dataset_rows(what.train, rows), dataset_rows(held, rows), 'Prepared', tokenizer)
     if isinstance(what, Mapping) and 'input_ids' in what:

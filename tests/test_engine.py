@@ -1,0 +1,105 @@
+"The fast tokenizer makes the tokens of the real one, or is not used"
+import json
+import os
+
+import numpy as np
+import pytest
+
+gigatoken = pytest.importorskip('gigatoken')
+
+import families
+from segmask.tokens import engine as module
+from segmask.tokens.engine import Engine, differing, hostile, mixed_ids, not_admitted, pattern_of, prove, raw_ids
+from segmask.tokens.tokenizer import load_tokenizer
+
+FAMILIES = {'mistral': lambda: load_tokenizer('mistralai/Mistral-7B-v0.1'), 'gpt2': families.gpt2, 'qwen': families.qwen,
+            'deepseek': families.deepseek, 'llama3': families.llama3, 'unigram': families.unigram}
+SOME = [*range(0x20, 0x3000, 7), *range(0x1ac0, 0x1b00), *range(0x10930, 0x10950), *range(0x1f600, 0x1f700, 3)]
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch): monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+
+def pair(name):
+    "(real, fast) tokenizers of a family; skips one that is not admitted"
+    backend = FAMILIES[name]().backend_tokenizer
+    if why := not_admitted(json.loads(backend.to_str())): return backend, None, why
+    return backend, gigatoken.Tokenizer.from_json(backend.to_str()), ''
+
+@pytest.mark.parametrize('name', FAMILIES)
+def test_equal_or_not_used(name):
+    backend, fast, why = pair(name)
+    if fast is None:
+        assert name=='unigram' and 'model is Unigram' in why
+        return
+    proof = prove(backend, fast, SOME, 500)
+    if proof.reason: return # not used, and says why
+    texts = hostile(3000, [o.content for o in backend.get_added_tokens_decoder().values()], set())
+    for a,b in zip(raw_ids(backend, texts), mixed_ids(backend, fast, pattern_of(proof), texts)): assert np.array_equal(a, b)
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', ['mistral', 'gpt2', 'qwen'])
+def test_millions_of_strings(name):
+    backend, fast, _ = pair(name)
+    proof = prove(backend, fast)
+    if proof.reason: pytest.fail(f'{name} is not used: {proof.reason}')
+    tokens, pattern = [o.content for o in backend.get_added_tokens_decoder().values()], pattern_of(proof)
+    for start in range(int(os.environ.get('STRINGS', 10_000_000))//50_000):
+        texts = hostile(50_000+start, tokens, set())[start:]
+        assert all(np.array_equal(a, b) for a,b in zip(raw_ids(backend, texts), mixed_ids(backend, fast, pattern, texts)))
+
+class Wrong:
+    "One token in a thousand is another"
+    def __init__(self, fast): self.fast = fast
+    def encode_batch(self, texts):
+        import awkward as ak
+        out = ak.to_packed(self.fast.encode_batch(texts))
+        ids = np.asarray(out.layout.content.data).copy()
+        ids[::1000] += 1
+        return ak.Array(ak.contents.ListOffsetArray(out.layout.offsets, ak.contents.NumpyArray(ids)))
+
+def test_a_wrong_engine_is_noticed_and_its_proof_forgotten():
+    backend, fast, _ = pair('mistral')
+    said = []
+    engine = Engine(backend, tell=said.append)
+    module.keep_proof(name := module.proof_name(backend.to_str()), module.Proof(()))
+    engine.fast = Wrong(fast)
+    for n in range(20): engine([f'{n} and {i} is {n+i}' for i in range(5000)])
+    assert engine.differed and engine.name=='raw' and len(said)==1
+    assert not (module.cache_folder()/f'{name}.json').exists()
+
+def test_the_real_one_until_there_is_a_proof(monkeypatch):
+    backend, _, _ = pair('mistral')
+    monkeypatch.setattr(module, 'shipped', dict)
+    monkeypatch.setattr(module, 'PATIENCE', 1000)
+    monkeypatch.setattr(module, 'prove', lambda *a: module.Proof((0x37,)))
+    said, texts = [], [f'text {i}' for i in range(600)]
+    engine = Engine(backend, tell=said.append)
+    real = raw_ids(backend, texts)
+    for expected in ('raw', 'gigatoken', 'gigatoken'):
+        assert all(np.array_equal(a, b) for a,b in zip(engine(texts), real))
+        assert engine.name==expected
+    assert len(said)==1 and 'once' in said[0]
+    again = Engine(backend, tell=said.append) # finds the proof that was kept
+    again(texts)
+    assert again.name=='gigatoken' and len(said)==1
+    assert Engine(backend, 'raw').reason=='the real tokenizer was asked for'
+
+def test_nothing_without_the_package(monkeypatch):
+    backend, _, _ = pair('mistral')
+    monkeypatch.setattr(module, 'installed', lambda: False)
+    engine = Engine(backend)
+    engine(['a']*5000)
+    assert (engine.name, engine.reason)==('raw', 'gigatoken is not installed')
+
+@pytest.mark.parametrize('flag', ['lstrip', 'rstrip', 'single_word'])
+def test_added_tokens_with_flags_are_not_admitted(flag):
+    from tokenizers import AddedToken
+    tok = load_tokenizer('mistralai/Mistral-7B-v0.1')
+    tok.add_tokens([AddedToken('<odd>', **{flag: True})])
+    assert "its added token '<odd>'" in not_admitted(json.loads(tok.backend_tokenizer.to_str()))
+
+def test_differences_are_told_text_by_text():
+    backend, fast, _ = pair('mistral')
+    texts = [f'{i} words' for i in range(2000)]
+    found = differing(backend, Wrong(fast), texts)
+    assert 0<len(found)<=len(raw_ids(backend, texts).ids)//1000+1
