@@ -93,7 +93,7 @@ def speed(path: Path, n: int) -> tuple[dict, int, int]:
     "Raw tokenizer, our encoding, our whole call and datasets.map on one file; (ratios to raw, segments, tokens)"
     import datasets
     from segmask import Encoder, load_tokenizer, preprocess
-from segmask.files import iter_jsonl
+    from segmask.files import iter_jsonl
     from segmask.data.prepare import batches
     datasets.disable_progress_bars()
     with quiet(): tok = load_tokenizer(MODEL)

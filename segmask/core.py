@@ -76,7 +76,7 @@ def _is_number(x) -> bool: return isinstance(x, Real) and not isinstance(x, bool
 
 def _weight_fault(weight, label) -> tuple[str,str,str]|None:
     "(what is wrong with `weight` beside this label, the hint, a code), or None"
-    if type(weight) is _Implied: return None
+    if weight is None or type(weight) is _Implied: return None
     hint = 'Write a number from 0 (masked) to 1 (trained), without quotes.'
     if not _is_number(weight): what = f'is {_shown(weight)}, not a number'
     elif weight!=weight: what = 'is NaN, not a number'
@@ -107,7 +107,7 @@ class Segment:
         if text or label or weight:
             bad = [Problem('', k, *p) for k,p in (('text', text), ('label', label), ('weight', weight)) if p]
             raise SegmentError(bad)
-        new = self.label if type(self.weight) is _Implied else float(self.weight)
+        new = self.label if self.weight is None or type(self.weight) is _Implied else float(self.weight)
         if not 0<new<1:
             object.__setattr__(self, 'weight', _one if new else _zero)
             object.__setattr__(self, 'label', bool(new))
@@ -168,7 +168,7 @@ def segment_of(
     o: Mapping, # an object of a row without problems
 ) -> Segment:
     "A segment from its JSON object, which is not checked again"
-    label = o['label'] and o.get('weight', 1)!=0
+    label = o['label'] and o.get('weight')!=0
     new, weight = object.__new__(Segment), _one if label else _zero
     new.__dict__.update(text=o['text'], label=label, origin=None, extra=None, weight=weight, role=None, turn=None)
     if len(o)>2: new.__dict__.update(_more_of(o, weight))
@@ -177,9 +177,9 @@ def segment_of(
 def _more_of(o: Mapping, weight: float) -> dict:
     "Weight, role, turn and other keys of an object that has more than text and label"
     known: dict[str, Any] = {}
-    if 0<o.get('weight', weight)<1: known['weight'] = float(o['weight'])
-    if isinstance(o.get('role'), str): known['role'] = o['role']
-    if type(o.get('turn')) is int: known['turn'] = o['turn']
+    if 0<(o.get('weight') or 0)<1: known['weight'] = float(o['weight'])
+    if isinstance(o.get('role'), (str, type(None))): known['role'] = o.get('role')
+    if type(o.get('turn')) in (int, type(None)): known['turn'] = o.get('turn')
     extra = {k:v for k,v in o.items() if k not in ('text', 'label', 'weight') and k not in known}
     return {'weight': weight, **known, 'extra': extra or None}
 

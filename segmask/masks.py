@@ -126,7 +126,6 @@ class Where:
     segment: Any = None
     label: bool|None = None
     test: Callable|None = None
-
     def __post_init__(self):
         for k in ('role', 'turn', 'origin', 'segment'): object.__setattr__(self, k, _many(k, getattr(self, k)))
         if bad := [Problem('', *p, 'bad-rule') for p in _faults(self)]: raise MaskError(bad)

@@ -15,6 +15,25 @@ from typing import Any
 
 from .problems import Problem, Problems
 
+# %% ../nbs/02_patterns.ipynb #b9c633b3
+def _size(pattern: str) -> int:
+    "How large a pattern becomes when its fixed repeats are written out, as the package regex does before it looks"
+    sums, last = [0], 0
+    for m in re.finditer(r'\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\{(\d+)(?:,\d*)?\}|[()]|.', pattern, re.S):
+        if m[0]=='(':
+            sums.append(0)
+            last = 0
+        elif m[0]==')' and len(sums)>1:
+            last = sums.pop()
+            sums[-1] += last
+        elif m[1]:
+            sums[-1] += last*(min(int(m[1][:12]), 10**12)-1)
+            last *= int(m[1][:12])
+        else:
+            last = 1
+            sums[-1] += 1
+    return max(sums)
+
 # %% ../nbs/02_patterns.ipynb #fa544855
 class PatternError(Problems):
     "A pattern that is none, or that takes too long: what is wrong, and the hint"
@@ -53,25 +72,6 @@ def found(
         did = f'did not finish within {SECONDS:g} seconds' if isinstance(e, TimeoutError) else 'needs too much memory'
         what = f'{pattern!r} {did} on {len(text):,} characters'
         raise _refused('regex', what, _bomb, 'slow-pattern') from None
-
-# %% ../nbs/02_patterns.ipynb #b9c633b3
-def _size(pattern: str) -> int:
-    "How large a pattern becomes when its fixed repeats are written out, as the package regex does before it looks"
-    sums, last = [0], 0
-    for m in re.finditer(r'\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\{(\d+)(?:,\d*)?\}|[()]|.', pattern, re.S):
-        if m[0]=='(':
-            sums.append(0)
-            last = 0
-        elif m[0]==')' and len(sums)>1:
-            last = sums.pop()
-            sums[-1] += last
-        elif m[1]:
-            sums[-1] += last*(min(int(m[1][:12]), 10**12)-1)
-            last *= int(m[1][:12])
-        else:
-            last = 1
-            sums[-1] += 1
-    return max(sums)
 
 # %% ../nbs/02_patterns.ipynb #5033b690
 _reasoning = r'(?s)<think>.*?(?:</think>|\Z)|<thinking>.*?(?:</thinking>|\Z)|\[THINK\].*?(?:\[/THINK\]|\Z)'

@@ -6,8 +6,10 @@ import pytest
 from tokenizers import AddedToken
 
 from families import FAMILIES, REFUSED, family
-from segmask.tokens import encoder
+from segmask.tokens import engine
+from segmask.tokens.continuing import as_called
 from segmask.tokens.encoder import Encoder
+from segmask.tokens.engine import Engine, Joiner
 from test_boundaries import random_text
 
 NAMES = [*FAMILIES, *REFUSED]
@@ -18,10 +20,10 @@ def check(tok, n: int, seed: int, more=()) -> bool:
     "Compare; is this tokenizer one that texts are joined for?"
     rng = random.Random(seed)
     specials = [*more, *(str(o.content) for o in tok.added_tokens_decoder.values())][:6]
-    joiner = encoder._Joiner(tok.backend_tokenizer)
+    joiner = Joiner(tok.backend_tokenizer)
     if joiner.backend is None: return False
-    enc = Encoder(tok)
-    encoder._as_called(joiner.backend, tok)
+    enc = Engine(tok)
+    as_called(joiner.backend, tok)
     for a in range(0, n, 2000):
         texts = [''.join(random_text(rng, specials)) for _ in range(2000)]
         ids, lens = joiner.encode(texts)
@@ -47,18 +49,18 @@ def test_tokens_with_habits():
     assert check(tok, 5_000, 6, habits)
 
 def test_text_that_holds_the_mark(monkeypatch):
-    monkeypatch.setattr(encoder, '_few', 0)
+    monkeypatch.setattr(engine, 'MANY', 0)
     tok = FAMILIES[LEGACY]()
-    enc, (a, b) = Encoder(tok), encoder._mark
+    enc, (a, b) = Engine(tok), engine.MARK
     for texts in ([a, b, a, f'x{a}', f'{b}y', a+a, b+b, f'{b}{a}'], ['one', f'has {a}{b} inside', 'two'], ['', a+b, '']):
-        ids, lens = enc._ids(texts)
+        ids, lens = enc.flat(texts)
         assert lens.tolist()==[len(o) for o in enc.lists(texts)] and ids.tolist()==sum(enc.lists(texts), [])
-        assert (enc._join.encode(texts) is None)==any(a+b in o for o in texts)
+        assert (enc._joiner.encode(texts) is None)==any(a+b in o for o in texts)
 
 def test_a_pickle_does_not_depend_on_what_was_encoded(monkeypatch):
     import pickle
-    monkeypatch.setattr(encoder, '_few', 0)
+    monkeypatch.setattr(engine, 'MANY', 0)
     enc = Encoder(FAMILIES[LEGACY]())
     before = pickle.dumps(enc)
-    enc._ids(['a', 'b'])
-    assert enc._join is not None and pickle.dumps(enc)==before
+    enc.columns([{'segments': [dict(text='a', label=True)]}])
+    assert enc.engine._joiner is not None and pickle.dumps(enc)==before

@@ -113,7 +113,7 @@ def api(source: str, url: str) -> str:
 
 # pages
 
-def page(path: Path) -> str: return re.sub(r'^\d+[a-z]?_', '', path.stem) # '12_encoder.ipynb' -> 'encoder'
+def page(path: Path) -> str: return re.sub(r'^\d+[a-z]?_', '', path.stem) # '14_encoder.ipynb' -> 'encoder'
 
 def chapters() -> list[Path]:
     "Notebooks in reading order: the index, the lessons, then the chapters by number"

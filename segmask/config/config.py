@@ -22,7 +22,7 @@ from .keys import grouped, key, table, unknown_keys
 from ..problems import Problem, Problems
 from ..core import SegmentError
 from ..files import open_bytes, write_beside
-from ..tokens.encoder import Encoder
+from ..tokens.encoder import Boundary, Encoder
 from ..formats.formats import FORMATS, to_segments
 from .recipe import recipe
 from .refusals import all_advice
@@ -325,8 +325,8 @@ def _lengths(data: str, type: str, base_model: str, more: Mapping, most: int=20_
     tok = load_tokenizer(more.get('tokenizer_config') or base_model, more.get('special_tokens'), more.get('tokens'))
     rows = to_segments(data, type, tok, config=more) if type!='input_output' else to_segments(data, type, tok)
     if not rows: raise ConfigError([Problem(data, '', 'holds no rows', 'Write some.')])
-    boundary = 'joint' if type.startswith(('chat_template', 'sharegpt')) else 'segment'
-    return Encoder(tok, boundary).columns(rows[:most])[2], len(rows)
+    boundary: Boundary = 'joint' if type.startswith(('chat_template', 'sharegpt')) else 'segment'
+    return Encoder(tok, boundary).columns(rows[:most]).lens, len(rows)
 
 # %% ../../nbs/config/38_config.ipynb #d9bc62ce
 _same = 'learning_rate weight_decay max_grad_norm seed logging_steps save_total_limit neftune_noise_alpha adam_beta1 adam_beta2 adam_epsilon torch_compile dataloader_num_workers dataloader_pin_memory dataloader_prefetch_factor dataloader_drop_last gradient_accumulation_steps gradient_checkpointing_kwargs deepspeed hub_model_id metric_for_best_model greater_is_better label_smoothing_factor optim_target_modules torch_empty_cache_steps lr_scheduler_kwargs include_num_input_tokens_seen'.split()

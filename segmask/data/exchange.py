@@ -12,14 +12,14 @@ import json, os
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
 from ..config.config import TrainingConfig
 from ..core import Segment, Segments
 from ..files import write_beside, write_jsonl
-from ..tokens.encoder import Encoder
+from ..tokens.encoder import Boundary, Encoder
 from ..formats.formats import check_config, check_options, lower_all, lowering
 from .prepare import Prepared, batches
 from ..formats.sources import Rows
@@ -93,7 +93,9 @@ def convert(
     check_config(config or {})
     source = Rows(spec)
     lower, boundary = lowering(type, tokenizer, {k:v for k,v in spec.items() if k not in ('path', 'type')}, config)
-    encoders = [Encoder(tokenizer, o) for o in ('segment', boundary)] if boundary!='segment' and tokenizer else None
+    encoders = []
+    if boundary!='segment' and tokenizer:
+        encoders = [Encoder(tokenizer), Encoder(tokenizer, cast(Boundary, boundary))]
     differ = 0
     def lowered():
         nonlocal differ

@@ -16,6 +16,7 @@ from itertools import chain
 from pathlib import Path
 from queue import Full, Queue
 from threading import Event, Thread
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -27,7 +28,7 @@ from ..config.refusals import other_tokenizer, refused
 from ..problems import Problem, Problems
 from ..core import IGNORE_INDEX, SegmentError, Segments
 from ..files import iter_jsonl
-from ..tokens.encoder import Encoder, arrow_array, debug_line
+from ..tokens.encoder import Encoder, EncoderError, arrow_array, debug_line
 from ..formats.formats import lower_all, lowering
 from ..formats.sources import FormatError, Rows, SourceError, format_error
 from .rules import DROPPED, STATUSES, Limits, Measured, Plan, held_back, limits, measure, order_of, plan
@@ -135,7 +136,10 @@ class Encoding:
         except FormatError as e: raise _in_config(e, cfg, at) from None
         self.segments = kind=='input_output'
         self.chunk = cfg.sequence_len if kind=='completion' else None # axolotl cuts a long text into several rows
-        self.enc = Encoder(tok, ours.get('boundary', boundary), bool(cfg.train_on_inputs) and self.segments)
+        try: self.enc = Encoder(tok, ours.get('boundary', boundary), bool(cfg.train_on_inputs) and self.segments)
+        except EncoderError as e:
+            here = dict(where=cfg.where(*at, 'segmask', 'boundary'), field='segmask.boundary')
+            raise ConfigError(replace(p, **here) for p in e.problems) from None
 
     def fingerprint(self) -> list: # what decides the result besides the config and the data
         "The template's text (it may lie in a file), and the boundary mode"
@@ -160,7 +164,7 @@ class Encoding:
         numbers: np.ndarray, # of them
     ) -> Batch:
         "Some rows as `preprocess` stores them"
-        ids, is_trained, lens = self.enc.columns(rows, checked=True)
+        ids, is_trained, lens, _ = self.enc.columns(rows, checked=True)
         return self.in_rows(Batch(ids, np.where(is_trained, ids, IGNORE_INDEX).astype(np.int32), lens, numbers))
 
     def in_rows(self, b: Batch) -> Batch:

@@ -144,7 +144,7 @@ class WrittenRows(RowSet):
             idx = list(group)
             for a in range(0, len(idx), 1000):
                 part = idx[a:a+1000]
-                _, is_trained, lens = enc.columns([self.rows[i] for i in part])
+                _, is_trained, lens, _ = enc.columns([self.rows[i] for i in part])
                 tokens[part], n_trained[part] = lens, row_sums(is_trained, lens)
         return tokens, n_trained
 

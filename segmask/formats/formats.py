@@ -18,7 +18,9 @@ from .instruct import FORMATS, STYLES, USER_DEFINED, Context, Format, register, 
 from .messages import UNREAD, ChatOptions
 from .sources import SOURCE_OPTIONS, FormatError, Rows, format_error, known, meant
 
-if TYPE_CHECKING: from transformers import PreTrainedTokenizerBase
+if TYPE_CHECKING:
+    from segmask.tokens.encoder import Boundary
+    from transformers import PreTrainedTokenizerBase
 
 # %% ../../nbs/formats/28_formats.ipynb #e98f4f3c
 @register('input_output', reads=[])
@@ -81,7 +83,7 @@ def lowering(
     tokenizer: 'PreTrainedTokenizerBase|None' = None, # needed by all but `input_output`
     options: Mapping|None = None,                     # other keys of the data set entry
     config: Mapping|None = None,                      # keys of the config
-) -> tuple[Lowering, str]: # (row -> segments, the mode in which these train as axolotl trains the format)
+) -> tuple[Lowering, 'Boundary']: # (row -> segments, the mode in which these train as axolotl trains the format)
     "The function that lowers rows of a format, and its boundary mode. Raises `FormatError`"
     format, brought = _format_of(type)
     lower = Lowering(format, Context(tokenizer, {**brought, **(options or {}), 'type':type}, config))

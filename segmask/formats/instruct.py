@@ -18,7 +18,9 @@ from ..core import Segment, Segments
 from .chat import Chat
 from .sources import FormatError, format_error, known, meant, text_of
 
-if TYPE_CHECKING: from transformers import PreTrainedTokenizerBase
+if TYPE_CHECKING:
+    from segmask.tokens.encoder import Boundary
+    from transformers import PreTrainedTokenizerBase
 
 # %% ../../nbs/formats/27_instruct.ipynb #c952083f
 class Context:
@@ -67,7 +69,7 @@ class Context:
 class Format(NamedTuple):
     "A training format"
     lower: Callable[[Mapping, Context], Segments] # row, context -> segments
-    boundary: str = 'segment'                     # the mode in which its segments train as axolotl trains the format
+    boundary: 'Boundary' = 'segment'              # the mode in which its segments train as axolotl trains the format
     presets: Mapping[str, Any] = {}               # options of a data set entry that it brings
     reads: Sequence[str]|None = None              # the options that it reads; None: any
 
@@ -75,7 +77,7 @@ FORMATS: dict[str, Format] = {} # name, as in `type:` -> format
 
 def register(
     name: str,                        # as in `type:`
-    boundary: str = 'segment',        # 'segment' or 'joint'
+    boundary: 'Boundary' = 'segment', # 'segment' or 'joint'
     reads: Sequence[str]|None = None, # names of the options that it reads, so that others are refused; None: any
     **presets: Any,                   # options that the format brings, such as `field_messages`
 ) -> Callable:

@@ -140,7 +140,7 @@ def _continuing(tokenizer: Any) -> Encoder|None:
 def _hint(row: Segments, char: int, inference: list[int], encoder: Encoder) -> str:
     "The mode or the edit under which the prompt that ends at `char` is the same at inference"
     ways = []
-    other = _continuing(encoder.tokenizer) if encoder.boundary!='prompt' and encoder._backend is not None else None
+    other = _continuing(encoder.tokenizer) if encoder.boundary!='prompt' and encoder.engine.backend is not None else None
     e = other(row) if other else None
     if e and any(c==char and e.input_ids[:t]==inference for c,t in e.prompts): ways.append('boundary="prompt"')
     if row.text[char-1:char]==' ': ways.append('move the space at the end of the prompt to the beginning of the answer')
@@ -152,7 +152,7 @@ _reaches = re.compile('[A-Za-z0-9] [A-Za-z0-9]|[A-Za-z0-9] $')
 class Habits:
     "What a tokenizer does at the beginning of a text: found by trying"
     def __init__(self, encoder: Encoder):
-        self.tokenizer, self.backend = encoder.tokenizer, encoder._backend
+        self.tokenizer, self.backend = encoder.tokenizer, encoder.engine.backend
         self.spell: Any = encoder.speller if self.backend is not None else None
         self.marks = bool(self.spell and self.spell.more is not None)          # puts a word-start mark before a text
         self.marks_again = bool(self.spell and self.spell.marks_again)         # and after a special token

@@ -11,10 +11,10 @@ __all__ = ['prompt_ids', 'continued', 'history_of', 'TrainResult', 'model_card']
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ..core import Segments, masked
-from ..tokens.encoder import Encoder
+from ..tokens.encoder import Boundary, Encoder
 from ..formats.formats import FORMATS
 from ..config.config import TrainingConfig
 from ..config.keys import without_secrets
@@ -35,7 +35,8 @@ def prompt_ids(
     spec = cfg.datasets[0]
     usual = FORMATS[spec.type].boundary if spec.type in FORMATS else 'joint'
     segments = masked(prompt) if isinstance(prompt, str) else prompt
-    ids = Encoder(tok, (spec.segmask or {}).get('boundary') or usual)(segments).input_ids
+    boundary = cast(Boundary, (spec.segmask or {}).get('boundary') or usual)
+    ids = Encoder(tok, boundary)(segments).input_ids
     if not ids: raise ValueError('the prompt is empty; begin with at least one token, such as <s>')
     return list(ids)
 
