@@ -10,7 +10,7 @@ __all__ = ['Check', 'ATTENTION', 'EXACT_PLUGINS', 'CHECKS', 'Advice', 'Found', '
            'attention_checks', 'packing_checks', 'adapter_checks', 'parallel_checks', 'template_checks',
            'length_checks', 'folder_checks', 'train_checks', 'unused', 'advice']
 
-# %% ../../nbs/config/34_advice.ipynb #d9f46d51
+# %% ../../nbs/config/34_advice.ipynb #1c0db75a
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from .hardware import Gpu, model_config
 from .keys import changes_nothing, key, names, renamed, unknown_keys
 from .schema import axolotl_keys, did_you_mean, nearest, plugin_keys, shown
-from .yamltext import dotted
+from .paths import dotted
 from ..problems import Problem
 
 # %% ../../nbs/config/34_advice.ipynb #5610cd5b

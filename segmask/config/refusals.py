@@ -6,7 +6,8 @@ Docs: https://example.github.io/segmask/config/refusals.html.md"""
 
 # %% auto #0
 __all__ = ['YES_NO', 'AT_TOP', 'IN_ENTRY', 'REFUSALS', 'row_checks', 'entries', 'format_checks', 'file_checks', 'chat_checks',
-           'token_checks', 'own_checks', 'deepspeed_checks', 'other_tokenizer', 'model_checks', 'all_advice', 'refused']
+           'token_checks', 'own_checks', 'deepspeed_checks', 'other_tokenizer', 'other_model', 'model_checks',
+           'all_advice', 'refused']
 
 # %% ../../nbs/config/35_refusals.ipynb #d47e5364
 import difflib, json, re
@@ -198,7 +199,7 @@ def deepspeed_checks(values: Mapping, gpu: Gpu|None=None) -> Iterator[Found]:
         yield info('deepspeed', 'deepspeed', 'divides the weights (stage 3) and does not gather them in the end, so no safetensors could be written',
                    'Set stage3_gather_16bit_weights_on_model_save: true in its zero_optimization.', 'train')
 
-# %% ../../nbs/config/35_refusals.ipynb #7082a650
+# %% ../../nbs/config/35_refusals.ipynb #f0ca5a6d
 def other_tokenizer(
     cfg: 'TrainingConfig', # tokenizer_type, tokenizer_legacy
     tok: Any,              # the tokenizer that was loaded
@@ -214,6 +215,15 @@ def other_tokenizer(
         out.append(Problem(cfg.where('tokenizer_legacy'), 'tokenizer_legacy', f'is {str(legacy).lower()}, but the tokenizer has legacy: {str(has).lower()}',
                            'Remove it, or use axolotl for this run.', 'other-tokenizer'))
     return out
+
+def other_model(
+    cfg: 'TrainingConfig', # model_type
+    model: Any,            # the model that was loaded
+) -> list[Problem]:
+    "What a config says of the model's class and is not so"
+    wanted = [(k, cfg.get(k)) for k in ('model_type', 'type_of_model')]
+    return [Problem(cfg.where(k), k, f'is {v}, but the model is a {type(model).__name__}', 'Remove it, or train with axolotl.', 'other-model')
+            for k,v in wanted if not changes_nothing(k, v) and v!=type(model).__name__]
 
 def model_checks(values: Mapping, gpu: Gpu|None=None) -> Iterator[Found]:
     "The model's class, when the model is on this machine"

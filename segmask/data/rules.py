@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..config.config import TrainingConfig
-from ..config.yamltext import ConfigError
+from ..config.paths import ConfigError
 from ..core import IGNORE_INDEX
 from ..problems import Problem
 
