@@ -49,7 +49,7 @@ def source_of(path: str, **spec: Any) -> Rows:
         say(f'segmask: {path} is no file or folder here; asking the hub for a data set of this name ...')
     return Rows({'path':path, **spec})
 
-def examples(args: argparse.Namespace, path: str, tok: Any) -> tuple[Iterator[Segments], str]:
+def examples(args: argparse.Namespace, path: str, tok: Any) -> tuple[Iterator[Segments], Any]:
     "(rows of any format, one by one; their boundary mode)"
     options = dict(args.set)
     source = source_of(path, **options)

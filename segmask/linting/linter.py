@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..config.config import TrainingConfig, ignored_keys
-from ..config.paths import dotted
+from ..config.yamltext import dotted
 from ..core import Segments, segments_problems
 from ..data.prepare import Batch, Encoding, Prepared, rows_of, tokenizer_of
 from ..data.rules import Tally, split_of

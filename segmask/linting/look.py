@@ -130,4 +130,4 @@ def look_at(
 
 def look_at_tokens(ids: list[int], labels: list[int], know: Known) -> Look:
     "A row of which there are only tokens"
-    return Look(Encoded(ids, labels, [], [], Segments(), know.tok, 'segment', []), know, lowered=True)
+    return Look(Encoded(ids, labels, row=Segments(), tokenizer=know.tok), know, lowered=True)
