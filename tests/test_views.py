@@ -1,11 +1,14 @@
 "Views on what other libraries hand out: trainers of transformers and TRL, prepared sets, data sets"
 import json
+from xml.etree import ElementTree
 
 import datasets
+import numpy as np
 import pytest
 from transformers import DataCollatorForSeq2Seq, LlamaConfig, LlamaForCausalLM, Trainer, TrainingArguments
 
 from segmask import Encoder, browse, diff, load_tokenizer, masked, preprocess, show_batch, show_tokens, trained, write_jsonl
+from segmask.views.plots import plot_lengths, plot_lost, plot_trained_share, share_bins
 
 @pytest.fixture(scope='module')
 def tok():
@@ -63,3 +66,50 @@ def test_browsing_a_prepared_set_reads_no_rows(tok, tmp_path, monkeypatch):
     b.open_filters()
     b.lengths.picked = 2
     assert 0<len(b.rows)<199 and set(reads)=={b.state.row}
+
+def kinds_of_rows(rows):
+    "The same rows as people have them"
+    import pandas as pd
+    import pyarrow as pa
+    plain = [o.to_dict() for o in rows]
+    data = datasets.Dataset.from_list(plain)
+    return dict(list=rows, dicts=plain, generator=(o for o in rows), frame=pd.DataFrame(plain), arrow=pa.Table.from_pylist(plain),
+                dataset=data, shuffled=data.shuffle(seed=0), streaming=data.to_iterable_dataset())
+
+@pytest.mark.parametrize('kind', ['list', 'dicts', 'generator', 'frame', 'arrow', 'dataset', 'shuffled', 'streaming'])
+def test_rows_of_any_kind(tok, kind):
+    rows = [masked(f'<s>Q: {"more "*i}?\nA:') + trained(f' {i}</s>') for i in range(9)]
+    enc = Encoder(tok)
+    for f in (plot_lengths, plot_trained_share, plot_lost): assert '9 rows' in str(f(kinds_of_rows(rows)[kind], enc)) or f is plot_lost
+    d = diff(rows, kinds_of_rows(rows)[kind], enc)
+    assert not d.pairs and (d.same or kind=='shuffled')
+
+def test_several_sets_in_one_plot(tok):
+    rows = [masked('Q '*i) + trained('a</s>') for i in range(1, 60)]
+    for f in (plot_lengths, plot_trained_share, plot_lost):
+        plot = f({'short ones': rows[:30], 'long ones': rows[30:]}, Encoder(tok))
+        assert plot.svg.count('short ones')>=1 and 'long ones' in plot.svg and '<rect' not in plot.svg
+        assert 'long ones:' in str(plot)
+
+def test_bins_where_the_rows_are():
+    "A few rows elsewhere do not push nearly all rows into one bin"
+    shares = np.concatenate([np.random.default_rng(0).uniform(.96, .99, 7407), np.linspace(0, .9, 66)])
+    counts = np.histogram(shares, share_bins(shares))[0]
+    assert counts.max()<.2*len(shares) and counts.sum()==len(shares)
+
+def test_whole_numbers_on_counts(tok):
+    plot = plot_lengths([trained('a')]*3, Encoder(tok))
+    texts = [o.text for o in ElementTree.fromstring(plot.svg).iter('{http://www.w3.org/2000/svg}text')]
+    assert {'rows', 'tokens of a row'} <= set(texts) and not any('.5' in o for o in texts) # titles of both axes
+
+def test_no_hint_names_another_function(tok):
+    rows = [masked('a') + trained('b')]
+    with pytest.raises(TypeError, match=r'diff\(a, b, Encoder') as e: diff(rows, rows)
+    assert 'browse' not in str(e.value)
+
+def test_a_trainer_without_its_tokenizer(tok, rows, tmp_path):
+    "The tokenizer in the folder of its model will do"
+    tiny(tok).save_pretrained(tmp_path/'m'), tok.save_pretrained(tmp_path/'m')
+    model = LlamaForCausalLM.from_pretrained(tmp_path/'m')
+    same = [{k: v[:9] for k,v in o.items()} for o in rows]
+    assert len(show_batch(Trainer(model, args(tmp_path), train_dataset=datasets.Dataset.from_list(same))).rows)==3

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args, overload
 
 import numpy as np
 
+from ..html import escape, tag
 from ..core import IGNORE_INDEX, SegmentError, Segments, segments_problems
 from ..problems import Problem, Problems, visible
 from .continuing import Speller, Tokens, why_not
@@ -151,6 +152,8 @@ class Encoded(Mapping):
     def __repr__(self):
         counts = f'{len(self.input_ids)} tokens, {sum(o!=IGNORE_INDEX for o in self.labels)} trained'
         return f'Encoded({counts}, boundary={self.boundary!r})'
+    def _repr_html_(self) -> str: # `show_tokens` draws the tokens themselves
+        return tag('small', escape(f'{self!r} of')) + self.row._repr_html_()
 
 # %% ../../nbs/tokens/14_encoder.ipynb #6e0c1a12
 def put_together(
