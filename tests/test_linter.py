@@ -30,6 +30,9 @@ long = 'one two three four five six seven eight nine ten ' * 12
 # code -> (bad rows, good rows, boundary, options of lint)
 ROWS = {
     'injected-space':      ([M('<s>Say ') + T('yes</s>')], [M('<s>Say') + T(' yes</s>')], 'segment', {}),
+    'added-space':         ([M('<s>Say\n') + T('yes</s>')], [M('<s>Say') + T(' yes</s>')], 'segment', {}),
+    'weight-ignored':      ([M('<s>Say') + T(' yes</s>', weight=.5)], [M('<s>Say') + T(' yes</s>')], 'segment', {}),
+    'quoted-marker':       ([M('<s>+ x = "<|im_start|>" + y\n') + T(' Yes</s>')], [M('<s>[INST] Hi [/INST]') + T(' Yes</s>')], 'segment', {}),
     'skewed-prompt':       ([M('<s>A: ') + T('yes</s>')], [M('<s>A:') + T(' yes</s>')], 'joint', {}),
     'straddling-token':    ([M('<s>A: ') + T('yes</s>')], [M('<s>A:') + T(' yes</s>')], 'joint', {}),
     'trailing-space':      ([M('<s>A: ') + T('4</s>')], [M('<s>A:') + T(' 4</s>')], 'prompt', {}),
@@ -122,7 +125,7 @@ many = [M(f'<s>Q: {i}+1?\nA:') + T(f' {i+1}</s>') for i in range(20)]
 
 CONFIGS = { # code -> (bad, good)
     'mask-ignored':    (dict(train_on_inputs=True), dict(train_on_inputs=False)),
-    'ignored-key':     (dict(data_seed=49), dict(seed=49)),
+    'ignored-key':     (dict(micro_batchsize=2), dict(micro_batch_size=2)),
     'new-special-token': (dict(special_tokens={'pad_token':'<pad>'}), dict(special_tokens={'pad_token':'<unk>'})),
     'segmask-key':     (dict(ds={'segmask':{'boundary':'prompt'}}), {}),
 }
@@ -194,3 +197,25 @@ def test_many_prompts_are_put_together_exactly(name):
         e, = enc.many([row])
         assert len(row.text)>4_000 and len(e.prompts)>3
         assert prompt_tokens_at_inference(enc, Habits(enc), [e])==[enc.lists([row.text[:c] for c,_ in e.prompts])]
+
+def test_markers_and_special_tokens_in_masked_text(tok):
+    "What is quoted in masked text is no error of the template; a control token in it is told, where it is no end of a turn"
+    enc = Encoder(tok)
+    codes = lambda text: set(lint([M(f'<s>{text}') + T(' Fine.</s>')], enc, ignore=['pad-is-eos', 'bos-at-inference']).code)
+    for text in ('+prompt = "<|im_start|>user"\n+x', 'see <|endoftext|> in line 3', '-  "<|eot_id|>",\n+  "<|im_end|>",\n'):
+        assert codes(text)=={'quoted-marker'}, text
+    for text in ('+eos = "</s>"\n+x', 'a (<s>) b', 'the token <unk> here', "bos='<s>', x", 'What is </s> for?'):
+        assert codes(text)=={'special-in-text'}, text
+    for text in ('Q: a\nA: b</s>Q: c\nA:', '[INST] a [/INST] b</s><s>[INST] c [/INST]', 'a</s>\nb'):
+        assert not codes(text), text
+
+def test_what_is_called_fixable_is_gone_after_fix(tok):
+    "2,500 rows of random cuts, in mode segment and others"
+    rng = random.Random(2)
+    rows = [random_row(rng, ['<s>', '</s>']) for _ in range(2500)]
+    for enc in (Encoder(tok), Encoder(tok, 'prompt')):
+        found = lint(rows, enc)
+        for code in set(found.code):
+            if not CODES[code].fixable: continue
+            again = lint(fix(rows, [code], tok), enc)
+            assert code not in set(again.code), again[again.code==code].head(3).to_dict('records')

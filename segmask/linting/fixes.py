@@ -49,15 +49,15 @@ def _move_spaces(s: Segments, tok) -> Segments:
 def _fewer_boundaries(s: Segments, tok) -> Segments:
     "Neighbours of one label are joined, and a space between two segments begins the second one"
     out: list[Segment] = []
-    for o in s:
-        last = out[-1] if out and out[-1].text else None
-        if o.text and last and last.label==o.label:
+    for o in (o for o in s if o.text):
+        last = out[-1] if out else None
+        if last and last.weight==o.weight:
             out[-1] = _with(last, last.text+o.text)
             continue
-        if o.text and last and last.text.endswith(' ') and last.text.strip(' '):
+        if last and last.text.endswith(' ') and last.text.strip(' '):
             out[-1], o = _with(last, last.text[:-1]), _with(o, ' '+o.text)
         out.append(o)
-    return _again(s, out)
+    return _again(s, out or s[:1])
 
 # %% ../../nbs/linting/56_fixes.ipynb #6c7605fc
 def _need(tok):

@@ -95,6 +95,7 @@ class Linter:
         self.findings: list[Finding] = []
         self.places, self.digests = Places(), Digests()
         self._said: set = set()
+        self.n_tokens = self.n_trained = 0
 
     def add(self, code: str, message: str, where: str='', row: int|None=None, segment: int|None=None, text: str='',
             hint: str=''):
@@ -129,12 +130,15 @@ class Linter:
         for o in self.checks:
             for hit in o(look): self.add(o.code, hit.message, where, row, hit.segment, hit.text)
         self.places.append(where)
+        self.n_tokens, self.n_trained = self.n_tokens+len(look.ids), self.n_trained+look.n_trained
         self.digests.add(look)
         for code,message in _of_all(look): self.once(code, message)
 
     def finish(self) -> 'list[Finding]': # by row
         "All findings, with those that come from comparing rows"
         name = self.places.name
+        if self.n_tokens>=100 and 0<self.n_trained<self.n_tokens/100:
+            self.add('low-share', f'{self.n_trained:,} of {self.n_tokens:,} tokens are trained')
         for i,first in self.digests.repeated():
             self.add('duplicate-row', f'the same as {name(first)}', self.places[i], i)
         for i,first in self.digests.conflicts():
@@ -147,6 +151,8 @@ def _of_all(r: Look) -> Iterator[tuple[str, str]]: # (code, message)
     k, tok = r.know, r.tokenizer
     if k.enc.train_on_inputs and any(o.text and not o.label for o in r.row):
         yield 'mask-ignored', 'rows have masked text, and it is trained'
+    if any(0<o.weight<1 for o in r.row):
+        yield 'weight-ignored', 'rows have weights between 0 and 1'
     if k.eos is not None and tok.pad_token_id==k.eos:
         yield 'pad-is-eos', f'both are {tok.eos_token!r}'
     if k.adds_bos and r.ids[:1]==[k.bos] and r.encoded.prompts:
