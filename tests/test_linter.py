@@ -201,7 +201,7 @@ def test_many_prompts_are_put_together_exactly(name):
 def test_markers_and_special_tokens_in_masked_text(tok):
     "What is quoted in masked text is no error of the template; a control token in it is told, where it is no end of a turn"
     enc = Encoder(tok)
-    codes = lambda text: set(lint([M(f'<s>{text}') + T(' Fine.</s>')], enc, ignore=['pad-is-eos', 'bos-at-inference']).code)
+    codes = lambda text: set(lint([M(f'<s>{text}') + T(' Fine.</s>')], enc, ignore=['pad-is-eos', 'bos-at-inference', 'trailing-space']).code)
     for text in ('+prompt = "<|im_start|>user"\n+x', 'see <|endoftext|> in line 3', '-  "<|eot_id|>",\n+  "<|im_end|>",\n'):
         assert codes(text)=={'quoted-marker'}, text
     for text in ('+eos = "</s>"\n+x', 'a (<s>) b', 'the token <unk> here', "bos='<s>', x", 'What is </s> for?'):

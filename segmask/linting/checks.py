@@ -218,9 +218,9 @@ def _is_quoted(text: str, token: str, at: int) -> bool:
     "Is a special token talked about, rather than meant as one?"
     before, after = text[max(0, at-1):at], text[at+len(token):at+len(token)+1]
     if not text[:at].strip() or not text[at+len(token):].strip(): return False # it begins or ends the segment
-    return before in _QUOTES or after in _QUOTES or (before in ' \t' and after in ' \t.,;?!')
+    return before in _BEFORE or after in _AFTER or (before in ' \t' and after in ' \t.,;?!')
 
-_QUOTES = set('"\'`“”‘’„()[]{}=:,;|/\\+*<')
+_BEFORE, _AFTER = set('"\'`“‘„([{=:,|/\\+*<'), set('"\'`”’)]}=:,;|/\\')
 
 def _quoted_special(r: Look) -> Iterator[Hit]:
     for n,o in enumerate(r.row):
