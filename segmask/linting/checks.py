@@ -104,8 +104,7 @@ def trailing_space(r: Look) -> Iterator[Hit]:
     added = r.know.habits.added
     for char,_ in r.encoded.prompts:
         last, after = r.text[char-1], r.text[char:]
-        doubled = last in '\r\n' and after[:1].isspace()
-        if not (last in ' \t' or doubled) or (added and added.match(after)): continue
+        if last not in ' \t' or (added and added.match(after)): continue
         message = f'the prompt ends in {last!r}, the answer begins with {after[:12]!r}'
         yield Hit(message, segment_at(r.row, char), around(r.text, char))
 
@@ -130,7 +129,7 @@ def unknown_token(r: Look) -> Iterator[Hit]:
 
 @check
 def empty_segment(r: Look) -> Iterator[Hit]:
-    if r.lowered: return
+    if r.lowered or not r.text: return
     for n,o in enumerate(r.row):
         if not o.text: yield Hit('no text', n, around(r.text, start_of(r.row, n)))
 

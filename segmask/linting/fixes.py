@@ -38,13 +38,13 @@ def _no_empty(s: Segments, tok) -> Segments: return _again(s, [o for o in s if o
 # %% ../../nbs/linting/56_fixes.ipynb #5a30d337
 def _move_spaces(s: Segments, tok) -> Segments:
     "White space at the end of a prompt goes to the beginning of the answer"
-    out = list(s)
-    for i in range(1, len(out)):
+    out = [o for o in s if o.text]
+    for i in range(len(out)-1, 0, -1): # from the end, since a segment of nothing but spaces goes on to the one before
         a, b = out[i-1], out[i]
         cut = len(a.text.rstrip(' \t'))
-        if a.label or not b.label or not b.text or cut==len(a.text): continue
-        out[i-1], out[i] = _with(a, a.text[:cut]), _with(b, a.text[cut:]+b.text)
-    return _again(s, [o for o in out if o.text] if out!=list(s) else out)
+        if a.label or not b.label or cut==len(a.text): continue
+        out[i-1:i+1] = [o for o in (_with(a, a.text[:cut]), _with(b, a.text[cut:]+b.text)) if o.text]
+    return s if [o for o in s if o.text]==out else _again(s, out)
 
 def _fewer_boundaries(s: Segments, tok) -> Segments:
     "Neighbours of one label are joined, and a space between two segments begins the second one"
@@ -92,7 +92,7 @@ def _train_end(segments: list[Segment], start: int, eos: str) -> list[Segment]:
     return [*segments[:i], *(o for o in new if o.text), *segments[i+1:]]
 
 def _end_once(segments: list[Segment], last: int, eos: str) -> list[Segment]:
-    text = segments[last].text
+    text = segments[last].text.rstrip()
     while text.endswith(eos*2): text = text[:-len(eos)]
     repeated = text==eos and last and segments[last-1].label and segments[last-1].text.endswith(eos)
     return [*segments[:last], *([] if repeated else [_with(segments[last], text)]), *segments[last+1:]]
@@ -103,8 +103,8 @@ def _eos_last(s: Segments, tok) -> Segments:
     last = next((i for i in range(len(s)-1, -1, -1) if s[i].label and s[i].text), None)
     if not eos or last is None: return s
     after = ''.join(o.text for o in s[last+1:])
-    if after.lstrip().startswith(eos): return _again(s, _train_end(list(s), last+1, eos))
     if s[last].text.rstrip().endswith(eos): return _again(s, _end_once(list(s), last, eos))
+    if after.lstrip().startswith(eos): return _again(s, _train_end(list(s), last+1, eos))
     return _again(s, [*s[:last], _with(s[last], s[last].text+eos), *s[last+1:]])
 
 # %% ../../nbs/linting/56_fixes.ipynb #0239c2a3
@@ -193,14 +193,22 @@ def _new_lines(path: str|os.PathLike, fixer: _Fixer) -> tuple[int, dict[int, byt
         elif (after := made.to_dict())!=row: new[line] = json.dumps(after, ensure_ascii=False).encode()
     return n, new
 
+def _state(path: str|os.PathLike) -> tuple|None: # None when there is no such file
+    "What changes when somebody writes a file"
+    try: at = os.stat(path)
+    except OSError: return None
+    return at.st_mtime_ns, at.st_size, at.st_ino
+
 def fix_file(
     path: str|os.PathLike,             # JSONL, compressed or not
     codes: Iterable[str]|None = None,  # which codes to fix (default: all that can be)
     tokenizer: Any = None,             # needed for BOS and EOS
 ) -> Fixed:
     "Mend a JSONL file in place, the original is kept beside it. `SegmentError` and no change when a row cannot be read"
+    before = _state(path)
     n, new = _new_lines(path, _Fixer(codes, tokenizer))
     if not new: return Fixed(str(path), n, 0, 0, None)
+    if _state(path)!=before: raise ValueError(f'{path} was changed by somebody else meanwhile; nothing was written. Try again.')
     backup = keep_copy(path)
     rewrite_lines(path, new)
     dropped = sum(o is None for o in new.values())
