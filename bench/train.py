@@ -15,7 +15,7 @@ import torch
 import transformers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM, Trainer, TrainerCallback, TrainingArguments
 from segmask.data.batches import plain_batch
-from segmask.training.attention import segment_attention
+from segmask.training.trial import segment_attention
 from segmask.training.collator import SegmentCollator
 
 transformers.logging.set_verbosity_error()
@@ -95,7 +95,7 @@ def ours(model, rows, **kw):
         trial = segment_attention(model)
         assert trial.passed, trial
     else: model.set_attn_implementation('sdpa')
-    return Trainer(model, TrainingArguments(**arguments(len(rows))), train_dataset=Rows(rows), data_collator=SegmentCollator(**kw))
+    return Trainer(model, TrainingArguments(**arguments(len(rows))), train_dataset=Rows(rows), data_collator=SegmentCollator(keep_trained=True, **kw))
 
 def plain(model, rows):
     model.set_attn_implementation('sdpa')
@@ -143,7 +143,7 @@ def measure(name, vocab, rows, modes, turns):
         line = dict(case=name, vocab=vocab, mode=m, wall=round(ratio(0), 2), cpu=round(ratio(1), 2), seconds=round(med(0), 3 if CUDA else 2), tokens_s=round(sum(len(r['input_ids']) for r in rows)/med(0)), peak_mb=round(med(2)))
         if m.startswith('segmask'):
             kw = {'segmask: packed': dict(pack=True), 'segmask: shared beginnings': dict(share_prefixes=True), 'segmask: packed, shared': dict(pack=True, share_prefixes='auto')}.get(m, {})
-            info = SegmentCollator(report=True, **kw)(rows)['segmask']
+            info = SegmentCollator(keep_trained=True, report=True, **kw)(rows)['segmask']
             line |= dict(read=info['computed'], scored=info['head'], logits_mb=round(info['head']*vocab*4/2**20))
         elif 'plain' in m: line |= dict(read=positions, scored=positions, logits_mb=round(positions*vocab*4/2**20))
         out.append(line)

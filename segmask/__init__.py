@@ -15,7 +15,8 @@ _where = {
     'formats.formats': 'FORMATS register to_segments',
     'config.config': 'ConfigError DatasetConfig TrainingConfig',
     'data.store': 'StoreError',
-    'data.prepare': 'Prepared Report Source preprocess',
+    'data.prepared': 'Prepared Report Source',
+    'data.prepare': 'preprocess',
     'data.exchange': 'Converted Exported convert export',
     'data.packing': 'Packed fill_of join_rows pack pack_prepared',
     'tokens.skew': 'inference_skew round_trip',
@@ -25,7 +26,7 @@ _where = {
     'linting.linter': 'lint',
     'linting.fixes': 'fix fix_file',
     'training.collator': 'SegmentCollator',
-    'training.attention': 'segment_attention',
+    'training.trial': 'segment_attention',
     'training.losses': 'before_after loss_table row_losses segment_losses show_losses',
     'training.checkpoint': 'TrainingError',
     'training.result': 'TrainResult',
@@ -34,7 +35,8 @@ _where = {
     'views.batches': 'show_batch',
     'views.plots': 'plot_lengths plot_lost plot_packing plot_trained_share',
     'training.experiment': 'Comparison RULES compare',
-    'widgets.widgets': 'browse edit',
+    'widgets.browser': 'browse',
+    'widgets.editor': 'edit',
     'widgets.form': 'configure',
     'auditing.report': 'Audit assert_clean audit audit_first',
     'views.tokens': 'debug_line shifted_table show_tokens style_tokens token_table',
@@ -50,7 +52,7 @@ __all__ = '''
 '''.split()
 
 if _TYPE_CHECKING:
-    from .training.attention import segment_attention
+    from .training.trial import segment_attention
     from .views.batches import show_batch
     from .training.checkpoint import TrainingError
     from .training.collator import SegmentCollator
@@ -73,7 +75,8 @@ if _TYPE_CHECKING:
     from .training.losses import before_after, loss_table, row_losses, segment_losses, show_losses
     from .data.packing import Packed, fill_of, join_rows, pack, pack_prepared
     from .views.plots import plot_lengths, plot_lost, plot_packing, plot_trained_share
-    from .data.prepare import Prepared, Report, Source, preprocess
+    from .data.prepared import Prepared, Report, Source
+    from .data.prepare import preprocess
     from .tokens.skew import inference_skew, round_trip
     from .formats.sources import FormatError, SourceError
     from .data.store import StoreError
@@ -81,7 +84,8 @@ if _TYPE_CHECKING:
     from .training.result import TrainResult
     from .training.run import train
     from .views.tokens import debug_line, shifted_table, show_tokens, style_tokens, token_table
-    from .widgets.widgets import browse, edit
+    from .widgets.browser import browse
+    from .widgets.editor import edit
 
 def __getattr__(name):
     if name not in _module_of: raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

@@ -88,33 +88,33 @@ def test_roles_and_origins(tok):
         html_is_ours(row._repr_html_())
         for o in inference_skew(masked(p+'a') + trained('b'), enc): html_is_ours(o._repr_html_()), text_is_ours(str(o))
 
-def boxes(w):
-    "All HTML, labels and descriptions in a widget"
-    import ipywidgets as W
-    for c in getattr(w, 'children', ()): yield from boxes(c)
-    if isinstance(w, W.HTML): yield w.value
-    for k in ('description', 'tooltip'):
-        if isinstance(getattr(w, k, None), str): assert not re.search('[\x00-\x08\x0e-\x1f]', getattr(w, k))
+CONTROLS = re.compile('[\x00-\x08\x0e-\x1f\u202a-\u202e\u2066-\u2069]')
+
+def texts(x):
+    "All text in what a page is sent"
+    if isinstance(x, str): yield x
+    for o in x.values() if isinstance(x, dict) else x if isinstance(x, (list, tuple)) else (): yield from texts(o)
 
 def test_widgets(tok, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rows = [masked(p) + trained(p+'.') for p in ALL]
     write_jsonl(rows, 'rows.jsonl')
     e = edit('rows.jsonl', Encoder(tok))
-    e.command('python'), e.command('help'), e.open_filters(), e.check()
+    e.command('python'), e.command('filters'), e.command('check')
     for i in range(len(rows)):
-        e.jump(i)
-        e.turn(0)
-        e.view.chars = [0, len(rows[i].text)]
-        for v in boxes(e): html_is_ours(v)
+        e.command('jump', row=i)
+        e.command('turn', segment=0)
+        e.command('mask', **{'from': 0, 'to': len(rows[i].text)})
+        sent = e.head, e.row, e.lines, e.found, e.note, e.filters, e.code
+        for o in texts(sent): assert not CONTROLS.search(o), (i, o)
         html_is_ours(e.picture.html), text_is_ours(str(e.picture))
-        assert not any(RAW.search(t) for t in e.view.row['t']) and not any(re.search('[\x00-\x08\x0b\x0e-\x1f\u202e]', t) for t,_ in e.view.row['runs'])
-        assert [len(t) for t,_ in e.view.row['runs']]==[len(o.text) for o in e.state[i]] # positions stay
+        assert not any(RAW.search(t) for t in e.row['t'])
+        assert [len(t) for t,_ in e.row['runs']]==[len(o.text) for o in e.state[i]] # positions stay
     for p in ALL[::3]: # in what a user types, and in the messages about it
-        e.find.value, e.regex.value = p[:300].replace('\n', ' '), True
-        e.rule_find.value = p[:300].replace('\n', ' ')
-        e.apply(), e.command('undo')
-        for v in boxes(e): html_is_ours(v)
+        typed = p[:300].replace('\n', ' ')
+        e.command('query', query=dict(text=typed, regex=True))
+        e.command('rule', rule=dict(find=typed)), e.command('apply', rule=dict(find=typed)), e.command('undo')
+        for o in texts((e.note, e.preview)): assert not CONTROLS.search(o), o
     text_is_ours(e.python())
 
 def test_file_names(tok, tmp_path, monkeypatch):
@@ -124,8 +124,8 @@ def test_file_names(tok, tmp_path, monkeypatch):
         try: Path(p+'.jsonl').write_text('{"segments": [{"label": true, "text": "a"}]}\n')
         except OSError: continue
         w = edit(Path(p+'.jsonl'), enc)
-        w.turn(0), w.save()
-        for v in boxes(w): html_is_ours(v)
+        w.command('turn', segment=0), w.save()
+        for o in texts((w.head, w.row, w.lines, w.found, w.note)): assert not CONTROLS.search(o), o
         html_is_ours(w.picture.html), text_is_ours(str(w.picture))
         drawing_is_ours(plot_lengths(Path(p+'.jsonl'), enc))
 
@@ -135,7 +135,6 @@ def test_column_names(tok, step):
     for p in ALL[::step]:
         frame = pd.DataFrame([{'segments': [{'label': True, 'text': 'a'}], p: p}])
         w = browse(frame, enc)
-        for v in boxes(w): html_is_ours(v)
         html_is_ours(w.picture.html)
         d = diff([Encoder(tok)(trained('a'))], [Encoder(tok)(trained('b'))], names=(p, 'b'))
         html_is_ours(d.html), text_is_ours(str(d)), text_is_ours(d.rows.to_string())

@@ -102,7 +102,7 @@ def test_result(base, tmp_path):
     assert all(torch.equal(a, b) for a,b in zip(again.state_dict().values(), r.model.state_dict().values()))
     card = (tmp_path/'README.md').read_text()
     assert card==model_card(r) and r.prepared.path.name in card and 'fully masked' in card and 'learning_rate: 0.01' in card
-    assert r.history.columns.tolist()[:4]==['step', 'epoch', 'loss', 'eval_loss'] and '<polyline' in str(r.plot())
+    assert r.history.columns.tolist()[:4]==['step', 'epoch', 'loss', 'eval_loss'] and '<polyline' in r.plot().svg
     assert r.worst(6).trained.dropna().is_monotonic_decreasing and 'rows.jsonl:' in r.worst(6).source[0]
 
 def test_generation_uses_the_ids_of_training(base, tmp_path):
@@ -151,8 +151,8 @@ def test_live_in_a_notebook(base, tmp_path, monkeypatch):
     live.show = lambda *a, **kw: (show(*a, **kw), values.append(live.widget.value))
     run(base, tmp_path, live=live, val_set_size=4, eval_steps=2)
     assert isinstance(shown.pop(0), Batch) and shown[0] is live.widget and '0 of 4' in values[0] and 'the same loss' in values[0]
-    assert any('2 of 4' in o for o in values) and 'evaluation loss' in values[-1] and '4 of 4' in values[-1] and '<polyline' in values[-1] and 'GB at most' in values[-1]
-    assert shown[-1].data==values[-1] and len(shown)==2 # the picture that stays
+    assert any('2 of 4' in o for o in values) and 'evaluation loss' in values[-1] and '4 of 4' in values[-1] and '<img' in values[-1] and 'GiB' in values[-1]
+    assert shown[-1].html==values[-1] and len(shown)==2 # the picture that stays
 
 def test_live_in_a_terminal(base, tmp_path):
     live = Live(notebook=False, every=0)

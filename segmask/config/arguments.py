@@ -27,13 +27,15 @@ def renamed_arguments(
     "Settings that another name is enough for"
     return {key(k).argument: v for k,v in values.items() if v is not None and key(k).argument}
 
-# %% ../../nbs/config/37_arguments.ipynb #3f5d94f9
+# %% ../../nbs/config/37_arguments.ipynb #5e80b63c
 def precision(
     cfg: 'TrainingConfig', # bf16, fp16, float32
 ) -> str: # 'bf16', 'fp16' or 'fp32'
     "`bf16: auto` is bf16 where the GPU has it, fp16 on older ones (T4), and 32 bits on a CPU. Raises ConfigError"
     bf16, fp16 = (any(cfg.get(k) in (True, 'full') for k in o) for o in (('bf16', 'bfloat16'), ('fp16', 'float16')))
-    if bf16 and fp16: raise ConfigError([Problem(cfg.where('fp16'), 'fp16', 'and bf16 are both on', 'Keep one of them.', 'two-precisions')])
+    if bf16 and fp16:
+        problem = Problem(cfg.where('fp16'), 'fp16', 'and bf16 are both on', 'Keep one of them.', 'two-precisions')
+        raise ConfigError([problem])
     if bf16 or fp16: return 'bf16' if bf16 else 'fp16'
     gpu = None if cfg.get('float32') or cfg.get('bf16') is False else find_gpu('auto')
     return 'fp32' if gpu is None else 'bf16' if gpu.bf16 else 'fp16'
@@ -120,10 +122,10 @@ def wandb_environment(
     "What Weights & Biases is to know, as axolotl 0.19 passes it on (axolotl/utils/wandb_.py)"
     return {k.upper(): v for k,v in cfg.to_dict().items() if k.startswith('wandb_') and isinstance(v, str) and v}
 
-# %% ../../nbs/config/37_arguments.ipynb #17d13fc7
-_DEFAULTS = dict(output_dir='model-out', per_device_train_batch_size=1, num_train_epochs=1., optim='adamw_torch_fused',
-                 lr_scheduler_type='cosine', warmup_steps=.03, logging_steps=1, save_total_limit=4, save_only_model=False, seed=42)
-
+# %% ../../nbs/config/37_arguments.ipynb #66e67c61
+_DEFAULTS = dict(
+    output_dir='model-out', per_device_train_batch_size=1, num_train_epochs=1., optim='adamw_torch_fused', seed=42,
+    lr_scheduler_type='cosine', warmup_steps=.03, logging_steps=1, save_total_limit=4, save_only_model=False)
 _OTHERWISE = 'eval_', 'save_st', 'gradient_checkpointing' # what takes more than another name
 
 def arguments(
@@ -133,7 +135,8 @@ def arguments(
     "A config as the trainer's arguments. Raises ConfigError"
     get, how, held = cfg.get, precision(cfg), evaluates(cfg) if has_eval is None else has_eval
     named = {k: v for k,v in renamed_arguments(cfg.to_dict()).items() if not k.startswith(_OTHERWISE)}
-    out = {**_DEFAULTS, **named, 'bf16':how=='bf16', 'fp16':how=='fp16', 'gradient_accumulation_steps':accumulation(cfg)}
+    out = {**_DEFAULTS, **named, 'bf16':how=='bf16', 'fp16':how=='fp16',
+           'gradient_accumulation_steps':accumulation(cfg)}
     out['per_device_eval_batch_size'] = get('eval_batch_size') or out['per_device_train_batch_size']
     out['report_to'] = reporters(cfg)[0] or 'none'
     if out['save_total_limit']==0: out['save_total_limit'] = None # keep all

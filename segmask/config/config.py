@@ -19,7 +19,7 @@ from .advice import Advice
 from .arguments import arguments, left_over
 from .fields import DatasetConfig, TrainingFields, checked
 from .hardware import Gpu, find_gpu, model_config
-from .keys import grouped, key, table, unknown_keys
+from .keys import grouped, key, table, unknown_keys, without_secrets
 from .paths import ConfigError, put, split_key, take_out
 from .recipe import recipe
 from .refusals import all_advice
@@ -27,7 +27,8 @@ from .yamltext import YamlText, dump_yaml, patched
 from ..core import SegmentError
 from ..files import open_bytes, write_beside
 from ..formats.formats import to_segments
-from ..problems import Problem
+from ..html import PRE_STYLE, escape, tag
+from ..problems import Problem, visible
 from ..tokens.encoder import Boundary, Encoder
 from ..tokens.tokenizer import load_tokenizer
 
@@ -72,7 +73,7 @@ def as_in(now: Any, read: Any, value: Any) -> Any:
 # a new key in a file that somebody wrote stands after the nearest of its group that is there
 _neighbours = {k: keys[:i] for keys in grouped('group').values() for i,k in enumerate(keys)}
 
-# %% ../../nbs/config/38_config.ipynb #cbe251ec
+# %% ../../nbs/config/38_config.ipynb #c9ae0658
 class ConfigFile(TrainingFields):
     "A config that can be read from YAML and written as YAML"
     _yaml: YamlText|None = PrivateAttr(None)
@@ -129,9 +130,10 @@ def _text_of(path: str|os.PathLike) -> str:
         return raw.decode('utf-8-sig')
     except SegmentError as e: raise ConfigError(e.problems) from None
     except UnicodeDecodeError as e:
-        raise ConfigError([Problem(str(path), '', f'is not UTF-8 (byte {e.start})', 'Save the file as UTF-8.', 'not-utf8')]) from None
+        what = f'is not UTF-8 (byte {e.start})'
+        raise ConfigError([Problem(str(path), '', what, 'Save the file as UTF-8.', 'not-utf8')]) from None
 
-# %% ../../nbs/config/38_config.ipynb #b5fef60e
+# %% ../../nbs/config/38_config.ipynb #24449e05
 class TrainingConfig(ConfigFile):
     "A training config in axolotl's words. Keys that are not listed are kept as they are"
     def get(self,
@@ -148,7 +150,7 @@ class TrainingConfig(ConfigFile):
         "What will not do what its author thinks, and what `preprocess` or `train` would refuse"
         return all_advice(self.to_dict(), lambda path: self.where(*path), find_gpu(gpu))
 
-    def diff(self, path: str|os.PathLike) -> str: # a file, which may be missing -> unified diff, '' when nothing would change
+    def diff(self, path: str|os.PathLike) -> str: # a file, which may be missing; '' when nothing would change
         "What `save(path)` would change"
         return _diff(Path(path).read_text() if Path(path).exists() else '', self.to_yaml(), str(path))
 
@@ -175,7 +177,8 @@ class TrainingConfig(ConfigFile):
         "A first config for some data: lengths, number of rows, model and GPU decide"
         settings, why = recipe(*_measured(str(data), type, base_model, more, find_gpu(gpu)))
         entry = {'path':str(data), 'type':type}
-        cfg = checked(cls, {'base_model':base_model, 'datasets':[entry], **settings, 'output_dir':'model-out', 'seed':42, **more})
+        decided = {'output_dir':'model-out', 'seed':42, **more}
+        cfg = checked(cls, {'base_model':base_model, 'datasets':[entry], **settings, **decided})
         cfg._why = {k:v for k,v in why.items() if k not in more}
         return cfg
 
@@ -184,13 +187,21 @@ class TrainingConfig(ConfigFile):
         return _told(self, {})
 
     def to_trl(self) -> dict: # arguments of `trl.SFTConfig`
-        "The same settings for TRL's SFTTrainer, for rows that segmask has prepared. Warns about keys that it has no word for"
+        "The same settings for TRL's SFTTrainer, for rows that segmask has prepared. Warns as `to_transformers` does"
         packing = bool(self.sample_packing)
-        return _told(self, dict(max_length=self.sequence_len, packing=packing, eval_packing=bool(self.get('eval_sample_packing', packing))))
+        both = dict(packing=packing, eval_packing=bool(self.get('eval_sample_packing', packing)))
+        return _told(self, dict(max_length=self.sequence_len, **both))
+    def __repr__(self) -> str: return _shown(self)
+    def _repr_html_(self) -> str: return tag('pre', escape(_shown(self)), style=PRE_STYLE)
 
-# %% ../../nbs/config/38_config.ipynb #96f76a92
+# %% ../../nbs/config/38_config.ipynb #107b7641
+def _shown(cfg: ConfigFile) -> str: # YAML, without secrets
+    file = f'# {cfg.where()}\n' if cfg.where() else ''
+    return visible(file + written(without_secrets(cfg.to_dict())).rstrip('\n'))
+
 def _diff(old: str, new: str, name: str) -> str:
-    lines = difflib.unified_diff(old.splitlines(keepends=True), new.splitlines(keepends=True), name, f'{name} (new)', n=1)
+    a, b = (o.splitlines(keepends=True) for o in (old, new))
+    lines = difflib.unified_diff(a, b, name, f'{name} (new)', n=1)
     return ''.join(l if l.endswith('\n') else l+'\n' for l in lines)
 
 def _told(cfg: TrainingConfig, more: Mapping) -> dict:

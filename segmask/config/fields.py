@@ -80,7 +80,7 @@ class TrainingFields(DataFields):
     output_dir: str|None = None                               # where models go (default: model-out)
     resume_from_checkpoint: str|bool|None = None
 
-# %% ../../nbs/config/381_fields.ipynb #1f7c1644
+# %% ../../nbs/config/381_fields.ipynb #e61477a0
 Where = Callable[[tuple], str] # path of a key -> file and line
 
 _NEEDED = 'Add it: a list of entries with path and type.'
@@ -98,7 +98,8 @@ def type_problems(values: Mapping, where: Where) -> Iterator[Problem]:
         secret = any(is_secret(str(k), 'x') for k in path)
         yield Problem(where(path), dotted(path), 'is of another type' if secret else what, hint, 'type')
 
-_TYPES = {'bool':'boolean', 'int':'integer', 'float':'number', 'string':'string', 'list':'list of "string"', 'dict':'mapping', 'model':'mapping'}
+_TYPES = {'bool':'boolean', 'int':'integer', 'float':'number', 'string':'string', 'list':'list of "string"',
+          'dict':'mapping', 'model':'mapping'}
 
 def in_words(
     e: Mapping, # one of pydantic's errors
@@ -121,28 +122,30 @@ def real_path(
     "The path of a value in the config itself"
     out: list = []
     for o in loc:
-        if not isinstance(values, (Mapping, list)) or (isinstance(values, Mapping) and o not in values and o!=loc[-1]): break
+        if not isinstance(values, (Mapping, list)): break
+        if isinstance(values, Mapping) and o not in values and o!=loc[-1]: break
         out.append(o)
         try: values = values[o]
         except (KeyError, IndexError, TypeError): break
     return tuple(out)
 
-# %% ../../nbs/config/381_fields.ipynb #1fd11075
+# %% ../../nbs/config/381_fields.ipynb #ddd1c2b6
 def _line(where: str) -> int:
     last = where.rsplit(':', 1)[-1]
     return int(last) if last.isdigit() else 0
 
 def checked(
-    model: type,     # of the config
-    values: Mapping, # as YAML gives it
-    where: Where=lambda path: '',
+    model: type[BaseModel], # the class of the config
+    values: Mapping,        # as YAML gives it
+    where: Where=lambda path: '', # path of a key -> file and line
 ) -> Any: # a config
     "A config from its keys. A `ConfigError` lists all that is wrong"
     if too_much(values): raise ConfigError([Problem(where(()), '', *TOO_MUCH)])
     values = {str(k): v for k,v in values.items()}
     problems = [*data_problems(values, where), *type_problems(values, where)]
     seen, made = {p.field for p in problems}, None
-    try: made = model.model_validate({k: v for k,v in values.items() if not (k=='datasets' and v is None)}) # type: ignore[attr-defined]
+    there = {k: v for k,v in values.items() if not (k=='datasets' and v is None)}
+    try: made = model.model_validate(there)
     except ValidationError as e:
         found = [(real_path(o['loc'], values), o) for o in e.errors()]
         problems += [Problem(where(path), dotted(path), *in_words(o)) for path,o in found if dotted(path) not in seen]

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-# %% ../../nbs/config/33_hardware.ipynb #d5f751b6
+# %% ../../nbs/config/33_hardware.ipynb #324b0c33
 class Gpu(NamedTuple):
     "A GPU, as far as a config depends on it"
     name: str
@@ -35,8 +35,8 @@ def find_gpu(
     if name.lower() in ('none', 'cpu'): return None
     plain = lambda s: re.sub(r'[^a-z0-9]', '', s.lower().removeprefix('nvidia').removeprefix('tesla'))
     found = {plain(k): v for k,v in GPUS.items()}.get(plain(name))
-    if found is None: raise ValueError(f'gpu={name!r} is not known. Write one of {", ".join(GPUS)}; or its memory in GiB.')
-    return found
+    if found: return found
+    raise ValueError(f'gpu={name!r} is not known. Write one of {", ".join(GPUS)}; or its memory in GiB.')
 
 def _own_gpu() -> Gpu|None:
     try: import torch

@@ -6,9 +6,9 @@ Docs: https://example.github.io/segmask/config/keys.html.md"""
 
 # %% auto #0
 __all__ = ['Key', 'table', 'key', 'names', 'grouped', 'changes_nothing', 'may_change', 'unknown_keys', 'renamed', 'is_secret',
-           'without_secrets', 'key_table', 'annotation_text']
+           'without_secrets', 'key_table', 'type_text']
 
-# %% ../../nbs/config/32_keys.ipynb #12f6d161
+# %% ../../nbs/config/32_keys.ipynb #240d63f3
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
-from .schema import axolotl_keys, did_you_mean, inside, known_keys, nested_types, plugin_keys, plugins_of
+from .schema import alternatives, axolotl_keys, did_you_mean, inside, known_keys, nested_types, plugin_keys, plugins_of
 
 if TYPE_CHECKING: import pandas as pd
 
@@ -61,7 +61,7 @@ def grouped(
         if value := getattr(o, column): out.setdefault(value, []).append(k)
     return out
 
-# %% ../../nbs/config/32_keys.ipynb #8659a455
+# %% ../../nbs/config/32_keys.ipynb #4f33ba72
 def changes_nothing(
     name: str,  # a key
     value: Any, # its value
@@ -69,7 +69,8 @@ def changes_nothing(
     "Is this value the same as none at all?"
     if value is None or value is False or value in ('', [], {}): return True
     schema, line = axolotl_keys()['keys'].get(name, {}), key(name)
-    return ('default' in schema and value==schema['default']) or bool(line.harmless and value==yaml.safe_load(line.harmless))
+    if 'default' in schema and value==schema['default']: return True
+    return bool(line.harmless) and value==yaml.safe_load(line.harmless)
 
 def may_change(
     name: str,           # a key
@@ -78,7 +79,7 @@ def may_change(
     "May this key change between a run and its continuation?"
     return key(name).resume in (('yes', 'constant') if constant else ('yes',))
 
-# %% ../../nbs/config/32_keys.ipynb #c2eb6939
+# %% ../../nbs/config/32_keys.ipynb #ead75731
 def unknown_keys(
     values: Mapping, # a config, as YAML gives it
 ) -> Iterator[tuple[tuple, str]]: # (path of the key, what to do)
@@ -89,7 +90,8 @@ def unknown_keys(
         else: yield (k,), _what_to_do(k, values, known)
 
 def _what_to_do(k: Any, values: Mapping, known: Iterable[str]) -> str:
-    if by := [p for p,keys in plugin_keys().items() if k in keys]: return f'Only the plugin {by[0]} reads it; add it under plugins:.'
+    by = [p for p,keys in plugin_keys().items() if k in keys]
+    if by: return f'Only the plugin {by[0]} reads it; add it under plugins:.'
     foreign, meant = [o for o in plugins_of(values) if o not in plugin_keys()], did_you_mean(k, known)
     if foreign: return f'axolotl itself does not read it; perhaps {foreign[0]} does. {meant}'.strip()
     return meant or 'Remove it.'
@@ -101,7 +103,7 @@ def _unknown_inside(path: tuple, value: Any, types: Any) -> Iterator[tuple[tuple
         for i,o in enumerate(value): yield from _unknown_inside(path+(i,), o, types)
     elif isinstance(value, Mapping):
         for k,v in value.items():
-            if k in keys: yield from _unknown_inside(path+(k,), v, sum(([o] if isinstance(o, str) else o for o in keys[k]), []))
+            if k in keys: yield from _unknown_inside(path+(k,), v, alternatives(keys[k]))
             elif not _known_otherwise(path, k, v, nested, keys): yield path+(k,), _move(k, keys)
 
 def _known_otherwise(path: tuple, k: Any, v: Any, nested: list[str], keys: Mapping) -> bool:
@@ -121,8 +123,8 @@ def renamed(
     how, _, new = key(name).note.partition(': ')
     return (new, how=='old') if how in ('old', 'gone') else None
 
-# %% ../../nbs/config/32_keys.ipynb #ecd66f9b
-_secret = re.compile(r'(?i)(?:.*[-_])?(?:token|api[-_]?key|access[-_]?key|secret[-_]?key|secret|pass(?:word|wd)?|credentials?)')
+# %% ../../nbs/config/32_keys.ipynb #c95cdf67
+_secret = re.compile(r'(?i)(.*[-_])?(token|(api|access|secret)[-_]?key|secret|pass(word|wd)?|credentials?)')
 _PUBLIC = {'special_tokens', 'tokens', 'added_tokens_overrides', 'eot_tokens'} # tokens of a tokenizer
 _address = re.compile(r'(\w+://)[^/@\s]+@')
 
@@ -141,9 +143,10 @@ def without_secrets(
     if isinstance(values, str): return _address.sub(r'\1', values)
     if isinstance(values, (list, tuple)): return [without_secrets(o) for o in values]
     if not isinstance(values, Mapping): return values
-    return {k: v if k in _PUBLIC else without_secrets(v) for k,v in values.items() if k in _PUBLIC or not is_secret(str(k), v)}
+    kept = {k: v for k,v in values.items() if k in _PUBLIC or not is_secret(str(k), v)}
+    return {k: v if k in _PUBLIC else without_secrets(v) for k,v in kept.items()}
 
-# %% ../../nbs/config/32_keys.ipynb #b32fbd1d
+# %% ../../nbs/config/32_keys.ipynb #cf34e071
 def key_table(
     *columns: str, # of `Key` (default: those that a user asks about)
 ) -> 'pd.DataFrame': # a row for each key of axolotl or segmask
@@ -151,10 +154,10 @@ def key_table(
     import pandas as pd
     types = {k: o['type'] for k,o in axolotl_keys()['keys'].items()}
     shown = columns or ('rows', 'train', 'resume', 'argument', 'harmless', 'note')
-    lines = [{'key':k, 'type':annotation_text(types.get(k)), **{c: getattr(key(k), c) for c in shown}} for k in dict.fromkeys([*table(), *types])]
-    return pd.DataFrame(lines).set_index('key')
+    rows = {k: {'type':type_text(types.get(k)), **{c: getattr(key(k), c) for c in shown}} for k in [*table(), *types]}
+    return pd.DataFrame.from_dict(rows, orient='index').rename_axis('key')
 
-def annotation_text(types: Any) -> str: # "text or a list of ..."
+def type_text(types: Any) -> str: # "text or a list of ..."
     "A type of `axolotl_keys` in a few words"
-    if types is None: return ''
-    return ' | '.join(re.sub(r'mapping:\w+|dict', 'mapping', re.sub(r'list of .*', 'list', o)) for o in ([types] if isinstance(types, str) else types))
+    short = (re.sub(r'list of .*', 'list', o) for o in alternatives(types or []))
+    return ' | '.join(re.sub(r'mapping:\w+|dict', 'mapping', o) for o in short)

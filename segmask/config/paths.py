@@ -36,7 +36,7 @@ def split_key(
     parts = re.findall(r'\[\d+\]|\.?[^\[\].]+', key)
     return tuple(int(o[1:-1]) if o[0]=='[' else o.lstrip('.') for o in parts)
 
-# %% ../../nbs/config/301_paths.ipynb #0a761df2
+# %% ../../nbs/config/301_paths.ipynb #d67cef7a
 def inside(
     at: Any,    # a mapping or a list
     key: Any,   # of it
@@ -47,7 +47,8 @@ def inside(
         if isinstance(at, (dict, list)): return at[key]
     except (KeyError, IndexError, TypeError): pass
     around = dotted(path[:path.index(key)]) or 'The config'
-    has = f'{len(at)} entries, counted from 0' if isinstance(at, list) else ', '.join(map(str, at)) if isinstance(at, dict) else 'no keys'
+    has = ', '.join(map(str, at)) if isinstance(at, dict) else 'no keys'
+    if isinstance(at, list): has = f'{len(at)} entries, counted from 0'
     raise ConfigError([Problem('', dotted(path), 'is not there', f'{around} has {has}.', 'no-such-key')])
 
 def put(
@@ -76,7 +77,11 @@ def take_out(
     inside(at, path[-1], path)
     del at[path[-1]]
 
-# %% ../../nbs/config/301_paths.ipynb #bb174972
+# %% ../../nbs/config/301_paths.ipynb #c014aa57
+def _values(value: Any) -> list:
+    if isinstance(value, Mapping): return list(value.values())
+    return list(value) if isinstance(value, (list, tuple)) else []
+
 def too_much(
     value: Any,           # anything made of mappings and lists
     levels: int = 100,    # how deep it may be
@@ -85,10 +90,11 @@ def too_much(
     "Is a value deeper or larger than a config can be?"
     layer = [value]
     for _ in range(levels):
-        layer = [o for v in layer if isinstance(v, (Mapping, list, tuple)) for o in (v.values() if isinstance(v, Mapping) else v)]
+        layer = [o for v in layer for o in _values(v)]
         places -= len(layer)
         if not layer: return False
         if places<0: return True
     return True
 
-TOO_MUCH = 'unfolds into more than a config can be', 'Remove the nested aliases (&name, *name).', 'too-much' # what, hint, code
+# what is wrong, the hint, the code
+TOO_MUCH = 'unfolds into more than a config can be', 'Remove the nested aliases (&name, *name).', 'too-much'

@@ -38,7 +38,7 @@ def choose_adapter(
         return how, reason if how=='full' else f'{reason}; training all weights would take {gib(n, "full"):.0f} GiB'
     return 'qlora', f'estimate: even in 4 bits the weights take {gib(n, "qlora"):.0f} GiB {memory}; it may not fit'
 
-# %% ../../nbs/config/36_recipe.ipynb #d9e7b178
+# %% ../../nbs/config/36_recipe.ipynb #58a6d61a
 class Known(NamedTuple):
     "What the choices depend on"
     lens: np.ndarray  # int64, shape (rows,): tokens of each row, of the first rows at least
@@ -56,7 +56,8 @@ def _length(k: Known) -> Choice:
     longest, middle = int(k.lens.max()), float(np.median(k.lens))
     most = min(k.limit or 1<<30, 32768 if k.gpu and k.gpu.memory>=40 else 8192 if k.gpu else 4096)
     length = max(64, min(64*math.ceil(longest/64), most))
-    if length>=longest: return 'sequence_len', length, f'the longest row has {longest:,} tokens, half of them at most {middle:,.0f}'
+    if length>=longest:
+        return 'sequence_len', length, f'the longest row has {longest:,} tokens, half of them at most {middle:,.0f}'
     over = float((k.lens>length).mean())
     why = 'the model was made for no more' if length==k.limit else 'more would hardly fit (estimate)'
     return 'sequence_len', length, f'{over:.1%} of the rows are longer (up to {longest:,} tokens) and dropped; {why}'
@@ -64,13 +65,15 @@ def _length(k: Known) -> Choice:
 def _packing(k: Known, length: int) -> list[Choice]:
     "sample_packing: where rows are short and the GPU keeps them apart"
     if not (k.gpu and k.gpu.bf16):
-        return [('sample_packing', False, f'{k.gpu.name if k.gpu else "a CPU"} has no FlashAttention to keep packed rows apart')]
+        return [('sample_packing', False,
+                 f'{k.gpu.name if k.gpu else "a CPU"} has no FlashAttention to keep packed rows apart')]
     if np.median(k.lens)>=length/3: return [('sample_packing', False, 'rows fill most of sequence_len')]
     saved = 1-min(1, float(k.lens.clip(max=length).mean())/length*1.08)
-    return [('sample_packing', True, f'rows are short beside sequence_len: packing saves about {saved:.0%} of the work'),
+    return [('sample_packing', True,
+             f'rows are short beside sequence_len: packing saves about {saved:.0%} of the work'),
             ('attn_implementation', 'flash_attention_2', 'keeps packed rows apart; pip install flash-attn')]
 
-# %% ../../nbs/config/36_recipe.ipynb #72f61b13
+# %% ../../nbs/config/36_recipe.ipynb #f0f0d4d1
 def _token_bytes(n: float, vocab: int) -> float:
     "Activations and logits of one token with gradient checkpointing, in bytes (an estimate)"
     layers = 32 if n>1e9 else 16
@@ -94,18 +97,21 @@ def _batches(k: Known, length: int, packs: bool) -> list[Choice]:
     epochs = 1 if rows>20_000 else 2 if rows>5000 else 3
     steps = max(1, math.ceil(rows*(1-held)/update))
     evaluates = [('evals_per_epoch', 4 if steps>=40 else 1, '')] if held and steps*epochs>=8 else []
-    why_held = f'{math.ceil(k.n_rows*held):,} of {k.n_rows:,} rows to evaluate on' if held else f'{k.n_rows} rows are too few to hold some back'
+    why_held = f'{math.ceil(k.n_rows*held):,} of {k.n_rows:,} rows to evaluate on'
+    if not held: why_held = f'{k.n_rows} rows are too few to hold some back'
     why_micro = 'estimate from the memory that is left; halve it if memory runs out' if k.gpu else 'small, for a CPU'
     return [('val_set_size', held, why_held), ('micro_batch_size', micro, why_micro),
             ('gradient_accumulation_steps', update//micro, f'{update} {"sequences" if packs else "rows"} an update'),
-            ('eval_batch_size', micro, 'as in training'), ('num_epochs', epochs, f'about {steps*epochs:,} updates'), *evaluates]
+            ('eval_batch_size', micro, 'as in training'), ('num_epochs', epochs, f'about {steps*epochs:,} updates'),
+            *evaluates]
 
-# %% ../../nbs/config/36_recipe.ipynb #7e8d3064
+# %% ../../nbs/config/36_recipe.ipynb #8cd61f6c
 _NAMES = {'full':'training all weights', 'lora':'LoRA', 'qlora':'QLoRA'}
 
 def _optimizer(k: Known) -> list[Choice]:
     rate = 2e-4 if k.how!='full' else 2e-5 if (k.size or 0)>5e8 else 1e-4
-    return [('optimizer', 'paged_adamw_8bit' if k.how=='qlora' else 'adamw_torch_fused', ''), ('lr_scheduler', 'cosine', ''),
+    return [('optimizer', 'paged_adamw_8bit' if k.how=='qlora' else 'adamw_torch_fused', ''),
+            ('lr_scheduler', 'cosine', ''),
             ('learning_rate', rate, f'usual for {_NAMES[k.how]}'), ('warmup_ratio', .03, '')]
 
 def _precision(k: Known) -> list[Choice]:
@@ -120,7 +126,7 @@ def _adapter(k: Known, reason: str) -> list[Choice]:
     return [('adapter', k.how, reason), *four, ('lora_r', 16, ''), ('lora_alpha', 32, ''), ('lora_dropout', .05, ''),
             ('lora_target_linear', True, '')]
 
-# %% ../../nbs/config/36_recipe.ipynb #afc3f9f3
+# %% ../../nbs/config/36_recipe.ipynb #2d7ede17
 def recipe(
     lens: np.ndarray,            # tokens of each row
     base_model: str,
@@ -131,10 +137,12 @@ def recipe(
     "Settings for some data, a model and a GPU"
     size = parameters(base_model, config)
     how, reason = choose_adapter(size, gpu)
-    k = Known(lens, n_rows or len(lens), size, config.get('max_position_embeddings'), config.get('vocab_size') or 64_000, gpu, how)
+    k = Known(lens, n_rows or len(lens), size, config.get('max_position_embeddings'),
+              config.get('vocab_size') or 64_000, gpu, how)
     length = _length(k)
     packing = _packing(k, length[1])
-    choices = [length, *packing, *_batches(k, length[1], packing[0][1]), *_optimizer(k), *_precision(k), *_adapter(k, reason)]
+    choices = [length, *packing, *_batches(k, length[1], packing[0][1]), *_optimizer(k), *_precision(k),
+               *_adapter(k, reason)]
     why = {key: reason for key,_,reason in choices if reason}
     if how=='full': why['base_model'] = 'all weights are trained; '+reason
     return {key: value for key,value,_ in choices}, why

@@ -9,16 +9,19 @@ __all__ = ['YES_NO', 'AT_TOP', 'IN_ENTRY', 'REFUSALS', 'row_checks', 'entries', 
            'token_checks', 'own_checks', 'deepspeed_checks', 'other_tokenizer', 'other_model', 'model_checks',
            'all_advice', 'refused']
 
-# %% ../../nbs/config/35_refusals.ipynb #d47e5364
+# %% ../../nbs/config/35_refusals.ipynb #13370678
 import difflib, json, re
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .advice import Advice, Check, Found, advice, error, info, unused
+from .advice import Advice, Check, Found, advice, error, info, warning
 from .hardware import Gpu, model_config
+from .key_checks import KEY_CHECKS
 from .keys import changes_nothing, key
+from .model_checks import MODEL_CHECKS
+from .run_checks import RUN_CHECKS
 from .schema import did_you_mean, shown
 from ..formats.formats import lowering
 from ..formats.instruct import FORMATS
@@ -40,7 +43,7 @@ def row_checks(values: Mapping, gpu: Gpu|None=None) -> Iterator[Found]:
             yield error('changes-rows', k, f'is {shown(v)}, and segmask prepares no rows for it',
                         'Remove it, or use axolotl for this run.', 'preprocess')
 
-# %% ../../nbs/config/35_refusals.ipynb #9bda4c81
+# %% ../../nbs/config/35_refusals.ipynb #68ad6cdd
 def entries(values: Mapping) -> Iterator[tuple[tuple, Mapping]]: # (path, entry)
     "The entries under `datasets` and `test_datasets`"
     for k in ('datasets', 'test_datasets'):
@@ -55,13 +58,14 @@ def format_checks(values: Mapping, gpu: Gpu|None=None) -> Iterator[Found]:
         if isinstance(kind, str) and kind.startswith('sharegpt'): yield _sharegpt(at+('type',))
         elif kind: yield from _format(at, kind)
         if kind=='input_output' and values.get('train_on_inputs') is True:
-            yield Found('warning', 'trains-masked', ('train_on_inputs',),
-                        f'is true: it trains everything, also what {at[0]}[{at[1]}] masks with "label": false',
-                        'Set train_on_inputs: false, or remove the masks.', '')
+            yield warning('trains-masked', 'train_on_inputs',
+                          f'is true: it trains everything, also what {at[0]}[{at[1]}] masks with "label": false',
+                          'Set train_on_inputs: false, or remove the masks.')
 
 def _sharegpt(path: tuple) -> Found:
-    return error('format', path, 'is sharegpt, which axolotl no longer has', 'Write type: chat_template with field_messages: '
-                 'conversations and message_property_mappings: {role: from, content: value}.')
+    return error('format', path, 'is sharegpt, which axolotl no longer has',
+                 'Write type: chat_template with field_messages: conversations and message_property_mappings: '
+                 '{role: from, content: value}.')
 
 def _format(at: tuple, kind: Any) -> Iterator[Found]:
     if isinstance(kind, str) and kind in FORMATS: return
@@ -70,7 +74,7 @@ def _format(at: tuple, kind: Any) -> Iterator[Found]:
     except FormatError as e:
         for p in e.problems: yield error(p.code or 'format', at+tuple(p.field.split('.')), p.what, p.hint, 'preprocess')
 
-# %% ../../nbs/config/35_refusals.ipynb #f327f165
+# %% ../../nbs/config/35_refusals.ipynb #909a5ca8
 _local = re.compile(r'\.(jsonl?|csv|parquet|arrow|txt|ya?ml)(\.(gz|zst|bz2|lz4))?$')
 
 def file_checks(values: Mapping, gpu: Gpu|None=None, folder: Path=Path()) -> Iterator[Found]:
@@ -91,10 +95,10 @@ _starts = './', '../', '/', '~'
 
 def _is_path(name: str) -> bool: return name.startswith(_starts) or (name.count('/')>1 and '://' not in name)
 
-def _missing(name: str, k: str, folder: Path) -> str|None: # what to do about it; None when it is there, or not meant as a file
+def _missing(name: str, k: str, folder: Path) -> str|None: # the hint; None when it is there, or no file is meant
     if '://' in name or '*' in name or Path(name).exists(): return None
-    if k=='data_files': return _beside(Path(name), folder) if name.startswith(_starts) else None # else inside the data set
-    return _beside(Path(name), folder) if _is_path(name) or _local.search(name) else None
+    local = name.startswith(_starts) if k=='data_files' else _is_path(name) or _local.search(name)
+    return _beside(Path(name), folder) if local else None # else on the hub, or inside the data set
 
 def _beside(path: Path, folder: Path) -> str:
     if str(path).startswith('~'): return 'Write the whole path; ~ is not expanded.'
@@ -104,7 +108,7 @@ def _beside(path: Path, folder: Path) -> str:
     if near: return f'Did you mean {path.parent/near[0]}?'
     return f'Check the path; it is looked up from the folder in which the command is run, {Path.cwd().name}/.'
 
-# %% ../../nbs/config/35_refusals.ipynb #e808b1a3
+# %% ../../nbs/config/35_refusals.ipynb #de60264b
 def chat_checks(values: Mapping, gpu: Gpu|None=None) -> Iterator[Found]:
     "Templates that conversations would be written with"
     if any(True for _ in row_checks(values)): return
@@ -117,7 +121,8 @@ def chat_checks(values: Mapping, gpu: Gpu|None=None) -> Iterator[Found]:
         if found := _template(place, source.get('chat_template'), source.get('chat_template_jinja')): yield found
 
 def _template(at: tuple, choice: Any, jinja: Any) -> Found|None:
-    if not isinstance(choice, str) or not choice or choice.startswith('tokenizer_default'): return None # the tokenizer's own
+    own = not isinstance(choice, str) or not choice or choice.startswith('tokenizer_default')
+    if own: return None # known only with the tokenizer
     where = 'chat_template_jinja' if choice=='jinja' else 'chat_template'
     try: words_read(chat_template(choice, jinja if isinstance(jinja, str) else None))
     except FormatError as e: return error('template', at+(where,), e.problems[0].what, e.problems[0].hint, 'preprocess')
@@ -135,17 +140,21 @@ def token_checks(values: Mapping, gpu: Gpu|None=None) -> Iterator[Found]:
     "Special tokens: their roles, and what they are"
     special: Mapping = values.get('special_tokens') or {}
     for k,v in special.items():
-        if k not in _ROLES: yield error('token-role', ('special_tokens', k), 'is not the role of a token', _meant_role(str(k)), 'preprocess')
-        elif k==_MORE: yield from _token_list(('special_tokens', k), v)
+        at = 'special_tokens', k
+        if k not in _ROLES:
+            yield error('token-role', at, 'is not the role of a token', _meant_role(str(k)), 'preprocess')
+        elif k==_MORE: yield from _token_list(at, v)
         elif v is not None and (not isinstance(v, str) or not v):
-            yield error('token', ('special_tokens', k), f'is {shown(v)}, not a token', 'Write it as text in quotes, or remove the line.', 'preprocess')
+            yield error('token', at, f'is {shown(v)}, not a token', 'Write it as text in quotes, or remove the line.',
+                        'preprocess')
     yield from _token_list(('tokens',), values.get('tokens'))
 
 def _token_list(at: tuple, some: Any) -> Iterator[Found]:
     if some is None or (isinstance(some, list) and all(isinstance(o, str) and o for o in some)): return
-    yield error('token', at, f'is {shown(some)}, not a list of tokens', 'Write ["<|im_start|>", "<|im_end|>"].', 'preprocess')
+    yield error('token', at, f'is {shown(some)}, not a list of tokens', 'Write ["<|im_start|>", "<|im_end|>"].',
+                'preprocess')
 
-# %% ../../nbs/config/35_refusals.ipynb #69dc9e38
+# %% ../../nbs/config/35_refusals.ipynb #6c4afa6d
 YES_NO = True, False
 AT_TOP: dict[str, tuple] = {'fully_masked': ('warn', 'drop', 'raise'), 'share_prefixes': ('auto', *YES_NO),
                             'keep_trained': YES_NO, 'cut_tail': YES_NO}
@@ -159,11 +168,15 @@ def own_checks(values: Mapping, gpu: Gpu|None=None) -> Iterator[Found]:
 def _block(at: tuple, block: Any, known: Mapping[str, tuple], elsewhere: Mapping) -> Iterator[Found]:
     if block is None: return
     if not isinstance(block, Mapping):
-        yield error('own-setting', at, f'is {shown(block)}, not a mapping of keys', f'Write it like {at[-1]}: {{{next(iter(known))}: {known[next(iter(known))][0]}}}.', 'preprocess')
+        k, (value, *_) = next(iter(known.items()))
+        yield error('own-setting', at, f'is {shown(block)}, not a mapping of keys',
+                    f'Write it like {at[-1]}: {{{k}: {value}}}.', 'preprocess')
         return
     for k,v in block.items():
         if k in elsewhere: yield error('own-setting', at+(k,), 'is not read here', _where_read(k), 'preprocess')
-        elif k not in known: yield error('own-setting', at+(k,), 'nobody reads this key', did_you_mean(k, known) or f'Known are {", ".join(known)}.', 'preprocess')
+        elif k not in known:
+            hint = did_you_mean(k, known) or f'Known are {", ".join(known)}.'
+            yield error('own-setting', at+(k,), 'nobody reads this key', hint, 'preprocess')
         elif k=='mask': yield from _rules(at+(k,), v)
         elif v is not None and not any(v is o or (isinstance(v, str) and v==o) for o in known[k]):
             yield error('own-setting', at+(k,), f'is {shown(v)}', f'Write {_listed(known[k])}.', 'preprocess')
@@ -180,7 +193,7 @@ def _rules(at: tuple, rules: Any) -> Iterator[Found]:
     except MaskError as e:
         for p in e.problems: yield error(p.code, at+tuple(json.loads(p.where)), p.what, p.hint, 'preprocess')
 
-# %% ../../nbs/config/35_refusals.ipynb #e6aa3c59
+# %% ../../nbs/config/35_refusals.ipynb #3f52c42e
 def deepspeed_checks(values: Mapping, gpu: Gpu|None=None) -> Iterator[Found]:
     "A DeepSpeed config: a JSON file, or its values"
     settings: Any = values.get('deepspeed')
@@ -188,32 +201,36 @@ def deepspeed_checks(values: Mapping, gpu: Gpu|None=None) -> Iterator[Found]:
     if isinstance(settings, str):
         try: settings = json.loads(Path(settings).read_text(encoding='utf-8'))
         except FileNotFoundError:
-            yield info('no-file', 'deepspeed', f'names {settings!r}, which does not exist here', 'Name a JSON file, relative to where '
-                       'the run starts; axolotl brings some: axolotl fetch deepspeed_configs.', 'train')
+            yield info('no-file', 'deepspeed', f'names {settings!r}, which does not exist here',
+                       'Name a JSON file, relative to where the run starts; axolotl brings some: '
+                       'axolotl fetch deepspeed_configs.', 'train')
             return
         except (OSError, ValueError) as e:
-            yield info('deepspeed', 'deepspeed', f'names {settings!r}, which cannot be read as JSON ({e})', 'Look at the file.', 'train')
+            yield info('deepspeed', 'deepspeed', f'names {settings!r}, which cannot be read as JSON ({e})',
+                       'Look at the file.', 'train')
             return
     zero = settings.get('zero_optimization', {}) if isinstance(settings, Mapping) else {}
     if zero.get('stage')==3 and not zero.get('stage3_gather_16bit_weights_on_model_save'):
-        yield info('deepspeed', 'deepspeed', 'divides the weights (stage 3) and does not gather them in the end, so no safetensors could be written',
+        yield info('deepspeed', 'deepspeed',
+                   'divides the weights (stage 3) and gathers none in the end: no safetensors could be written',
                    'Set stage3_gather_16bit_weights_on_model_save: true in its zero_optimization.', 'train')
 
-# %% ../../nbs/config/35_refusals.ipynb #f0ca5a6d
+# %% ../../nbs/config/35_refusals.ipynb #2165b0c2
 def other_tokenizer(
     cfg: 'TrainingConfig', # tokenizer_type, tokenizer_legacy
     tok: Any,              # the tokenizer that was loaded
 ) -> list[Problem]:
     "What a config says of the tokenizer's class and is not so"
-    out, plain = [], lambda name: str(name).removesuffix('Fast')
+    out, plain, remove = [], lambda name: str(name).removesuffix('Fast'), 'Remove it, or use axolotl for this run.'
     wanted, legacy = cfg.get('tokenizer_type'), cfg.get('tokenizer_legacy')
     mine = 'LlamaTokenizer' if getattr(tok, 'name_or_path', None) in EMBEDDED else plain(type(tok).__name__)
     if wanted and not changes_nothing('tokenizer_type', wanted) and plain(wanted)!=mine:
-        out.append(Problem(cfg.where('tokenizer_type'), 'tokenizer_type', f'is {wanted}, but the tokenizer here is a {mine}',
-                           'Remove it, or use axolotl for this run.', 'other-tokenizer'))
-    if legacy is not None and (has := getattr(tok, 'init_kwargs', {}).get('legacy')) is not None and bool(has)!=bool(legacy):
-        out.append(Problem(cfg.where('tokenizer_legacy'), 'tokenizer_legacy', f'is {str(legacy).lower()}, but the tokenizer has legacy: {str(has).lower()}',
-                           'Remove it, or use axolotl for this run.', 'other-tokenizer'))
+        what = f'is {wanted}, but the tokenizer here is a {mine}'
+        out.append(Problem(cfg.where('tokenizer_type'), 'tokenizer_type', what, remove, 'other-tokenizer'))
+    has = getattr(tok, 'init_kwargs', {}).get('legacy')
+    if legacy is not None and has is not None and bool(has)!=bool(legacy):
+        what = f'is {str(legacy).lower()}, but the tokenizer has legacy: {str(has).lower()}'
+        out.append(Problem(cfg.where('tokenizer_legacy'), 'tokenizer_legacy', what, remove, 'other-tokenizer'))
     return out
 
 def other_model(
@@ -222,7 +239,8 @@ def other_model(
 ) -> list[Problem]:
     "What a config says of the model's class and is not so"
     wanted = [(k, cfg.get(k)) for k in ('model_type', 'type_of_model')]
-    return [Problem(cfg.where(k), k, f'is {v}, but the model is a {type(model).__name__}', 'Remove it, or train with axolotl.', 'other-model')
+    return [Problem(cfg.where(k), k, f'is {v}, but the model is a {type(model).__name__}',
+                    'Remove it, or train with axolotl.', 'other-model')
             for k,v in wanted if not changes_nothing(k, v) and v!=type(model).__name__]
 
 def model_checks(values: Mapping, gpu: Gpu|None=None) -> Iterator[Found]:
@@ -231,10 +249,12 @@ def model_checks(values: Mapping, gpu: Gpu|None=None) -> Iterator[Found]:
     for k in ('model_type', 'type_of_model'):
         wanted = values.get(k)
         if classes and wanted and not changes_nothing(k, wanted) and wanted not in classes:
-            yield info('other-model', k, f'is {wanted}, but the model is a {", ".join(classes)}', 'Remove it, or train with axolotl.', 'train')
+            yield info('other-model', k, f'is {wanted}, but the model is a {", ".join(classes)}',
+                       'Remove it, or train with axolotl.', 'train')
 
-# %% ../../nbs/config/35_refusals.ipynb #520fd1e8
-REFUSALS: list[Check] = [row_checks, format_checks, chat_checks, token_checks, own_checks, deepspeed_checks, model_checks]
+# %% ../../nbs/config/35_refusals.ipynb #74984ae9
+REFUSALS: list[Check] = [row_checks, format_checks, chat_checks, token_checks, own_checks, deepspeed_checks,
+                         model_checks]
 
 def all_advice(
     values: Mapping,               # a config, as YAML gives it
@@ -243,8 +263,7 @@ def all_advice(
 ) -> list[Advice]: # errors first
     "All that should be looked at in a config, data sets included"
     files = partial(file_checks, folder=Path(where(()).rpartition(':')[0] or '.').parent)
-    found = [*advice(values, where, gpu), *advice(values, where, gpu, [*REFUSALS, files])]
-    return sorted(found, key=lambda o: ('error', 'warning', 'info').index(o.severity))
+    return advice(values, [*KEY_CHECKS, *RUN_CHECKS, *MODEL_CHECKS, *REFUSALS, files], where, gpu)
 
 def refused(
     cfg: 'TrainingConfig', # of a run

@@ -63,7 +63,7 @@ def _unfolds(node: Any, name: str):
         if places>200_000: break
     raise ConfigError([Problem(name, '', *TOO_MUCH)])
 
-# %% ../../nbs/config/302_yamltext.ipynb #7fe04098
+# %% ../../nbs/config/302_yamltext.ipynb #96e41a9b
 class YamlText:
     "A YAML document, its value, and the line of each key in it"
     def __init__(self,
@@ -79,7 +79,8 @@ class YamlText:
         except ConfigError: raise
         except RecursionError: raise ConfigError([Problem(name, '', *TOO_MUCH)]) from None
         except (ValueError, OverflowError) as e:
-            raise ConfigError([Problem(name, '', f'holds a value that cannot be read: {e}', 'Write it in quotes.', 'value')]) from None
+            what = f'holds a value that cannot be read: {e}'
+            raise ConfigError([Problem(name, '', what, 'Write it in quotes.', 'value')]) from None
 
     def _read(self):
         loader = yaml.SafeLoader(self.text)
@@ -143,7 +144,7 @@ def dump_yaml(
     out = yaml.dump(value, Dumper=_Dumper, **how).removesuffix('...\n')
     return out.rstrip('\n') if flow else out
 
-# %% ../../nbs/config/302_yamltext.ipynb #5d88a934
+# %% ../../nbs/config/302_yamltext.ipynb #8841c162
 Edit = tuple[int, int, str] # [start, end) of the text, and what takes its place
 
 def _line_start(text: str, at: int) -> int: return text.rfind('\n', 0, at)+1
@@ -151,7 +152,8 @@ def _line_end(text: str, at: int) -> int: # one past the line break
     i = text.find('\n', at)
     return len(text) if i<0 else i+1
 
-def _indented(text: str, indent: str) -> str: return ''.join(indent+l if l.strip() else l for l in text.splitlines(keepends=True))
+def _indented(text: str, indent: str) -> str:
+    return ''.join(indent+l if l.strip() else l for l in text.splitlines(keepends=True))
 
 def _end(node, text: str) -> int: # one past the last character of a node that is not a comment or blank
     end = node.end_mark.index
@@ -172,10 +174,10 @@ def apply_edits(
         at = b
     return ''.join(out)+text[at:]
 
-# %% ../../nbs/config/302_yamltext.ipynb #27ff7c3b
+# %% ../../nbs/config/302_yamltext.ipynb #a1fba970
 def _scalar(text: str, node, new) -> Edit:
-    shown = dump_yaml(new, flow=True)
-    if node.style=="'" and isinstance(new, str) and '\n' not in new and new.isprintable(): shown = "'"+new.replace("'", "''")+"'"
+    quoted = node.style=="'" and isinstance(new, str) and '\n' not in new and new.isprintable()
+    shown = "'"+new.replace("'", "''")+"'" if quoted else dump_yaml(new, flow=True)
     return node.start_mark.index, node.end_mark.index, shown
 
 def _is_plain(node, new) -> bool: # may the new value stand just where the old one stands?
@@ -194,7 +196,7 @@ def _added(text: str, at: int, value: Any, column: int) -> Edit: # after the lin
     where = _line_end(text, at)
     return where, where, ('' if text[:where].endswith('\n') else '\n')+_indented(dump_yaml(value), ' '*column)
 
-# %% ../../nbs/config/302_yamltext.ipynb #bcf5653d
+# %% ../../nbs/config/302_yamltext.ipynb #00aeca8b
 def _inside(text: str, node, old, new, deep: bool) -> list[Edit]|None: # None: nothing can be done further inside
     if not deep or getattr(node, 'flow_style', True) or not old or not new: return None
     if isinstance(node, yaml.MappingNode) and isinstance(old, dict) and isinstance(new, dict) and set(old) & set(new):
@@ -226,8 +228,8 @@ def _sequence(text: str, node, old: Sequence, new: Sequence, deep: bool) -> list
         elif old[i]!=new[i]:
             more = _inside(text, item, old[i], new[i], deep)
             edits += [_item(text, item, new[i])] if more is None else more
-    if len(new)>len(old): edits.append(_added(text, _end(node.value[-1], text), list(new[len(old):]), node.start_mark.column))
-    return edits
+    more = list(new[len(old):])
+    return edits + ([_added(text, _end(node.value[-1], text), more, node.start_mark.column)] if more else [])
 
 def _item(text: str, node, new) -> Edit:
     if _is_plain(node, new): return _scalar(text, node, new)

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..problems import Problem, Problems
 from ..core import SegmentError, Segments, segments_problems
+from .chatrows import Several, chat_rows
 from .instruct import FORMATS, STYLES, USER_DEFINED, Context, Format, register, user_defined, user_keys
 from .messages import UNREAD, ChatOptions
-from .sources import SOURCE_OPTIONS, FormatError, Rows, format_error, known, meant
+from .sources import SOURCE_OPTIONS, FormatError, Rows, format_error, known, meant, number_of, place
 
 if TYPE_CHECKING:
     from segmask.tokens.encoder import Boundary
@@ -33,9 +34,9 @@ _sharegpt = dict(field_messages='conversations', message_property_mappings={'rol
 
 @register('sharegpt', 'joint', reads=ChatOptions._fields, **_sharegpt)
 @register('chat_template', 'joint', reads=ChatOptions._fields)
-def chat(row: Mapping, c: Context) -> Segments:
+def chat(row: Mapping, c: Context) -> Segments|Several:
     "Messages, written by a chat template (axolotl/prompt_strategies/chat_template.py)"
-    return c.chat.segments(row)
+    return chat_rows(c.contract, row, **c.own)
 
 # %% ../../nbs/formats/28_formats.ipynb #c36d3d6a
 @dataclass(frozen=True)
@@ -44,14 +45,14 @@ class Lowering:
     format: Format
     context: Context
 
-    def __call__(self, row: Mapping) -> Segments:
+    def __call__(self, row: Mapping) -> Segments|Several:
         "The segments of a row. Raises `FormatError`, and TypeError for a format function that returns something else"
         try: made = self.format.lower(row, self.context)
         except KeyError as e: # of a format function of one's own, which asks for a field that is not there
             if not e.args or e.args[0] in row: raise
             hint = 'Write it, or read it with row.get(...).'
             raise format_error(str(e.args[0]), f'is missing ({known(row)})', hint) from e
-        if isinstance(made, Segments): return made
+        if isinstance(made, (Segments, Several)): return made
         what = f'the format returned {type(made).__name__}, not Segments'
         raise TypeError(f'{what}; build them with masked(...) + trained(...)')
 
@@ -87,8 +88,9 @@ def lowering(
     "The function that lowers rows of a format, and its boundary mode. Raises `FormatError`"
     format, brought = _format_of(type)
     lower = Lowering(format, Context(tokenizer, {**brought, **(options or {}), 'type':type}, config))
-    if format.boundary=='joint': lower.context.chat # what is wrong with the template is said before a row is read
-    return lower, format.boundary
+    if format.boundary!='joint': return lower, format.boundary
+    lower.context.chat # what is wrong with the template is said before a row is read
+    return lower, 'prompt' if lower.context.own['expand'] else 'joint'
 
 # %% ../../nbs/formats/28_formats.ipynb #28f00005
 def check_options(
@@ -125,10 +127,10 @@ _rows = 'Write one object with named fields.'
 
 def lower_all(
     rows: Iterable[tuple[int, Mapping]],        # (number, row)
-    lower: Callable[[Mapping], Segments],       # from `lowering`
+    lower: Callable[[Mapping], Any],            # from `lowering`
     at: Callable[[int], str]=lambda n: f'row {n}', # where a row is, for messages
     tell: Callable[[Problem], None]|None=None,  # called for each problem, which is then not raised
-) -> Iterator[tuple[int, Segments]]: # (number, segments); without `tell`, those before the first bad row
+) -> Iterator[tuple[int, Any]]: # (number, segments); without `tell`, those before the first bad row
     "Lower rows as they come; all are read. Ends with one `FormatError` that lists all bad rows"
     problems: list[Problem] = []
     total = 0
@@ -149,7 +151,9 @@ def lower_all(
             except Problems as e: note(e, at(n))
             except RecursionError: note(format_error('', 'is nested too deeply', 'Write rows of a few levels.'), at(n))
             else:
-                if not total: yield n, made
+                if total: continue
+                if isinstance(made, Several): yield from ((number_of(n, turn), s) for turn,s in made)
+                else: yield n, made
     except SegmentError as e: note(e) # lines that are not JSON, told when the file has been read
     if total: raise FormatError(problems, total)
 
@@ -167,11 +171,13 @@ def to_segments(
     check_config(config or {})
     lower, _ = lowering(type, tokenizer, options, {**(config or {}), 'train_on_inputs':train_on_inputs})
     numbered: Any = enumerate(_records(rows))
-    at: Callable[[int], str] = lambda n: f'row {n}'
+    at: Callable[[int], str] = lambda n: place('row ', n)
     if isinstance(rows, str):
         numbered = Rows({'path':rows, **options})
         at = numbered.at
-    return [Segments(s.segments, s.extra, at(n)) for n,s in lower_all(numbered, lower, at)]
+    made = list(lower_all(numbered, lower, at))
+    for n,s in made: s.where = at(n)
+    return [s for _,s in made]
 
 def _records(rows: Any) -> Any:
     "Rows of a DataFrame as mappings; other rows as they are"

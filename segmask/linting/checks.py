@@ -14,10 +14,12 @@ __all__ = ['CHECKS', 'Hit', 'Check', 'check', 'injected_space', 'added_space', '
 # %% ../../nbs/linting/52_checks.ipynb #881a8810
 import re, unicodedata
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import chain
 from typing import Any, NamedTuple
 
 from ..problems import visible
+from ..formats.contract import CONTRACT_CODES
 from ..tokens.skew import token_text
 from .codes import CODES, SEVERITIES, Code
 from .look import Look, around, segment_at, start_of
@@ -28,6 +30,7 @@ class Hit(NamedTuple):
     message: str            # in a few words
     segment: int|None=None  # where: the number of a segment
     text: str=''            # the text around
+    severity: str=''        # '' is that of the code
 
 class Check(NamedTuple):
     "A condition, and the code under which it is reported"
@@ -298,5 +301,14 @@ def target_cut(r: Look) -> Iterator[Hit]:
 def target_lost(r: Look) -> Iterator[Hit]:
     if 0<r.lost_targets==r.n_trained: yield _cut(r)
 
-# %% ../../nbs/linting/52_checks.ipynb #d4316f5e
-CHECKS = [o for o in list(globals().values()) if isinstance(o, Check)]
+# %% ../../nbs/linting/52_checks.ipynb #60794882
+def _contract_hits(code: str, r: Look) -> Iterator[Hit]:
+    for o in r.notes if r.has_text else ():
+        if o.code!=code: continue
+        at = min(o.at, max(0, len(r.text)-1))
+        yield Hit(f'turn {o.turn+1}: {o.message}', segment_at(r.row, at), around(r.text, at), o.severity)
+
+_contract = [Check(code, CODES[code], partial(_contract_hits, code)) for code in CONTRACT_CODES]
+
+# %% ../../nbs/linting/52_checks.ipynb #b61ec725
+CHECKS = [*(o for o in list(globals().values()) if isinstance(o, Check)), *_contract]

@@ -12,6 +12,8 @@ import difflib
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from ..formats.contract import CONTRACT_CODES
+
 # %% ../../nbs/linting/50_codes.ipynb #7aa92ee3
 class Code(NamedTuple):
     "A kind of finding"
@@ -111,9 +113,6 @@ _amounts = {
     'mask-ignored': Code('warning',
         'train_on_inputs trains masked text too',
         'set train_on_inputs: false, or remove the masks'),
-    'weight-ignored': Code('info',
-        'segments have weights between 0 and 1, which axolotl does not know: it trains them fully',
-        'train with segmask, or with use_weights(model) in a trainer of your own'),
     'low-share': Code('info',
         'less than one token in a hundred is trained, in all rows together',
         'shorten the prompt, or look whether the mask is right'),
@@ -158,7 +157,9 @@ _rows = {
         'axolotl does not read this key, and would tokenize these rows segment by segment',
         'segmask export hands the prepared rows to axolotl as they are'),
 }
-CODES = {**_boundaries, **_texts, **_specials, **_amounts, **_rows}
+_contract = {k: Code(*o) for k,o in CONTRACT_CODES.items()}
+
+CODES = {**_boundaries, **_texts, **_specials, **_amounts, **_contract, **_rows}
 
 # %% ../../nbs/linting/50_codes.ipynb #cee2b3e7
 def known_codes(

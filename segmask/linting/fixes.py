@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from ..core import Segment, Segments, segments_problems
-from ..files import iter_jsonl, keep_copy, rewrite_lines
+from ..core import Segment, SegmentError, Segments, segments_problems
+from ..files import iter_jsonl, keep_copy, rewrite_lines, stamp
+from ..problems import Problem
 from .checks import _invisible
 from .codes import CODES, known_codes
 
@@ -193,23 +194,17 @@ def _new_lines(path: str|os.PathLike, fixer: _Fixer) -> tuple[int, dict[int, byt
         elif (after := made.to_dict())!=row: new[line] = json.dumps(after, ensure_ascii=False).encode()
     return n, new
 
-def _state(path: str|os.PathLike) -> tuple|None: # None when there is no such file
-    "What changes when somebody writes a file"
-    try: at = os.stat(path)
-    except OSError: return None
-    return at.st_mtime_ns, at.st_size, at.st_ino
-
 def fix_file(
     path: str|os.PathLike,             # JSONL, compressed or not
     codes: Iterable[str]|None = None,  # which codes to fix (default: all that can be)
     tokenizer: Any = None,             # needed for BOS and EOS
 ) -> Fixed:
     "Mend a JSONL file in place, the original is kept beside it. `SegmentError` and no change when a row cannot be read"
-    before = _state(path)
+    seen = stamp(path)
     n, new = _new_lines(path, _Fixer(codes, tokenizer))
     if not new: return Fixed(str(path), n, 0, 0, None)
-    if _state(path)!=before: raise ValueError(f'{path} was changed by somebody else meanwhile; nothing was written. Try again.')
+    if stamp(path)!=seen: raise SegmentError([Problem(str(path), '', 'was changed while it was read', 'Try again.')])
     backup = keep_copy(path)
-    rewrite_lines(path, new)
+    rewrite_lines(path, new, seen)
     dropped = sum(o is None for o in new.values())
     return Fixed(str(path), n, len(new)-dropped, dropped, str(backup))

@@ -15,6 +15,8 @@ from typing import Any
 
 from ..problems import visible
 from ..core import IGNORE_INDEX, Segments
+from ..formats.chatrows import ChatRow
+from ..formats.contract import Note
 from ..tokens.encoder import Encoded, Encoder
 from ..tokens.skew import Habits, Lost, prompt_tokens_at_inference, round_trip, token_text
 
@@ -103,6 +105,11 @@ class Look:
     def last_segment(self) -> int|None: # number of a segment
         "The segment of the last token that is trained"
         return self.encoded.segment[self.last_trained] if self.has_text and self.last_trained is not None else None
+
+    @cached_property
+    def notes(self) -> list[Note]:
+        "What a conversation's template says about its mask; nothing for other rows"
+        return self.row.notes(self.encoded) if isinstance(self.row, ChatRow) else []
 
     @cached_property
     def lost(self) -> list[Lost]:

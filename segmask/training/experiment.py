@@ -10,13 +10,14 @@ __all__ = ['Cost', 'updates_of', 'machine_speed', 'to_stderr', 'Progress', 'Job'
 # %% ../../nbs/training/78_experiment.ipynb #5cfe6f70
 import contextlib, hashlib, json, math, os, shutil, sys, time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from .. import __version__
 from ..config.config import TrainingConfig
 from ..core import IGNORE_INDEX
-from ..data.prepare import tokenizer_of
+from ..data.encoding import tokenizer_of
 from ..files import write_beside
 from ..html import counted
 from ..tokens.encoder import Encoded
@@ -222,7 +223,7 @@ def _long_answers(parts: Split, tok: Any, generate: int, max_new_tokens: int) ->
     return [f'{long:,} of {counted(len(lens), "expected answer")} cannot be matched by any model: they have more than '
             f'max_new_tokens={max_new_tokens} tokens, the longest {max(lens):,}']
 
-# %% ../../nbs/training/78_experiment.ipynb #e131c068
+# %% ../../nbs/training/78_experiment.ipynb #223b7a78
 def _rules(masks: Any) -> dict[str, Rule]:
     if masks is None: return dict(RULES)
     if not isinstance(masks, Mapping):
@@ -251,6 +252,8 @@ def _arms(rules: Mapping[str, Rule], rows: Sequence[Encoded]) -> dict[str, list[
     for name,weights in out.items():
         if not any(v for row in weights for v in row[1:]):
             raise ValueError(f'the rule {name!r} leaves nothing to train on in any row')
+        if any(0<v<1 for row in weights for v in row) and find_spec('segmask.training.weights') is None:
+            raise ValueError(f'the rule {name!r} gives weights between 0 and 1, and training knows no such weights')
     return out
 
 # %% ../../nbs/training/78_experiment.ipynb #5af52417

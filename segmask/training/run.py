@@ -7,7 +7,7 @@ Docs: https://example.github.io/segmask/training/run.html.md"""
 # %% auto #0
 __all__ = ['as_config', 'check_folder', 'Run', 'ready', 'some_rows', 'proven', 'batch_lines', 'train']
 
-# %% ../../nbs/training/764_run.ipynb #436c9cb6
+# %% ../../nbs/training/764_run.ipynb #27b5f49c
 import contextlib, logging, os, random, sys, tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,18 +20,21 @@ from ..problems import Problem, visible
 from ..config.arguments import evaluates, reporters, wandb_environment
 from ..config.config import TrainingConfig
 from ..data.batches import batch_rows
-from ..data.prepare import Prepared, preprocess
+from ..data.prepare import preprocess
+from ..data.prepared import Prepared
 from ..views.batches import first_batch, show_batch
 from .arguments import total_steps, training_arguments, warmup
-from .attention import KERNEL, prove
+from .attention import KERNEL
 from .checkpoint import TrainingError, checkpoints, newest
 from .collator import SegmentCollator
 from .live import Live, counts, without_bars
 from .model import fit_vocabulary, load_model, refuse, with_adapter
+from .proof import flat_rows, label_fault, prove
 from .result import TrainResult, model_card
 from .resume import resume_point
 from .startup import check_keys
 from .updates import Rows, collator_of, sequences
+from .weights import core_of, use_weights
 
 if TYPE_CHECKING:
     from segmask.training.trainer import SegmentTrainer
@@ -62,7 +65,7 @@ def check_folder(
         what = f'is {str(folder)!r}, where nothing can be written ({e.strerror or type(e).__name__})'
         raise refuse(cfg, 'output_dir', what, 'Name a folder that can be made or written to.') from e
 
-# %% ../../nbs/training/764_run.ipynb #d1259e8b
+# %% ../../nbs/training/764_run.ipynb #4ffa4717
 @dataclass
 class Run:
     "What a run needs before its first step"
@@ -98,6 +101,7 @@ def ready(
     if model is None: model = load_model(cfg)
     added = fit_vocabulary(model, p.tokenizer, cfg)
     if not hasattr(model, 'peft_config'): model = with_adapter(model, cfg)
+    use_weights(model)
     collator, line = collator_of(cfg, model, p.tokenizer)
     rows = Rows(p.train, 0, sequences(p, cfg) if cfg.get('sample_packing') and collator.pack else None)
     held = Rows(p.eval, len(rows.rows) if p._test is None else 0) if has_eval else None
@@ -119,35 +123,45 @@ def _notes(run: Run, unused: list[str]) -> list[str]:
     out = []
     if run.args.fsdp and run.args.use_cpu: out.append('fsdp is for GPUs; here each process holds the whole model')
     if unused: out.append(f'not used here: {", ".join(unused)}')
+    out += [f'{o.key} {o.what}' for o in run.cfg.check() if o.code=='lora-without-adapter']
     if gone := reporters(run.cfg)[1]: out.append(f'not installed, so nothing is reported there: {", ".join(gone)}')
     if torch.cuda.device_count()>1 and run.args.world_size==1:
         out.append('one GPU is used; for all of them: accelerate launch -m segmask.training CONFIG')
     return out
 
-# %% ../../nbs/training/764_run.ipynb #487fd015
+# %% ../../nbs/training/764_run.ipynb #d9ac0bac
 def some_rows(
     rows: Rows, # of the run
     n: int,     # how many, at most
-) -> list[dict]:
+) -> list[Mapping]:
     "A few rows that train something, to prove with"
     some = [rows[i] for i in random.Random(0).sample(range(len(rows)), min(len(rows), 64))]
-    flat = [r for o in some for r in (o if isinstance(o, list) else [o])]
-    return [r for r in flat if any(o!=IGNORE_INDEX for o in r['labels'][1:])][:n]
+    return [r for r in flat_rows(some) if any(o!=IGNORE_INDEX for o in r['labels'][1:])][:n]
 
 def proven(
-    run: Run,         # ready
-    good: list[dict], # rows that train something
+    run: Run,            # ready
+    good: list[Mapping], # rows that train something
 ) -> str: # what was found, in a line
     "Prove on a few rows that the loss is the plain one. Raises TrainingError"
-    from segmask.training.trainer import sources
+    for batch in _first_batches(run):
+        if fault := label_fault(batch, run.collator(batch)): raise _unequal(run, batch, f'NOT the same labels: {fault}')
     run.model.to(run.args.device)
     few = sum(o.numel() for o in run.model.parameters() if o.requires_grad)<=3e8
     found = prove(run.model, run.collator, good, gradients=few)
-    if found.close: return repr(found)
+    if not found.close: raise _unequal(run, good, found.fault)
+    return repr(found)
+
+def _first_batches(run: Run, limit: int=32) -> Iterator[list]:
+    "Batches of the first items, whose labels are compared exactly"
+    n = run.cfg.get('micro_batch_size') or 1
+    for a in range(0, min(limit, len(run.rows)), n): yield [run.rows[i] for i in range(a, min(a+n, len(run.rows)))]
+
+def _unequal(run: Run, rows: Sequence, fault: str) -> TrainingError:
+    from segmask.training.trainer import sources
     hint = "Please report this with the model's name. To train plainly: segmask: {keep_trained: false, " \
            'cut_tail: false, share_prefixes: false}, sample_packing: false.'
-    where = sources(run.prepared, [r['row'] for r in good])
-    raise TrainingError([Problem(where, '', repr(found).removeprefix('segmask: '), hint)])
+    if 'plainly, too' in fault: hint = 'Load the weights again; nothing was trained yet.'
+    return TrainingError([Problem(sources(run.prepared, [r['row'] for r in flat_rows(rows)]), '', fault, hint)])
 
 # %% ../../nbs/training/764_run.ipynb #9f42f1c7
 def _brackets(row: Mapping, tok: Any) -> str: # 'What? [ 4</s>]'
@@ -210,11 +224,11 @@ def _go(run: Run, trainer: 'SegmentTrainer', start: Path|None, say: Callable[...
             raise
     run.model.config.use_cache = True
 
-# %% ../../nbs/training/764_run.ipynb #bd7c3834
+# %% ../../nbs/training/764_run.ipynb #ef22cc84
 def _save(trainer: 'SegmentTrainer', r: TrainResult):
     "Model, tokenizer, history and card in the output folder. Raises TrainingError"
     from segmask.training.trainer import unwritten
-    core = r.model.get_base_model() if hasattr(r.model, 'get_base_model') else r.model
+    core = core_of(r.model)
     had = core.config._attn_implementation
     if had==KERNEL: core.config._attn_implementation = 'sdpa' # the name is not known elsewhere
     if trainer.is_fsdp_enabled: # one file that others can read

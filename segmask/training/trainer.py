@@ -21,7 +21,7 @@ from ..core import IGNORE_INDEX
 from ..problems import Problem
 from ..config.config import TrainingConfig
 from ..config.keys import without_secrets
-from ..data.prepare import Prepared
+from ..data.prepared import Prepared
 from .arguments import accumulation
 from .checkpoint import TrainingError, newest, remove_old, seal
 from .live import Counts, Live, Status
@@ -137,7 +137,7 @@ class CarefulTrainer(CountingTrainer):
         where = sources(self.prepared, rows)
         raise TrainingError([Problem(where, '', f'{what}, in step {self.state.global_step+1}', hint)])
 
-# %% ../../nbs/training/762_trainer.ipynb #f05fa503
+# %% ../../nbs/training/762_trainer.ipynb #3bfb25de
 def rows_of_device(
     n: int,     # rows
     world: int, # devices
@@ -149,18 +149,19 @@ def rows_of_device(
 
 class EvaluatingTrainer(CarefulTrainer):
     "Evaluates by trained tokens, so that neither batches nor packing change the result"
-    def _held_loss(self, model, rows) -> tuple[float, int]: # (sum of losses in nats, trained tokens), of this device
-        total, n, size = 0., 0, self.args.per_device_eval_batch_size
+    def _held_loss(self, model, rows) -> tuple[float, float, int]: # of this device
+        "Sum of losses in nats, sum of their weights, trained tokens"
+        total, n, trained, size = 0., 0., 0, self.args.per_device_eval_batch_size
         mine = rows_of_device(len(rows), self.args.world_size, self.args.process_index)
         nothing = {**rows[0], 'labels':[IGNORE_INDEX]*len(rows[0]['labels'])}
         for a in range(0, len(mine), size):
             batch = dict(self.data_collator([rows[i] for i in mine[a:a+size] if i is not None] or [nothing]))
-            k = batch.pop('segmask')['trained']
-            count = torch.tensor(max(k, 1), device=self.args.device)
+            info = batch.pop('segmask')
+            k, count = info['weight'], torch.tensor(info['weight'] or 1., device=self.args.device)
             with self.compute_loss_context_manager():
                 loss = model(**self._prepare_inputs(batch), num_items_in_batch=count).loss
-            total, n = total+loss.item()*k, n+k
-        return total, n
+            total, n, trained = total+loss.item()*k, n+k, trained+info['trained']
+        return total, n, trained
 
     def evaluate(self, eval_dataset=None, ignore_keys=None, metric_key_prefix='eval'):
         began, rows = time.perf_counter(), self.eval_dataset if eval_dataset is None else eval_dataset
@@ -168,14 +169,15 @@ class EvaluatingTrainer(CarefulTrainer):
         model, was = self.model_wrapped if divided else self.model, self.model.training
         model.eval()
         try:
-            with torch.no_grad(): total, n = self._over_devices(self._held_loss(model, rows))
+            with torch.no_grad(): total, n, trained = self._over_devices(self._held_loss(model, rows))
         except RuntimeError as e:
             if not out_of_memory(e): raise
             key, less = 'eval_batch_size', max(1, self.args.per_device_eval_batch_size//2)
             what = 'the memory does not suffice for an evaluation batch'
             raise TrainingError([Problem(self.cfg.where(key), key, what, f'Set {key}: {less}.')]) from e
         finally: model.train(was)
-        metrics = dict(loss=total/n if n else math.nan, trained=int(n), runtime=round(time.perf_counter()-began, 4))
+        seconds = round(time.perf_counter()-began, 4)
+        metrics = dict(loss=total/n if n else math.nan, trained=int(trained), runtime=seconds)
         metrics = {f'{metric_key_prefix}_{k}': v for k,v in metrics.items()}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)

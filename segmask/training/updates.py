@@ -7,16 +7,16 @@ Docs: https://example.github.io/segmask/training/updates.html.md"""
 # %% auto #0
 __all__ = ['Rows', 'sequences', 'collator_of']
 
-# %% ../../nbs/training/761_updates.ipynb #318ea24d
+# %% ../../nbs/training/761_updates.ipynb #7f48ba2f
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..config.config import TrainingConfig
 from ..data.packing import pack
-from ..data.prepare import Prepared
-from .attention import segment_attention
+from ..data.prepared import Prepared
 from .collator import SegmentCollator
 from .model import refuse
+from .trial import segment_attention
 
 if TYPE_CHECKING: from transformers import PreTrainedModel
 
@@ -45,7 +45,7 @@ def sequences(
     return pack(lens, cfg.sequence_len, 42 if cfg.seed is None else cfg.seed,
                 cfg.get('sample_packing_group_size', 100_000), cfg.get('sample_packing_bin_size', 200), in_order)
 
-# %% ../../nbs/training/761_updates.ipynb #5eb9efc7
+# %% ../../nbs/training/761_updates.ipynb #75a46051
 def collator_of(
     cfg: TrainingConfig,      # sample_packing, batch_flattening, segmask: {share_prefixes, keep_trained, cut_tail}
     model: 'PreTrainedModel', # gets its attention replaced, if that is needed and it passes the trial
@@ -56,9 +56,11 @@ def collator_of(
     share, line = own.get('share_prefixes', 'auto'), ''
     if share not in (True, False, 'auto'):
         raise refuse(cfg, 'segmask', f'has share_prefixes: {share!r}', 'Write auto, true or false.')
-    if packs or share:
+    keep, cut = own.get('keep_trained', True), own.get('cut_tail', True)
+    share = share and keep # a tree keeps the scores of trained positions only
+    if packs or share or cut:
         trial = segment_attention(model, cfg.sequence_len)
-        if packs or share is True: line = trial.line
+        if packs or share is True or not trial.steady: line = trial.line
         if not trial.passed: packs = share = False
-    how = {k: own.get(k, True) for k in ('keep_trained', 'cut_tail')}
-    return SegmentCollator(tok, pack=packs, share_prefixes=share, report=True, **how), line
+        cut = cut and trial.steady
+    return SegmentCollator(tok, keep, cut, packs, share, report=True), line

@@ -25,16 +25,27 @@ def light(tmp_path_factory):
         assert not rig.errors() and not rig.widget_failures(), (rig.errors(), rig.widget_failures())
         yield rig
 
+def calm(rig, box):
+    "No drawer is open, nothing is typed or selected"
+    for o in box.locator('.sm-opener[aria-expanded=true]').all(): o.click()
+    mode = box.get_by_role('button', name='plain text')
+    if mode.get_attribute('aria-pressed')=='true': mode.click()
+    box.locator('.sm-view').focus()
+    rig.page.keyboard.press('Escape')
+
 @pytest.fixture
 def editor(light):
     "The editor's box, with a fresh file"
-    light.kernel("e.state = fresh(); e.done.value = ''; e.code_box.value = ''; e.clear(); e.draw()")
-    light.page.keyboard.press('Escape')
-    yield light.page.locator('.segmask-box').nth(0)
+    light.kernel("e.state = fresh(); e.note = {}; e.draw()")
+    box = light.page.locator('.segmask-box').nth(0)
+    calm(light, box)
+    yield box
     assert not light.errors(), light.errors()
 
 @pytest.fixture
 def browser(light):
-    light.kernel('b.clear(); b.command("first"); b.filters.layout.display = "none"')
-    yield light.page.locator('.segmask-box').nth(1)
+    light.kernel('b.command("query", query={}); b.command("jump", row=0)')
+    box = light.page.locator('.segmask-box').nth(1)
+    calm(light, box)
+    yield box
     assert not light.errors(), light.errors()

@@ -19,7 +19,7 @@ rows = [trained('<s>Hello\\n') + trained('hi there!. ') + masked('goodbye ') + t
 EDITOR = '''
 def fresh():
     Path('rows.jsonl').unlink(missing_ok=True)
-    for o in Path('.').glob('rows.jsonl.bak*'): o.unlink()
+    for o in [*Path('.').glob('rows.jsonl.bak*'), *Path('.').glob('.rows.jsonl.draft*')]: o.unlink()
     write_jsonl(rows, 'rows.jsonl')
     return Edits('rows.jsonl', enc)
 fresh()

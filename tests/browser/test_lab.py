@@ -1,37 +1,43 @@
 "The rest of what was promised of the widgets, in JupyterLab: `make browser-test`"
-import json, time
+import json, os, shutil, subprocess, time
+from pathlib import Path
 
 import pytest
-from notebooks import EDITOR, SETUP, lab
+from notebooks import BROWSER, EDITOR, SETUP, lab
 from test_smoke import drag, labels, states
 
 pytestmark = pytest.mark.browser
 
+def says(rig, box, text): rig.until(lambda: text in box.inner_text())
+def prints(rig, code, want): rig.until(lambda: rig.kernel(f'print({code})'), want)
+
 def test_toggle_a_segment(light, editor):
-    share = editor.locator('.widget-html', has_text='trained (').last
+    share = editor.locator('.sm-where')
     before = share.inner_text()
     editor.locator('.sm-seg').nth(1).click()
-    light.until(lambda: light.kernel('print([o.label for o in e.state[0]])'), '[True, False, False, True]')
+    prints(light, '[o.label for o in e.state[0]]', '[True, False, False, True]')
     light.until(lambda: states(editor)==labels(light))
-    assert share.inner_text()!=before and editor.locator('.sm-seg').nth(1).inner_text().startswith('○')
+    light.until(lambda: share.inner_text()!=before)
+    chip = editor.locator('.sm-seg').nth(1)
+    assert chip.inner_text().startswith('○') and chip.get_attribute('aria-pressed')=='false'
 
 def test_undo_and_redo(light, editor):
     editor.locator('.sm-seg').nth(0).click()
-    light.until(lambda: light.kernel('print(e.state.dirty)'), '[0]')
+    prints(light, 'e.state.dirty', '[0]')
     editor.locator('.sm-view').focus()
     light.page.keyboard.press('Control+z')
-    light.until(lambda: light.kernel('print(e.state.dirty, e.state[0] == rows[0])'), '[] True')
+    prints(light, 'e.state.dirty, e.state[0] == rows[0]', '[] True')
     light.until(lambda: states(editor)==labels(light))
     light.page.keyboard.press('Control+Shift+Z')
-    light.until(lambda: light.kernel('print(e.state.dirty)'), '[0]')
+    prints(light, 'e.state.dirty', '[0]')
     light.page.keyboard.press('u')
-    light.until(lambda: light.kernel('print(e.state.dirty)'), '[]')
+    prints(light, 'e.state.dirty', '[]')
     light.until(lambda: 'not saved' in editor.inner_text(), False)
 
 def test_keys_move_and_leave_the_cell_alone(light, editor):
     kinds = lambda: light.page.evaluate("() => window.jupyterapp.shell.currentWidget.content.widgets.map(c => c.model.type)")
     before, row = kinds(), lambda: int(light.kernel('print(e.state.row)'))
-    editor.get_by_role('button', name='▶').click() # a plain button: Lab's own keys would be next
+    editor.get_by_role('button', name='next row').click() # a plain button: Lab's own keys would be next
     light.until(row, 1)
     for key,want in (('j', 2), ('ArrowRight', 3), ('k', 2), ('ArrowLeft', 1), ('End', 42), ('Home', 0)):
         light.page.keyboard.press(key)
@@ -40,7 +46,7 @@ def test_keys_move_and_leave_the_cell_alone(light, editor):
     light.until(lambda: 'nothing is selected' in editor.inner_text() or 'which segment' in editor.inner_text())
     assert kinds()==before and editor.count()==1 and light.kernel('print(e.state.dirty)')=='[]'
     light.page.keyboard.press('?')
-    light.until(lambda: 'ctrl-shift-z' in editor.inner_text())
+    says(light, editor, 'ctrl-shift-z')
     light.page.keyboard.press('?')
     light.until(lambda: 'ctrl-shift-z' in editor.inner_text(), False)
     light.page.keyboard.press('Shift+ArrowRight'), light.page.keyboard.press('Shift+ArrowRight')
@@ -48,33 +54,74 @@ def test_keys_move_and_leave_the_cell_alone(light, editor):
     light.page.keyboard.press('Escape')
     light.until(lambda: editor.locator('.sm-sel').count(), 0)
 
+RANGE = """() => { const o = document.querySelector('.sm-text [data-at="9"]'), r = document.createRange();
+    r.setStart(o.firstChild, 3); r.setEnd(o.firstChild, 8);
+    const b = r.getBoundingClientRect(); return [b.left, b.right, b.top + b.height / 2]; }"""
+
 def test_drag_over_characters(light, editor):
-    editor.get_by_role('button', name='characters').click()
-    pre = editor.locator('.sm-text')
-    pre.wait_for()
-    box = light.page.evaluate("""() => { const o = document.querySelector('.sm-text span:nth-child(2)'), r = document.createRange();
-        r.setStart(o.firstChild, 3); r.setEnd(o.firstChild, 8); const b = r.getBoundingClientRect(); return [b.left, b.right, b.top + b.height / 2]; }""")
+    editor.get_by_role('button', name='plain text').click()
+    editor.locator('.sm-text').wait_for()
+    a, b, y = light.page.evaluate(RANGE)
     m = light.page.mouse
-    m.move(box[0]+.5, box[2]), m.down(), m.move((box[0]+box[1])/2, box[2]), m.move(box[1]-.5, box[2]), m.up()
-    light.until(lambda: light.kernel('print(e.state.selection)'), '(12, 17)')
+    m.move(a+.5, y), m.down(), m.move((a+b)/2, y), m.move(b-.5, y), m.up()
+    prints(light, 'e.state.selection', '(12, 17)')
     light.page.keyboard.press('m')
-    light.until(lambda: light.kernel('print(e.state[0].segments[1:4])'), "(trained('hi '), masked('there'), trained('!. '))")
-    editor.get_by_role('button', name='tokens').click()
+    prints(light, 'e.state[0].segments[1:4]', "(trained('hi '), masked('there'), trained('!. '))")
+    light.page.keyboard.press('w')
     light.until(lambda: states(editor)==labels(light))
 
 def test_search(light, browser):
-    search = browser.locator('.sm-search input')
-    search.fill('<<3*4'); search.press('Enter')
-    light.until(lambda: light.kernel('print(b.rows.tolist(), b.query)'), "[1] Query(text='<<3*4')")
-    assert '1 of 1 in view' in browser.inner_text()
-    browser.get_by_role('button', name='.*', exact=True).click()
-    search.fill('^ 1[0-4]</s>'); browser.locator('select').first.select_option('trained text'); search.press('Enter')
-    light.until(lambda: light.kernel('print(b.rows.tolist())'), '[8, 9, 10]')
-    search.fill('('); search.press('Enter')
-    light.until(lambda: 'no regular expression' in browser.inner_text())
+    search = browser.get_by_label('search', exact=True)
+    search.fill('<<3*4') # it is searched while one types
+    prints(light, 'b.rows.tolist(), b.query', "[1] Query(text='<<3*4')")
+    says(light, browser, '1 in view')
+    light.until(lambda: ''.join(browser.locator('.sm-hit').all_inner_texts()), '<<3*4')
+    says(light, browser, 'hit 1 of 1')
+    browser.get_by_role('button', name='a regular expression').click()
+    search.fill('^ 1[0-4]</s>')
+    browser.get_by_label('search within').select_option('trained')
+    prints(light, 'b.rows.tolist()', '[8, 9, 10]')
+    search.fill('(')
+    says(light, browser, 'no regular expression')
     browser.locator('.sm-view').focus()
     light.page.keyboard.press('/')
     assert search.evaluate('o => o === document.activeElement')
+
+def test_escape_leaves_the_search_box(light, browser):
+    light.page.keyboard.press('/')
+    light.page.keyboard.type('Q: 1')
+    light.page.keyboard.press('Escape')
+    light.page.keyboard.press('j') # a row further, not a letter in the box
+    prints(light, 'b.query.text', 'Q: 1')
+    light.until(lambda: browser.get_by_label('search', exact=True).input_value(), 'Q: 1')
+    prints(light, 'b.state.position', '1')
+
+def test_hits_by_key_and_masked_at_once(light, editor):
+    light.page.keyboard.press('/')
+    light.page.keyboard.type('=')
+    says(light, editor, 'hit 1 of 2')
+    light.page.keyboard.press('Enter')
+    says(light, editor, 'hit 2 of 2')
+    light.page.keyboard.press('Enter') # on to the next row with one
+    prints(light, 'e.state.row', '2')
+    editor.get_by_role('button', name='mask all hits').click()
+    says(light, editor, '4 characters at 4 places in 2 rows: done')
+    prints(light, 'e.state.dirty', '[1, 2]')
+    assert light.kernel("print(e.python().split(chr(10))[3])")=="e.apply(Rule('='), [1, 2])"
+
+def test_a_list_of_rows(light, browser):
+    line = browser.locator('.sm-line')
+    assert line.first.get_attribute('aria-setsize')=='44'
+    line.nth(3).click()
+    prints(light, 'b.state.row', '3')
+    light.until(lambda: browser.locator('.sm-line[aria-selected=true]').inner_text().split()[0], '3')
+    browser.get_by_role('button', name='sort by length').click()
+    browser.get_by_role('button', name='sort by length').click()
+    light.until(lambda: line.first.inner_text().split()[0], '1') # the longest
+    browser.locator('.sm-rows').focus()
+    light.page.keyboard.press('ArrowDown')
+    prints(light, 'b.view["sort"], b.state.position > 0', '-tokens True')
+    browser.get_by_role('button', name='sort by number').click()
 
 def test_filter_by_clicking_a_bar(light, browser):
     browser.get_by_role('button', name='filters').click()
@@ -82,136 +129,309 @@ def test_filter_by_clicking_a_bar(light, browser):
     bars.first.wait_for()
     assert bars.count()==20
     bars.first.click()
-    light.until(lambda: light.kernel('print(b.rows.tolist())'), '[43]')
-    assert bars.first.get_attribute('aria-pressed')=='true' and 'Nothing is trained' in browser.inner_text()
+    prints(light, 'b.rows.tolist()', '[43]')
+    light.until(lambda: bars.first.get_attribute('aria-pressed'), 'true')
+    says(light, browser, 'Nothing is trained')
     browser.get_by_role('button', name='clear').click()
-    light.until(lambda: light.kernel('print(len(b.rows))'), '44')
+    prints(light, 'len(b.rows)', '44')
     browser.get_by_role('button', name='find mistakes').click()
-    light.until(lambda: 'nothing-trained (1)' in browser.inner_text() or browser.locator('select option', has_text='nothing-trained (1)').count()==1)
+    says(light, browser, '44 rows checked')
+    light.until(lambda: browser.locator('option', has_text='nothing-trained (1)').count(), 1)
+    browser.get_by_label('finding', exact=True).select_option('nothing-trained')
+    prints(light, 'b.rows.tolist()', '[43]')
 
 def test_rule_over_rows_in_view(light, editor):
+    editor.get_by_role('button', name='rule …').click()
     find, to = (editor.get_by_placeholder(o) for o in ('find, or from', 'to (or nothing)'))
     find.fill('<<'); to.fill('>>')
-    light.until(lambda: '21 characters at 2 places in 2 rows' in editor.inner_text())
+    says(light, editor, '21 characters at 2 places in 2 rows')
+    assert editor.locator('.sm-example').count()==2 and '<<3*4=12>>' in editor.locator('.sm-example').first.inner_text()
     editor.get_by_role('button', name='apply').click()
-    light.until(lambda: light.kernel('print(e.state.dirty)'), '[1, 2]')
+    prints(light, 'e.state.dirty', '[1, 2]')
     assert light.kernel('print(e.state[2][2])')=="masked('<<50/2=25>>')"
+    says(light, editor, 'in 2 rows: done')
+    light.page.keyboard.press('Escape')
+    light.page.keyboard.press('u')
+    prints(light, 'e.state.dirty', '[]')
+    find.fill('(')
+    editor.get_by_role('button', name='rule: regular expressions').click()
+    says(light, editor, 'no regular expression')
+    assert editor.locator('.sm-example').count()==0 # nothing stale beside an error
+    alert = editor.locator('.sm-wrong').bounding_box()
+    assert alert and abs(alert['y']-find.bounding_box()['y'])<80
+    editor.get_by_role('button', name='rule: regular expressions').click()
 
 def test_findings_beside_the_text(light, editor):
-    assert 'trailing-space' in editor.inner_text()
-    drag(light, editor, 10, 11)
-    light.until(lambda: light.kernel('print(e.state.selection is not None)'), 'True')
-    light.page.keyboard.press('m')
-    light.until(lambda: 'eos-masked' in editor.inner_text() or 'eos-missing' in editor.inner_text() or 'skewed-prompt' in editor.inner_text() or 'trailing-space' not in editor.inner_text())
+    found = editor.locator('.sm-findings')
+    assert 'trailing-space' in found.inner_text() and '2 findings' in found.inner_text()
+    light.page.keyboard.press('n')
+    light.until(lambda: editor.locator('.sm-picked').count(), 1)
+    light.until(lambda: editor.locator('.sm-sel').count()>0)
+    prints(light, 'e.state.selection is not None', 'True')
+    light.page.keyboard.press('f') # fix the one that is selected
+    light.until(lambda: 'trailing-space' in found.inner_text(), False)
+    prints(light, 'e.state[0].segments[-1]', "trained(' farewell</s>')")
+    light.page.keyboard.press('u')
+    light.until(lambda: 'trailing-space' in found.inner_text())
+    editor.locator('.sm-finding').first.click()
+    light.until(lambda: editor.locator('.sm-sel').count()>0)
 
 def test_errors_are_shown(light, editor):
     light.kernel("""
 def broken(): raise ZeroDivisionError('a bug in a callback')
-e.state.undo, keep = broken, e.state.undo
+e.state.undo = broken
 """)
-    light.kernel("e.state._undo.append(None); e.undo_button.disabled = False")
-    editor.get_by_role('button', name='undo').click()
-    light.until(lambda: 'ZeroDivisionError: a bug in a callback' in editor.inner_text())
+    light.page.keyboard.press('u')
+    says(light, editor, 'ZeroDivisionError: a bug in a callback')
     light.until(lambda: [e[1] for e in light.errors()], ['ZeroDivisionError']) # and it is in the log as well
-    light.kernel('e.state._undo.clear(); del e.state.undo')
+    light.kernel('del e.state.undo')
     light.page.evaluate('() => { window.__rig.errors = []; }')
 
 def test_hover_links_token_and_segment(light, editor):
     editor.locator('[data-i="8"]').hover()
     light.until(lambda: editor.locator('.sm-seg.sm-hover').all_inner_texts(), ['○ goodbye·'])
     info = editor.locator('.sm-info').inner_text()
-    assert info.startswith('token 8 · id ') and 'segment 2' in info and info==editor.locator('[data-i="8"]').get_attribute('title')
+    assert info.startswith('token 8 · id ') and 'segment 2' in info
+    assert info==editor.locator('[data-i="8"]').get_attribute('title')
     editor.locator('.sm-seg').nth(0).hover()
     light.until(lambda: editor.locator('[data-i].sm-hover').count(), 3)
 
-CONTRAST = '''sel => { const lum = ([r, g, b]) => { const f = v => { v /= 255; return v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4; }; return .2126*f(r) + .7152*f(g) + .0722*f(b); };
+TALL = """
+write_jsonl([masked('Q: ' + 'one two three\\n'*400) + trained(' yes</s>')]*2, 'tall.jsonl')
+keep, e.state = e.state, Edits('tall.jsonl', enc)
+e.draw()"""
+
+def test_marking_keeps_the_place(light, editor):
+    light.kernel(TALL)
+    light.until(lambda: editor.locator('[data-i]').count()>1000)
+    pre = editor.locator('.sm-tokens')
+    pre.evaluate('o => { o.scrollTop = 2000; }')
+    i = light.page.evaluate("""() => { const b = document.querySelector('.sm-tokens').getBoundingClientRect();
+        return +document.elementFromPoint(b.left + 30, b.top + 100).closest('[data-i]').dataset.i; }""")
+    top = pre.evaluate('o => o.scrollTop')
+    assert top>1000
+    drag(light, editor, i, i+2)
+    light.page.keyboard.press('t')
+    prints(light, 'e.state.dirty', '[0]')
+    light.until(lambda: states(editor)[i:i+3], [True]*3)
+    assert abs(pre.evaluate('o => o.scrollTop')-top)<30
+    light.page.keyboard.press('j')
+    light.until(lambda: pre.evaluate('o => o.scrollTop'), 0) # another row begins at its top
+    light.kernel('e.state.draft.remove(); e.state = keep; e.draw()')
+
+def test_dragging_scrolls_at_the_edge(light, editor):
+    light.kernel(TALL)
+    light.until(lambda: editor.locator('[data-i]').count()>1000)
+    pre = editor.locator('.sm-tokens')
+    box, start, m = pre.bounding_box(), editor.locator('[data-i="2"]').bounding_box(), light.page.mouse
+    m.move(start['x']+3, start['y']+5), m.down(), m.move(box['x']+60, box['y']+box['height']-6)
+    light.until(lambda: pre.evaluate('o => o.scrollTop')>300)
+    m.up()
+    light.until(lambda: editor.locator('.sm-sel').count()>100)
+    light.kernel('e.state = keep; e.draw()')
+
+def test_a_draft_is_offered(light, editor):
+    light.kernel("e.state.mask(0, 9, 12); e.state = Edits('rows.jsonl', enc); e.draw()") # as after a kernel that died
+    says(light, editor, 'were not saved')
+    editor.get_by_role('button', name='take up').click()
+    prints(light, 'e.state.dirty', '[0]')
+    says(light, editor, '1 row changed again')
+    light.until(lambda: 'were not saved' in editor.inner_text(), False)
+
+def test_a_file_that_changed_meanwhile(light, editor):
+    editor.locator('.sm-seg').nth(0).click()
+    prints(light, 'e.state.dirty', '[0]')
+    light.kernel("write_jsonl([masked('new')] + rows, 'rows.jsonl')")
+    light.page.keyboard.press('Control+s')
+    says(light, editor, 'was changed by something else')
+    editor.get_by_role('button', name='read it again and repeat my changes').click()
+    prints(light, 'len(e.state.set), e.state.dirty', '44 [1]')
+    editor.get_by_role('button', name='save', exact=True).click()
+    says(light, editor, '1 row changed; the original is')
+
+def test_other_boundaries_and_weights(light, editor):
+    n = editor.locator('[data-i]').count()
+    editor.get_by_label('boundary mode').select_option('segment')
+    light.until(lambda: editor.locator('[data-i]').count()!=n)
+    assert states(editor)==labels(light)
+    editor.get_by_label('boundary mode').select_option('prompt')
+    light.until(lambda: editor.locator('[data-i]').count(), n)
+    drag(light, editor, 3, 4)
+    editor.get_by_label('weight of the selection').fill('0.25')
+    editor.get_by_role('button', name='weigh', exact=True).click()
+    prints(light, '[o.weight for o in e.state[0]]', '[1.0, 0.25, 1.0, 0.0, 1.0]')
+
+def test_narrow(light, editor):
+    light.page.set_viewport_size(dict(width=760, height=900))
+    try:
+        light.until(lambda: editor.bounding_box()['width']<700)
+        box = editor.bounding_box()
+        assert box['height']<=900 and editor.evaluate('o => o.scrollWidth - o.clientWidth')<=1
+        for o in ('.sm-rows', '.sm-view', '.sm-findings', '.sm-segments'):
+            b = editor.locator(o).bounding_box()
+            assert b['height']>60 and b['width']>200 and b['x']+b['width']<=box['x']+box['width']+1, (o, b)
+    finally: light.page.set_viewport_size(light.size)
+    assert editor.bounding_box()['height']<=900
+
+@pytest.fixture(scope='module')
+def axe(tmp_path_factory):
+    "The accessibility checks of axe-core, from npm"
+    folder = tmp_path_factory.mktemp('axe')
+    if not shutil.which('npm'): pytest.skip('axe-core is not checked: this machine has no npm')
+    got = subprocess.run(['npm', 'pack', 'axe-core@4.11'], cwd=folder, capture_output=True, text=True, timeout=120)
+    if got.returncode: pytest.skip(f'axe-core is not checked: npm cannot be reached ({got.stderr[-80:]!r})')
+    subprocess.run(['tar', 'xzf', got.stdout.split()[-1]], cwd=folder, check=True)
+    return (folder/'package/axe.min.js').read_text()
+
+RUN_AXE = """async sel => (await axe.run(sel, {resultTypes: ['violations']})).violations.map(
+    v => `${v.id}: ${v.help}: ` + v.nodes.slice(0, 3).map(n => n.html.slice(0, 120)).join(' | '))"""
+
+def test_accessible(light, editor, browser, axe):
+    light.page.evaluate(axe)
+    found = {}
+    for name in ('', 'filters', 'rule …', 'Python', '? keys'):
+        if name: editor.get_by_role('button', name=name).click()
+        light.page.wait_for_timeout(400)
+        found[name] = light.page.evaluate(RUN_AXE, '.segmask-box')
+    print({k: len(v) for k,v in found.items()})
+    assert not any(found.values()), found
+    said = editor.locator('.sm-tokens .sm-said').all_inner_texts()
+    assert [o.strip() for o in said]==['trained:', 'masked:', 'trained:'] # each run says what it is
+
+CONTRAST = """sel => {
+    const f = v => { v /= 255; return v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4; };
+    const lum = ([r, g, b]) => .2126*f(r) + .7152*f(g) + .0722*f(b);
     const cv = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
-    const rgba = c => { cv.clearRect(0, 0, 1, 1); cv.fillStyle = '#000'; cv.fillStyle = c; cv.fillRect(0, 0, 1, 1); const d = [...cv.getImageData(0, 0, 1, 1).data]; return [d[0], d[1], d[2], d[3] / 255]; };
+    const rgba = c => { cv.clearRect(0, 0, 1, 1); cv.fillStyle = '#000'; cv.fillStyle = c; cv.fillRect(0, 0, 1, 1);
+        const d = [...cv.getImageData(0, 0, 1, 1).data]; return [d[0], d[1], d[2], d[3] / 255]; };
     const over = (t, u) => [0, 1, 2].map(i => t[i] * t[3] + u[i] * (1 - t[3]));
-    return [...document.querySelectorAll(sel)].filter(o => o.textContent.trim() && o.offsetParent).map(o => { const chain = []; let alpha = 1; for (let n = o; n; n = n.parentElement) chain.unshift(n);
-        let bg = [255, 255, 255]; for (const n of chain) { const s = getComputedStyle(n); bg = over(rgba(s.backgroundColor), bg); alpha *= +s.opacity; }
-        const c = rgba(getComputedStyle(o).color); c[3] *= alpha; const fg = over(c, bg), [a, b] = [lum(fg), lum(bg)].sort((x, y) => y - x);
-        return [(a + .05) / (b + .05), o.className + ': ' + o.textContent.slice(0, 30)]; }).sort((x, y) => x[0] - y[0])[0]; }'''
-TEXT = ('.sm-t', '.sm-m', '.sm-sel', '.sm-info', '.segmask-box .widget-html-content *', '.jp-OutputArea-output ins', '.jp-OutputArea-output pre span', '.jp-OutputArea-output small', '.jp-OutputArea-output mark')
-VIEWS = 'from segmask import diff, style_tokens, show_batch, shifted_table, token_table\nfrom IPython.display import display\nfor o in (show_tokens(enc(rows[0])), diff(Encoder(tok)(rows[0]), enc(rows[0])), style_tokens(enc(rows[0])), shifted_table(enc(rows[0]))): display(o)'
+    const one = o => {
+        const chain = []; let alpha = 1, bg = [255, 255, 255];
+        for (let n = o; n; n = n.parentElement) chain.unshift(n);
+        for (const n of chain) { const s = getComputedStyle(n); bg = over(rgba(s.backgroundColor), bg); alpha *= +s.opacity; }
+        const c = rgba(getComputedStyle(o).color); c[3] *= alpha;
+        const [a, b] = [lum(over(c, bg)), lum(bg)].sort((x, y) => y - x);
+        return [(a + .05) / (b + .05), o.className + ': ' + o.textContent.slice(0, 30)]; };
+    const seen = [...document.querySelectorAll(sel)].filter(o => o.textContent.trim() && o.offsetParent);
+    return seen.map(one).sort((x, y) => x[0] - y[0])[0]; }"""
+TEXT = ('.sm-t', '.sm-m', '.sm-sel', '.sm-hit', '.sm-info', '.sm-hint', '.sm-line span', '.sm-box button:enabled', '.sm-how',
+        '.sm-python', '.jp-OutputArea-output ins', '.jp-OutputArea-output pre span', '.jp-OutputArea-output small',
+        '.jp-OutputArea-output mark')
+VIEWS = """from segmask import diff, style_tokens, show_batch, shifted_table, token_table
+from IPython.display import display
+x = enc(rows[0])
+for o in (show_tokens(x), diff(Encoder(tok)(rows[0]), x), style_tokens(x), shifted_table(x)): display(o)"""
 
 @pytest.mark.parametrize('theme', ['light', 'dark'])
-def test_contrast(tmp_path_factory, theme, request):
-    "Text on what is behind it, at least 4.5 in both themes; what is trained differs from what is masked for colour-blind readers and without colours"
+def test_contrast(tmp_path_factory, theme):
+    "Text on what is behind it, at least 4.5; trained and masked differ for colour-blind readers and without colours"
     with lab(tmp_path_factory, theme, SETUP, EDITOR, VIEWS) as rig:
         rig.open().run_all()
         box = rig.page.locator('.segmask-box').nth(0)
+        rig.kernel("e.query = Query('farewell')")
+        rig.until(lambda: box.locator('.sm-hit').count()>0)
         drag(rig, box, 3, 4)
         rig.until(lambda: box.locator('.sm-sel').count(), 2)
-        rig.kernel("e.command('mask') if False else e.command('python')")
+        box.get_by_role('button', name='Python').click()
+        rig.until(lambda: 'Edits(' in box.inner_text())
         found = {sel: rig.page.evaluate(CONTRAST, sel) for sel in TEXT}
         print(theme, {k: round(v[0], 2) for k,v in found.items() if v})
         assert not {k:v for k,v in found.items() if v and v[0]<4.5}
-        assert found['.sm-t'] and found['.sm-m'] and found['.jp-OutputArea-output ins']
-        assert all(o[0]=='solid' for o in rig.page.locator('.sm-t').evaluate_all("s => s.map(o => [getComputedStyle(o).textDecorationStyle])"))
-        assert all(o[0]=='dotted' for o in rig.page.locator('.sm-m').evaluate_all("s => s.map(o => [getComputedStyle(o).textDecorationStyle])"))
+        assert all(found[o] for o in TEXT[:10]) and found['.jp-OutputArea-output ins']
+        line = "s => [...new Set(s.map(o => getComputedStyle(o).textDecorationStyle))]"
+        assert rig.page.locator('.sm-tokens .sm-t').evaluate_all(line)==['solid']
+        assert rig.page.locator('.sm-tokens .sm-m').evaluate_all(line)==['dotted']
         distances(rig, box)
         rig.page.emulate_media(forced_colors='active')
-        assert rig.page.locator('.sm-t').first.evaluate('o => getComputedStyle(o).borderBottomStyle')=='solid'
-        assert rig.page.locator('.sm-m').first.evaluate('o => getComputedStyle(o).borderBottomStyle')=='dotted'
+        below = 'o => getComputedStyle(o).borderBottomStyle'
+        assert [rig.page.locator(o).first.evaluate(below) for o in ('.sm-t', '.sm-m')]==['solid', 'dotted']
+
+ROWS_OF_PIXELS = """async url => {
+    const i = new Image(); i.src = url; await i.decode();
+    const c = document.createElement('canvas'); c.width = i.width; c.height = i.height;
+    const x = c.getContext('2d'); x.drawImage(i, 0, 0);
+    const d = x.getImageData(0, 0, i.width, i.height).data, n = i.width, rows = [];
+    for (let y = 0; y < i.height; y++) {
+        const s = [0, 0, 0];
+        for (let k = 0; k < n; k++) for (let j = 0; j < 3; j++) s[j] += d[4 * (y * n + k) + j] / n;
+        rows.push(s); }
+    return rows; }"""
 
 def distances(rig, box):
     "With each kind of colour blindness emulated, the line below a trained token differs from that below a masked one"
     import base64
     cdp = rig.ctx.new_cdp_session(rig.page)
+    rig.kernel('e.query = Query()')
+    rig.page.keyboard.press('Escape')
+    rig.until(lambda: box.locator('.sm-hit').count(), 0)
     box.locator('.sm-view').scroll_into_view_if_needed()
-    rig.kernel('e.view.sel = []')
     rig.page.mouse.move(0, 0)
-    rig.page.add_style_tag(content='.sm-t, .sm-m { color: transparent !important; }') # lines and backgrounds alone, not the shapes of words
+    bare = '.sm-t, .sm-m { color: transparent !important; }' # lines and backgrounds alone, not the shapes of words
+    rig.page.add_style_tag(content=bare)
     for kind in ('none', 'protanopia', 'deuteranopia', 'tritanopia', 'achromatopsia'):
         cdp.send('Emulation.setEmulatedVisionDeficiency', {'type': kind})
         rig.page.wait_for_timeout(150)
         colors = []
         for i in (4, 8): # 'there' is trained, 'goodbye' masked
             b = box.locator(f'[data-i="{i}"]').bounding_box()
-            png = rig.page.screenshot(clip=dict(x=b['x']+2, y=b['y'], width=b['width']-4, height=b['height']+6))
-            colors.append(rig.page.evaluate("""async url => { const i = new Image(); i.src = url; await i.decode(); const c = document.createElement('canvas'); c.width = i.width; c.height = i.height;
-                const x = c.getContext('2d'); x.drawImage(i, 0, 0); const d = x.getImageData(0, 0, i.width, i.height).data, n = i.width, rows = [];
-                for (let y = 0; y < i.height; y++) { let s = [0, 0, 0]; for (let k = 0; k < n; k++) for (let j = 0; j < 3; j++) s[j] += d[4 * (y * n + k) + j] / n; rows.push(s); } return rows; }""", 'data:image/png;base64,'+base64.b64encode(png).decode()))
-        far = max(sum((p-q)**2 for p,q in zip(a, b))**.5 for a,b in zip(*colors)) # the row of pixels in which they differ most
+            clip = dict(x=b['x']+2, y=b['y'], width=b['width']-4, height=b['height']+6)
+            png = base64.b64encode(rig.page.screenshot(clip=clip)).decode()
+            colors.append(rig.page.evaluate(ROWS_OF_PIXELS, 'data:image/png;base64,'+png))
+        far = max(sum((p-q)**2 for p,q in zip(a, b))**.5 for a,b in zip(*colors)) # where they differ most
         print(f'{kind}: trained and masked differ by {far:.0f}')
         assert far>25, (kind, far)
     cdp.send('Emulation.setEmulatedVisionDeficiency', {'type': 'none'})
 
-LONG = '''
+LONG = """
 long = Encoder(tok)(masked('<s>' + 'A long question about many things. '*1000) + trained('A long answer that says little. '*3571 + '</s>'))
 print(len(long.input_ids))
 show_tokens(long)
-'''
-LIVE = '''
-write_jsonl([long.row], 'long.jsonl')
+"""
+LIVE = """
+write_jsonl([long.row, long.row + masked('more')], 'long.jsonl')
 e = edit('long.jsonl', Encoder(tok))
 e
-'''
+"""
+# from a message of the kernel to the frame that shows it, and how long the script was busy meanwhile
+WATCH = """() => { window.__long = []; new PerformanceObserver(l => l.getEntries().forEach(o => window.__long.push(o.duration)))
+    .observe({type: 'longtask', buffered: false}); }"""
+LAYOUT = """() => new Promise(done => { const pre = document.querySelector('.sm-tokens'), all = [...pre.childNodes];
+    pre.replaceChildren(); pre.getBoundingClientRect(); const t = performance.now(); pre.replaceChildren(...all);
+    pre.getBoundingClientRect(); requestAnimationFrame(() => requestAnimationFrame(() => done(performance.now() - t))); })"""
+
 def test_32000_tokens(tmp_path_factory, tmp_path):
     with lab(tmp_path_factory, 'light', SETUP, LONG, LIVE) as rig:
-        rig.open()
-        rig.run_all()
+        rig.open().run_all()
         n = next(int(o) for o in rig.output_text().split() if o.isdigit())
         assert 31_500<n<32_500
-        drawn = rig.page.evaluate("""() => new Promise(done => { const o = [...document.querySelectorAll('.jp-OutputArea-output pre[dir=ltr]')][0].parentElement, html = o.outerHTML, box = document.createElement('div'); document.body.append(box);
-            const t = performance.now(); box.innerHTML = html; box.getBoundingClientRect(); requestAnimationFrame(() => requestAnimationFrame(() => { done(performance.now() - t); box.remove(); })); })""")
-        live = rig.page.evaluate("""() => new Promise(done => { const pre = document.querySelector('.sm-tokens'), all = [...pre.childNodes]; pre.replaceChildren(); pre.getBoundingClientRect(); const t = performance.now();
-            pre.replaceChildren(...all); pre.getBoundingClientRect(); requestAnimationFrame(() => requestAnimationFrame(() => done(performance.now() - t))); })""")
+        live = rig.page.evaluate(LAYOUT)
         box = rig.page.locator('.segmask-box').nth(0)
         assert box.locator('[data-i]').count()>31_500
+        rig.page.evaluate(WATCH)
         drag(rig, box, 3, 5)
         rig.until(lambda: rig.kernel('print(e.state.selection is not None)'), 'True')
         t = time.time()
         rig.page.keyboard.press('t')
         rig.until(lambda: states(box)[3:6], [True]*3, 60)
-        change = time.time()-t
-        rig.kernel('e.close()')
+        change, busy = time.time()-t, max(rig.page.evaluate('() => window.__long') or [0])
+        rig.page.evaluate('() => { window.__long.length = 0; }')
+        t = time.time()
+        rig.page.keyboard.press('j')
+        rig.until(lambda: 'row 1 ' in box.locator('.sm-where').inner_text(), True, 60)
+        step, busy2 = time.time()-t, max(rig.page.evaluate('() => window.__long') or [0])
+        cpu = float(rig.kernel("""
+import time
+t = time.process_time()
+for k in range(4): e.command('go', by=[-1, 1][k%2])
+print((time.process_time()-t)/4)"""))
+        rig.kernel('e.command("rest")')
         rig.save(tmp_path/'long.ipynb')
         nb = json.loads((tmp_path/'long.ipynb').read_text())
         sizes = [len(json.dumps(c['outputs'], ensure_ascii=False).encode()) for c in nb['cells']]
-        print(f'{n:,} tokens: static drawn in {drawn:.0f} ms, live layout {live:.0f} ms, a change seen after {change:.1f} s; outputs of the static cell {sizes[1]:,} bytes, of the editor {sizes[2]:,}')
-        assert sizes[1]<300_000 and sizes[2]<300_000
+        print(f'{n:,} tokens: laid out in {live:.0f} ms; a mark seen after {change:.2f} s, the script busy for {busy:.0f} ms; '
+              f'the next row after {step:.2f} s, busy for {busy2:.0f} ms; Python {1000*cpu:.0f} ms of CPU a row; '
+              f'outputs of the static cell {sizes[1]:,} bytes, of the editor {sizes[2]:,}')
+        assert sizes[1]<300_000 and sizes[2]<300_000 and cpu<1
         assert not rig.errors()
 
 def test_opening_without_a_kernel(tmp_path_factory, tmp_path):
@@ -219,62 +439,61 @@ def test_opening_without_a_kernel(tmp_path_factory, tmp_path):
     from rig import LabRig
     with lab(tmp_path_factory, 'light', SETUP, EDITOR, 'show_tokens(enc(rows[0]))') as rig:
         rig.open().run_all()
+        shown = rig.page.locator('[class^=sm-picture]')
+        assert shown.count()==1 and not shown.is_visible() # the widget is there
         rig.save(tmp_path/'saved.ipynb')
+    outputs = [o for c in json.loads((tmp_path/'saved.ipynb').read_text())['cells'] for o in c['outputs']]
+    plain = [''.join(o['data'].get('text/plain', '')) for o in outputs if 'application/vnd.jupyter.widget-view+json' in o.get('data', {})]
+    assert plain and plain[0]=='rows.jsonl: row 0 of 43, rows.jsonl:1'
     with LabRig(tmp_path/'saved.ipynb', keep_outputs=True, timeout=120) as rig:
         rig.open().wait_idle()
         page = rig.page
-        assert page.locator('.jp-OutputArea-output ins').count()>10 and page.evaluate('() => document.querySelectorAll(".jp-OutputArea-output script").length')==0
-        page.locator('summary', has_text='without a kernel').first.click()
-        kept = page.locator('details pre').first
-        assert 'goodbye' in kept.inner_text() and [kept.locator(o).first.evaluate('o => getComputedStyle(o).borderBottomStyle') for o in ('ins', 'span')]==['solid', 'dotted'] # untrusted, and told apart
+        assert page.locator('.jp-OutputArea-output ins').count()>10
+        assert page.evaluate('() => document.querySelectorAll(".jp-OutputArea-output script").length')==0
+        kept = page.locator('.jp-OutputArea-output pre', has_text='goodbye').first
+        assert kept.is_visible() and 'trailing-space' in rig.output_text() # without a click
+        below = 'o => getComputedStyle(o).borderBottomStyle'
+        assert [kept.locator(o).first.evaluate(below) for o in ('ins', 'span')]==['solid', 'dotted'] # untrusted, and told apart
         page.evaluate("() => document.querySelectorAll('.jp-OutputArea-output [style]').forEach(o => o.removeAttribute('style'))")
-        assert 'underline' in kept.locator('ins').first.evaluate('o => getComputedStyle(o).textDecorationLine') # <ins> alone tells it
-        assert 'underline' not in kept.locator('span').first.evaluate('o => getComputedStyle(o).textDecorationLine')
+        line = 'o => getComputedStyle(o).textDecorationLine'
+        assert 'underline' in kept.locator('ins').first.evaluate(line) # <ins> alone tells it
+        assert 'underline' not in kept.locator('span').first.evaluate(line)
 
-def test_without_anywidget(tmp_path_factory):
-    "Segments can be turned around, rules applied, and the row is a picture"
-    with lab(tmp_path_factory, 'light', 'import sys; sys.modules["anywidget"] = None', SETUP, EDITOR) as rig:
-        rig.open().run_all()
-        assert not rig.errors() and not rig.widget_failures()
-        box = rig.page.locator('.segmask-box').nth(0)
-        n = box.locator('ins').count()
-        box.locator('.sm-seg').nth(0).click()
-        rig.until(lambda: rig.kernel('print(e.state[0][0].label)'), 'False')
-        rig.until(lambda: box.locator('ins').count()<n)
-        assert box.locator('.sm-view').count()==0
-
-PAYLOADS = '''
+PAYLOADS = """
 import sys; sys.path.insert(0, {tests!r})
 from payloads import ALL
-from IPython.display import display
-from segmask import diff, show_batch, style_tokens, token_table, shifted_table, lint
-from segmask.data.rows import row_set
-from segmask import plot_lengths
+from IPython.display import HTML, display
+from segmask import diff, show_batch, style_tokens, token_table
 odd = load_tokenizer('mistralai/Mistral-7B-v0.1'); odd.add_tokens([p for p in ALL if p.strip() and len(p) < 200])
 rows = [masked(p) + trained(p + '.') for p in ALL]
 write_jsonl(rows, 'rows.jsonl')
-from IPython.display import HTML
 for t in (tok, odd):
     en = Encoder(t)
     for p, r in zip(ALL, rows):
         x = en(r)
-        views = [show_tokens(x), diff(x, en(trained(p)), names=(p[:80], 'b')), show_batch(dict(input_ids=[x.input_ids], labels=[x.labels]), t)]
+        batch = dict(input_ids=[x.input_ids], labels=[x.labels])
+        views = [show_tokens(x), diff(x, en(trained(p)), names=(p[:80], 'b')), show_batch(batch, t)]
         if t is odd and len(x.input_ids) < 60: views += [token_table(x), style_tokens(x)]
         display(HTML(''.join(v._repr_html_() for v in views)))
-'''
+"""
 ALL_ROWS = "e = edit('rows.jsonl', Encoder(odd))\ne"
+BAD = """() => [window.__pwn ?? null, document.querySelectorAll('mjx-container').length,
+    [...document.querySelectorAll(`.jp-OutputArea-output :is(img, script, iframe, svg, object, embed, form, h1, marquee, math,
+        video, base, meta, link)`)].filter(o => !(o.tagName === 'IMG' && o.src.startsWith('data:'))).length]"""
+WIDE = """() => Math.max(...[...document.querySelectorAll('.jp-OutputArea-output pre')].map(o => o.scrollWidth - o.clientWidth))"""
+
 def test_every_payload_in_the_browser(tmp_path_factory):
-    from pathlib import Path
     with lab(tmp_path_factory, 'light', SETUP, PAYLOADS.format(tests=str(Path(__file__).parents[1])), ALL_ROWS) as rig:
         rig.open().run_all()
         assert not rig.errors()
-        bad = lambda: rig.page.evaluate("""() => [window.__pwn ?? null, document.querySelectorAll('mjx-container').length, document.querySelectorAll('.jp-OutputArea-output :is(img, script, iframe, svg, object, embed, form, h1, marquee, math, video, base, meta, link)').length]""")
-        assert bad()==[None, 0, 0]
-        wide = rig.page.evaluate("() => Math.max(...[...document.querySelectorAll('.jp-OutputArea-output pre')].map(o => o.scrollWidth - o.clientWidth))")
-        assert wide<=1, 'no text is wider than its place'
-        n = int(rig.kernel('print(len(rows))'))
-        for i in range(n): rig.kernel(f"e.jump({i}); e.mode.value = {['tokens', 'text'][i%2]!r}")
-        rig.kernel("e.find.value = '<img src=x onerror=window.__pwn=1> $x$'; e.command('python')")
+        assert rig.page.evaluate(BAD)==[None, 0, 0]
+        assert rig.page.evaluate(WIDE)<=1, 'no text is wider than its place'
+        n, box = int(rig.kernel('print(len(rows))')), rig.page.locator('.segmask-box').nth(0)
+        for i in range(n):
+            rig.kernel(f'e.command("jump", row={i})')
+            if i%5==0: box.get_by_role('button', name='plain text').click()
+        box.get_by_label('search', exact=True).fill('<img src=x onerror=window.__pwn=1> $x$')
+        rig.kernel('e.command("python"); e.command("rest")')
         rig.page.wait_for_timeout(1500)
-        assert bad()==[None, 0, 0] and not rig.page_errors
+        assert rig.page.evaluate(BAD)==[None, 0, 0] and not rig.page_errors
         print(n, 'payloads')

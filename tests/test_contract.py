@@ -1,0 +1,151 @@
+"What inference supplies and what the model writes: over templates and conversations, and through preprocess and lint"
+import json, random, re
+from pathlib import Path
+
+import pytest
+
+from segmask.data.prepare import preprocess
+from segmask.formats.chat import Chat
+from segmask.formats.chatrows import as_marked, chat_rows
+from segmask.formats.contract import Contract
+from segmask.formats.sources import FormatError
+from segmask.linting.linter import lint
+from segmask.tokens.encoder import Encoder
+from segmask.tokens.tokenizer import load_tokenizer
+
+trl = pytest.importorskip('trl')
+FOLDER = Path(trl.__file__).parent/'chat_templates'
+MARKER = re.compile(r'<\|[^\s<>|]+\|?>|<[^\s<>|/]+\|>|<｜[^｜]+｜>|<\w+_of_\w+>|\[/?INST\]|<</?SYS>>|</?s>'
+                    r'|</?think>|</?tool_call>|</?tool_response>|</?arg_(?:key|value)>|\[gMASK\]|<sop>')
+TALK = [dict(role='user', content='Hi'), dict(role='assistant', content='Hello'),
+        dict(role='user', content='Bye'), dict(role='assistant', content='See you')]
+THOUGHTS = [dict(o, reasoning_content='Think.') if o['role']=='assistant' else o for o in TALK]
+
+def chat_of(name: str, base: str, **options) -> Chat:
+    "A template of TRL's, with its markers as tokens"
+    template = (FOLDER/f'{name}.jinja').read_text()
+    tok = load_tokenizer(base, tokens=sorted(set(MARKER.findall(template))))
+    return Chat(tok, options, dict(chat_template='jinja', chat_template_jinja=template))
+
+def codes(chat: Chat, messages: list, train: str|None=None) -> set[str]:
+    row = chat_rows(Contract(chat), dict(messages=messages), train)
+    return {o.code for o in row.notes(Encoder(chat.tokenizer, 'joint')(row))}
+
+@pytest.mark.parametrize('name', sorted(p.stem for p in FOLDER.glob('*_training.jinja')))
+def test_marked_is_what_transformers_marks(name, base_models):
+    chat = chat_of(name, base_models['gpt2'])
+    try: c = chat.read(dict(messages=TALK))
+    except FormatError: pytest.skip('it takes contents in parts only, which axolotl joins to text')
+    want = chat.tokenizer.apply_chat_template(TALK, chat_template=chat.template, tokenize=True, return_dict=True,
+                                              return_assistant_tokens_mask=True)
+    got = Encoder(chat.tokenizer, 'joint')(as_marked(chat, c))
+    assert got.input_ids == list(want['input_ids'])
+    assert [int(l!=-100) for l in got.labels] == list(want['assistant_masks'])
+
+CONTRADICT = 'deepseek', 'nemotron', 'qwen3_5_nothink', 'idefics3', 'smolvlm' # the prompt is not in the row, or text is not rendered
+REWRITE = 'glm4moe', 'gptoss', 'qwen3', 'qwen3_5', 'qwen3_6', 'lfm2_2_5', 'nemotron', 'diffusion', 'gemma4'
+
+@pytest.mark.parametrize('name', sorted(p.stem for p in FOLDER.glob('*.jinja') if not p.stem.startswith(CONTRADICT)))
+def test_written_leaves_nothing_to_say_under_consistent_templates(name, base_models):
+    try: found = codes(chat_of(name, base_models['gpt2']), TALK, 'written')
+    except FormatError: pytest.skip('it takes contents in parts only, which axolotl joins to text')
+    assert found <= ({'history-rewritten', 'stop-missing'} if name.startswith(REWRITE) else set())
+
+def test_qwen3_removes_reasoning_and_masks_the_beginning_of_thought(base_models):
+    chat = chat_of('qwen3', base_models['gpt2'])
+    notes = chat_rows(Contract(chat), dict(messages=THOUGHTS)).notes()
+    assert [(o.turn, o.code) for o in notes if o.code!='written-but-masked'] == [(1, 'history-rewritten')]
+    assert any(o.turn==3 and '<think>' in o.message for o in notes)
+    rows = chat_rows(Contract(chat), dict(messages=THOUGHTS), expand='turns')
+    assert [[o.text for o in s if o.label] for _,s in rows] == [['<think>\nThink.\n</think>\n\nHello<|im_end|>'],
+                                                                 ['<think>\nThink.\n</think>\n\nSee you<|im_end|>']]
+
+def test_glm_masks_the_stop_of_every_turn(base_models):
+    notes = chat_rows(Contract(chat := chat_of('glm4moe', base_models['gpt2'])), dict(messages=TALK)).notes()
+    assert [o.turn for o in notes if 'ends the turn' in o.message] == [1]
+    assert [o.turn for o in notes if o.code=='stop-missing'] == [3] # the last message has none in the row
+    assert all('<|user|>' in o.message for o in notes if 'ends the turn' in o.message or o.code=='stop-missing')
+    assert len(chat_rows(Contract(chat), dict(messages=TALK), expand='turns')) == 2
+
+def test_gemma_supplies_the_header(base_models):
+    chat = chat_of('gemma3', base_models['gpt2'])
+    t = Contract(chat).turns(chat.read(dict(messages=TALK)))[0]
+    assert t.supplied.endswith('<start_of_turn>model\n') and t.written == 'Hello<end_of_turn>'
+
+FAMILIES = {'chatml': ('<|im_end|>', ['<|im_start|>']), 'llama3': ('<|eot_id|>', ['<|start_header_id|>', '<|end_header_id|>']),
+            'qwen_25': ('<|im_end|>', ['<|im_start|>'])}
+
+@pytest.mark.parametrize('name', FAMILIES)
+def test_five_hundred_conversations_under_common_templates_give_no_finding(name, base_models):
+    end, more = FAMILIES[name]
+    tok = load_tokenizer(base_models['gpt2'], tokens=[end, *more], special_tokens={'eos_token':end})
+    contract, rng = Contract(Chat(tok, None, dict(chat_template=name))), random.Random(0)
+    words = ['yes', 'no', '42.', 'naïve café', '日本語', 'two', 'a\n\nb', '👩‍👩‍👧 ok', '$5 <b>', 'USER: hi', "it's"]
+    for _ in range(500):
+        say = lambda: ' '.join(rng.choices(words, k=rng.randint(1, 4)))
+        messages = [dict(role=r, content=say()) for r in ('user', 'assistant')*rng.randint(1, 3)]
+        if rng.random()<.3: messages.insert(0, dict(role='system', content=say()))
+        row = chat_rows(contract, dict(messages=messages))
+        assert [o for o in row.notes() if o.code!='trained-after-stop'] == []
+
+BAD = { # what a template may do wrong -> the code that says so
+    "{% for m in messages %}{{ '<' + m.role + '>' + m.content + '<|im_end|>' }}{% endfor %}": 'written-but-masked', # no prompt
+    "{% for m in messages %}{{ '<' + m.role + '>' + m.content + '<|im_end|>' }}{% endfor %}{% if add_generation_prompt %}<bot>{% endif %}": 'prompt-not-prefix',
+    "{% for m in messages %}{{ '<' + m.role + '>' + m.content }}{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}": 'stop-missing',
+    "{{ messages|length }}{% for m in messages %}{{ '<' + m.role + '>' + m.content + '<|im_end|>' }}{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}": 'prompt-not-prefix',
+    "{% if messages|length < 2 %}{{ raise_exception('too short') }}{% endif %}{% for m in messages %}{{ m.content + '<|im_end|>' }}{% endfor %}": 'prompt-refused',
+}
+
+@pytest.mark.parametrize('template', BAD)
+def test_what_a_template_does_wrong_is_found(template, base_models):
+    tok = load_tokenizer(base_models['gpt2'], tokens=['<|im_end|>'])
+    chat = Chat(tok, None, dict(chat_template='jinja', chat_template_jinja=template))
+    assert BAD[template] in codes(chat, TALK)
+    for s in [chat_rows(Contract(chat), dict(messages=TALK), 'written'), *(s for _,s in chat_rows(Contract(chat), dict(messages=TALK), expand='turns'))]:
+        assert all('Hi' not in o.text and 'Bye' not in o.text for o in s if o.label) # never a wrong mask
+
+def config(tmp_path, monkeypatch, base, rows, **own):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path/'chat.jsonl').write_text(''.join(json.dumps(dict(messages=o))+'\n' for o in rows))
+    (tmp_path/'qwen3.jinja').write_text((FOLDER/'qwen3.jinja').read_text())
+    tokens = ['<|im_start|>', '<|im_end|>', '<think>', '</think>']
+    return dict(base_model=base, tokens=tokens, special_tokens={'eos_token':'<|im_end|>'}, sequence_len=512,
+                chat_template='jinja', chat_template_jinja='qwen3.jinja', shuffle_merged_datasets=False,
+                datasets=[dict(path='chat.jsonl', type='chat_template', **({'segmask':own} if own else {}))])
+
+def test_expand_gives_one_row_a_turn_with_its_source(base_models, tmp_path, monkeypatch):
+    cfg = config(tmp_path, monkeypatch, base_models['gpt2'], [THOUGHTS, TALK[:1]], expand='turns')
+    p = preprocess(cfg)
+    assert [str(p.source(i)) for i in range(len(p))] == ['chat.jsonl:1 turn 2', 'chat.jsonl:1 turn 4', 'chat.jsonl:2']
+    text = p.tokenizer.decode([i for i in p.train[0]['labels'] if i!=-100])
+    assert text == '<think>\nThink.\n</think>\n\nHello<|im_end|>'
+    assert all(l==-100 for l in p.train[2]['labels'])
+    with pytest.raises(Exception, match='both sides'): preprocess(dict(cfg, val_set_size=.5))
+
+def test_written_changes_where_and_keeps_ids(base_models, tmp_path, monkeypatch):
+    plain = preprocess(config(tmp_path, monkeypatch, base_models['gpt2'], [THOUGHTS]))
+    written = preprocess(config(tmp_path, monkeypatch, base_models['gpt2'], [THOUGHTS], train='written'))
+    assert plain.train[0]['input_ids'] == written.train[0]['input_ids']
+    decode = lambda p: p.tokenizer.decode([i for i in p.train[0]['labels'] if i!=-100])
+    assert decode(plain) == 'Hello<|im_end|>Think.\n</think>\n\nSee you<|im_end|>'
+    assert decode(written) == '<think>\nThink.\n</think>\n\nSee you<|im_end|>'
+
+def test_lint_says_it_once_for_a_data_set(base_models, tmp_path, monkeypatch):
+    cfg = config(tmp_path, monkeypatch, base_models['gpt2'], [THOUGHTS]*6)
+    found = lint(cfg)
+    rewritten = found[found.code=='history-rewritten']
+    assert len(rewritten)==1 and 'and so in 6 rows' in rewritten.message.iloc[0] and rewritten['where'].iloc[0]=='chat.jsonl:1'
+    assert 'expand: turns' in rewritten.hint.iloc[0]
+    masked = found[found.code=='written-but-masked']
+    assert set(masked.severity)=={'warning'} and '<think>' in masked.message.iloc[0]
+    left = lint(config(tmp_path, monkeypatch, base_models['gpt2'], [THOUGHTS], train='written'))
+    assert not {'written-but-masked', 'supplied-but-trained'} & set(left.code)
+    assert not {'history-rewritten', 'written-but-masked'} & set(lint(config(tmp_path, monkeypatch, base_models['gpt2'], [THOUGHTS], expand='turns')).code)
+
+def test_lint_finds_fields_that_leave_no_trace_and_weights(base_models, tmp_path, monkeypatch):
+    calls = [TALK[0], dict(role='assistant', content='4', weight=.3, tool_calls=[dict(function=dict(name='add', arguments={}))])]
+    cfg = config(tmp_path, monkeypatch, base_models['gpt2'], [calls])
+    cfg.update(chat_template='chatml'); del cfg['chat_template_jinja']
+    found = lint(cfg)
+    assert 'tool_calls' in found[found.code=='field-not-rendered'].message.iloc[0]
+    assert '0.3' in found[found.code=='weight-ignored'].message.iloc[0]
