@@ -124,7 +124,8 @@ class Linter:
         from segmask.linting.findings import Finding
         if code in self.ignored: return
         kind = self.kinds[code]
-        self.findings.append(Finding(code, severity or kind.severity, where, row, segment, message, text, hint or kind.hint))
+        severity, hint = severity or kind.severity, hint or kind.hint
+        self.findings.append(Finding(code, severity, where, row, segment, message, text, hint))
 
     def once(self, code: str, message: str, **more: str):
         "Note what is about all rows, the first time"

@@ -140,7 +140,8 @@ def _continuing(tokenizer: Any) -> Encoder|None:
 def _hint(row: Segments, char: int, inference: list[int], encoder: Encoder) -> str:
     "The mode or the edit under which the prompt that ends at `char` is the same at inference"
     ways = []
-    other = _continuing(encoder.tokenizer) if encoder.boundary!='prompt' and encoder.engine.backend is not None else None
+    is_fast = encoder.engine.backend is not None
+    other = _continuing(encoder.tokenizer) if encoder.boundary!='prompt' and is_fast else None
     e = other(row) if other else None
     if e and any(c==char and e.input_ids[:t]==inference for c,t in e.prompts): ways.append('boundary="prompt"')
     if row.text[char-1:char]==' ': ways.append('move the space at the end of the prompt to the beginning of the answer')
