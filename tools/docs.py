@@ -2,6 +2,7 @@
 import ast, json, re, shutil
 from base64 import b64decode
 from configparser import ConfigParser
+from functools import lru_cache
 from html import escape, unescape
 from pathlib import Path
 
@@ -11,7 +12,7 @@ SETTINGS.read(ROOT/'settings.ini', encoding='utf-8')
 SITE = SETTINGS['DEFAULT']['doc_host'] + SETTINGS['DEFAULT']['doc_baseurl']
 SECTIONS = dict(tutorials='Lessons', root='Segments and files', tokens='Tokens', formats='Formats', config='Configs',
                 data='Data sets', linting='Finding mistakes', views='Looking', training='Training',
-                auditing='Auditing', widgets='Widgets', end='Elsewhere')
+                auditing='Auditing', widgets='Widgets', commands='In a shell')
 
 def joined(o) -> str: return ''.join(o) if isinstance(o, list) else o
 
@@ -167,13 +168,13 @@ def title(md: str) -> str: return next(iter(re.findall(r'^# (.*)$', md, re.M)), 
 
 def summary(md: str) -> str: return next(iter(re.findall(r'^> (.*)$', md, re.M)), '')
 
-def nav(paths: list[Path], made: dict[str, str]) -> str:
+def nav(paths: tuple[Path, ...], made: dict[str, str]) -> str:
     "The site's navigation, in reading order, as TOML"
     groups: dict[str, list[Path]] = {o: [] for o in SECTIONS}
     for p in paths:
         if p.stem=='index': continue
         wing = p.parent.name
-        groups[wing if wing!='nbs' else 'root' if p.name<'10' else 'end'].append(p)
+        groups[wing if wing!='nbs' else 'root' if p.name<'10' else 'commands'].append(p)
     def one(p): return f'{{ {json.dumps(title(made[page(p)]))} = "{page(p)}.md" }}'
     sections = [f'  {{ "{SECTIONS[k]}" = [{", ".join(map(one, v))}] }},' for k,v in groups.items() if v]
     first, last = '  { "Start" = "index.md" },', '  { "Contributing" = "contributing.md" },'
