@@ -114,12 +114,18 @@ def api(source: str, url: str) -> str:
 
 # pages
 
-def page(path: Path) -> str: return re.sub(r'^\d+[a-z]?_', '', path.stem) # '14_encoder.ipynb' -> 'encoder'
+def bare(path: Path) -> str: return re.sub(r'^\d+[a-z]?_', '', path.stem) # '12_encoder.ipynb' -> 'encoder'
 
-def chapters() -> list[Path]:
+@lru_cache
+def chapters() -> tuple[Path, ...]:
     "Notebooks in reading order: the index, the lessons, then the chapters by number"
     found = [p for p in (ROOT/'nbs').rglob('*.ipynb') if '.ipynb_checkpoints' not in p.parts]
-    return sorted(found, key=lambda p: (p.stem!='index', 'tutorials' not in p.parts, p.name))
+    return tuple(sorted(found, key=lambda p: (p.stem!='index', 'tutorials' not in p.parts, p.name)))
+
+def page(path: Path) -> str:
+    "The name of a notebook's page: its own, with the folder before it where two have the same"
+    same = [p for p in chapters() if bare(p)==bare(path)]
+    return bare(path) if len(same)<2 else f'{path.parent.name}_{bare(path)}'
 
 def cell_md(cell: dict, image: Path, url: str) -> str:
     source = joined(cell['source'])
@@ -153,12 +159,14 @@ def notebook_md(path: Path, out: Path) -> str:
 def linked(md: str, pages: dict[str, str], places: dict[str, str]) -> str:
     """Links between notebooks as links between pages, and public names as links to where they are described.
     A name is one when it cannot be an English word: it has a capital, an underscore or parentheses"""
-    def to_page(m): return f']({page(Path(m[1]))}.md{m[2] or ""})' if page(Path(m[1])) in pages else m[0]
+    numbered = {p.stem: page(p) for p in chapters()} # no two notebooks have one number and name
+    def to_page(m): return f']({to}.md{m[2] or ""})' if (to := numbered.get(Path(m[1]).name)) in pages else m[0]
     def to_place(m):
         name, called = m[1], m[2]
         if name not in places or not (called or '_' in name or name!=name.lower()): return m[0]
         return f'[`{name}{called}`]({places[name]}.md#api-{name})'
     md = re.sub(r'\]\(((?:[\w./]*/)?\w+)\.ipynb(#[^)]*)?\)', to_page, md)
+    md = md.replace('](CONTRIBUTING.md)', '](contributing.md)')
     parts = re.split(r'(^`{3,}.*?^`{3,}$)', md, flags=re.M|re.S) # prose and code by turns
     name = r'(?<!\[)`(\w+)((?:\([^`]*\))?)`(?!\])'
     text = ''.join(p if i%2 else re.sub(name, to_place, p) for i,p in enumerate(parts))
