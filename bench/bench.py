@@ -94,7 +94,7 @@ def speed(path: Path, n: int) -> tuple[dict, int, int]:
     import datasets
     from segmask import Encoder, load_tokenizer, preprocess
     from segmask.files import iter_jsonl
-    from segmask.data.prepare import batches
+    from segmask.data.encoding import batches
     datasets.disable_progress_bars()
     with quiet(): tok = load_tokenizer(MODEL)
     enc, backend = Encoder(tok), tok.backend_tokenizer

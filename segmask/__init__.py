@@ -15,7 +15,8 @@ _where = {
     'formats.formats': 'FORMATS register to_segments',
     'config.config': 'ConfigError DatasetConfig TrainingConfig',
     'data.store': 'StoreError',
-    'data.prepare': 'Prepared Report Source preprocess',
+    'data.prepared': 'Prepared Report Source',
+    'data.prepare': 'preprocess',
     'data.exchange': 'Converted Exported convert export',
     'data.packing': 'Packed fill_of join_rows pack pack_prepared',
     'tokens.skew': 'inference_skew round_trip',
@@ -74,7 +75,8 @@ if _TYPE_CHECKING:
     from .training.losses import before_after, loss_table, row_losses, segment_losses, show_losses
     from .data.packing import Packed, fill_of, join_rows, pack, pack_prepared
     from .views.plots import plot_lengths, plot_lost, plot_packing, plot_trained_share
-    from .data.prepare import Prepared, Report, Source, preprocess
+    from .data.prepared import Prepared, Report, Source
+    from .data.prepare import preprocess
     from .tokens.skew import inference_skew, round_trip
     from .formats.sources import FormatError, SourceError
     from .data.store import StoreError

@@ -375,3 +375,33 @@ def test_weights_in_the_unmodified_trainer(mode, tmp_path):
     trainer = Trainer(model, TrainingArguments(**{**arguments(tmp_path), 'eval_strategy':'no'}, remove_unused_columns=False), train_dataset=Rows(rows), data_collator=lambda o: o)
     first = [r for b,_ in zip(trainer.get_train_dataloader(), range(2)) for r in b]
     assert abs(by_hand(model, first)[0]-got[0][0])<1e-4 and len(got)==4
+
+# -- rows move within an update
+
+def pull_requests(n=64, seed=5):
+    "Two instructions before texts of mixed lengths, an answer of two tokens: in the shape of pull requests to classify"
+    rng = random.Random(seed)
+    starts = [[rng.randrange(3, V) for _ in range(k)] for k in (40, 28)]
+    text = lambda k: [rng.randrange(3, V) for _ in range(k)]
+    return [row(rng, len(s)+k+2, range(len(s)+k, len(s)+k+2), s) for s,k in ((rng.choice(starts), rng.choice([6, 10, 14, 20, 60])) for _ in range(n))]
+
+@pytest.mark.parametrize('micro,less', [(1, .25), (4, 0)])
+def test_regrouped_rows_are_the_same_update(micro, less):
+    from segmask.training.collator import needed
+    from segmask.training.updates import regrouped
+    rows, model = pull_requests(), model_of('llama')
+    collator, longest = SegmentCollator(share_prefixes='auto', keep_trained=True), max(len(r['input_ids']) for r in rows)
+    assert segment_attention(model).passed
+    before = after = 0
+    for a in range(0, len(rows), 16):
+        micros = [rows[i:i+micro] for i in range(a, a+16, micro)]
+        moved = regrouped(micros, collator, micro*longest)
+        assert len(moved)==len(micros) and sorted(str(r) for o in moved for r in o)==sorted(str(r) for o in micros for r in o)
+        batches = [collator(o) for o in moved if o]
+        assert max(b['input_ids'].numel() for b in batches)<=micro*longest
+        before += sum(collator(o)['input_ids'].numel() for o in micros)
+        after += sum(b['input_ids'].numel() for b in batches)
+        if not a:
+            (x, g), (y, h) = (measure(model, o, trained(rows[:16])) for o in ([collator(o) for o in micros], batches))
+            assert abs(x-y)<1e-11 and max((g[k]-h[k]).abs().max() for k in g)<1e-10*max(o.abs().max() for o in g.values())
+    assert after<=(1-less)*before, (before, after)

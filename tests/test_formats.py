@@ -119,3 +119,37 @@ def test_trl_takes_what_export_wrote(tmp_path, monkeypatch):
     for b in trainer.get_train_dataloader():
         for i,l,m in zip(*(b[k].tolist() for k in ('input_ids', 'labels', 'attention_mask'))): got.append((i[:sum(m)], l[:sum(m)]))
     assert sorted(got) == sorted((r['input_ids'], r['labels']) for r in p.train)
+
+DEEP = '['*100_000
+@pytest.mark.parametrize('row', [
+    dict(messages=[dict(role=['user'], content='hi')]), dict(messages=[dict(role=dict(a=1), content='hi')]), dict(messages=DEEP),
+    dict(messages=[dict(role='assistant', content='a', tool_calls=5)]), dict(messages=[dict(role='assistant', tool_calls='{')]),
+    dict(messages=[dict(role='user', content=[5])]), dict(messages=[dict(role='user', content=[dict(text=5)])]), dict(messages=5), dict(messages={}),
+    dict(messages=[dict(role='user', content='a')], tools=5), dict(messages=[dict(role='user', content='a')], tools=DEEP),
+    dict(messages=[dict(role='user', content='a')], system=[1])])
+def test_bad_conversations_are_told_with_their_field(row, base_models):
+    tok = load_tokenizer(base_models['gpt2'])
+    with pytest.raises(FormatError, match='row 0: '): to_segments([row], 'chat_template', tok, config=dict(chat_template='qwen_25'))
+
+@pytest.mark.parametrize('type,options', [
+    (5, {}), ('alpaca', dict(field_messages='m')), (dict(field_instruction=5), {}), (dict(formt='a'), {}), ('chat_template', dict(roles=5)),
+    ('chat_template', dict(roles_to_train=5)), ('chat_template', dict(message_property_mappings=5)), ('chat_template', dict(field_messages=[1])),
+    ('chat_template', dict(mesage_field_training='weight')), ('chat_template', dict(segmask=dict(train='x'))), ('chat_template', dict(train_on_eos=True)),
+    ('chat_template', dict(field_tools='functions'))])
+def test_bad_options_are_told_with_their_name(type, options, base_models):
+    tok, name = load_tokenizer(base_models['gpt2']), next(iter(options or (type if isinstance(type, dict) else {'type':0})))
+    with pytest.raises(FormatError, match=name): to_segments([], type, tok, config=dict(chat_template='chatml'), **options)
+
+@pytest.mark.parametrize('options,fields', [
+    (dict(message_property_mappings=dict(content='value')), ('role', 'value')), (dict(message_field_role='from'), ('from', 'content')),
+    (dict(message_field_role='from', message_field_content='value'), ('from', 'value'))])
+def test_partial_and_older_mappings_are_read_as_axolotl_reads_them(options, fields, base_models):
+    tok, (role, content) = load_tokenizer(base_models['gpt2']), fields
+    row = dict(messages=[{role:'human', content:'7*6?'}, {role:'gpt', content:'42'}])
+    [s] = to_segments([row], 'chat_template', tok, config=dict(chat_template='chatml'), **options)
+    assert [(o.text, o.role, o.turn) for o in s if o.label] == [('42', 'assistant', 1)]
+
+def test_an_answer_that_begins_with_bos_loses_it_as_in_axolotl(base_models):
+    tok = load_tokenizer(base_models['gpt2'])
+    [s] = to_segments([dict(instruction='a', output='<|endoftext|>hello')], 'alpaca', tok)
+    assert [o.text for o in s if o.label] == ['hello', '<|endoftext|>']

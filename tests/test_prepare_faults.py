@@ -22,7 +22,7 @@ def prepared_rows(folder: Path) -> list:
 
 def slowly(phase, pause: float):
     "Make every phase of `preprocess` last, and tell when it begins"
-    from segmask import prepare, store
+    from segmask.data import encoding, prepare, prepared, store
     def tell_first(module, name, what):
         f = getattr(module, name)
         def g(*args, **kw):
@@ -32,25 +32,26 @@ def slowly(phase, pause: float):
             time.sleep(pause)
             return out
         setattr(module, name, g)
-    batches, by_tokens = prepare.batches, store._by_tokens
-    prepare.batches = lambda rows, size: batches(rows, size, most=20)
+    batches, by_tokens = encoding.batches, store._by_tokens
+    encoding.batches = lambda rows, size: batches(rows, size, most=20)
     store._by_tokens = lambda lens: by_tokens(lens, 500)
-    tell_first(prepare, '_spool', 'reading')
+    tell_first(prepare, 'read_all', 'reading')
     tell_first(prepare, 'write_dataset', 'writing')
-    tell_first(prepare, '_reasons', 'reporting')
+    tell_first(prepared, '_write_report', 'reporting')
     tell_first(prepare, 'write_manifest', 'reporting')
     tell_first(store, '_put', 'renaming')
     tell_first(store, '_exchange', 'renaming')
-    add, gather = store.Spool.add, store.Spool.gather
+    add, gather = store.Spool.add, store.Spooled.gather
     def slow_add(self, *args): time.sleep(pause/4); return add(self, *args)
     def slow_gather(self, *args): time.sleep(pause/8); return gather(self, *args)
-    store.Spool.add, store.Spool.gather = slow_add, slow_gather
+    store.Spool.add, store.Spooled.gather = slow_add, slow_gather
 
 def child(folder: str, pipe, pause: float, one_call: bool):
     "Prepare, slowly, and tell each phase through the pipe"
     os.chdir(folder)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-    from segmask import preprocess, store
+    from segmask import preprocess
+    from segmask.data import store
     if not one_call: store._exchange = lambda a, b: False # as on a system without that call: two renames, and a moment without either
     slowly(pipe.send, pause)
     rename = os.rename

@@ -33,8 +33,8 @@ def place(tmp_path, monkeypatch) -> Path:
 def both(monkeypatch, **cfg):
     "The same config here and on Ray, in small units and shards"
     from functools import partial
-    from segmask.data import cluster
-    monkeypatch.setattr(cluster, 'on_ray', partial(cluster.on_ray, shard_tokens=40_000, unit=40_000))
+    from segmask.data import cluster, prepare
+    monkeypatch.setattr(prepare, 'on_ray', partial(cluster.on_ray, shard_tokens=40_000, unit=40_000))
     cfg = {'base_model':MODEL, **cfg}
     a = preprocess({**cfg, 'dataset_prepared_path':'here'})
     b = preprocess({**cfg, 'dataset_prepared_path':'there'}, engine='ray')

@@ -36,7 +36,7 @@ def tokenizer_for(args: argparse.Namespace) -> Any:
     from segmask.commands.sets import is_prepared
     from segmask.tokens.tokenizer import load_tokenizer
     if args.base_model is None and is_prepared(args.path):
-        from segmask.data.prepare import Prepared
+        from segmask.data.prepared import Prepared
         return Prepared(args.path).tokenizer
     if args.base_model is None: say(f'segmask: judged by the tokenizer of {MISTRAL}; --base-model names another')
     return load_tokenizer(args.base_model or MISTRAL)

@@ -75,7 +75,7 @@ def _details(found: Any, most: int) -> str:
 def _lintable(args: argparse.Namespace, path: str) -> tuple[Any, Any]: # what `lint` takes, and its encoder
     from segmask.commands.sets import is_config, is_prepared, source_of
     if is_prepared(path):
-        from segmask.data.prepare import Prepared
+        from segmask.data.prepared import Prepared
         return Prepared(path), None
     if is_config(path): return path, None
     if not args.base_model: say(f'segmask: judged by the tokenizer of {MISTRAL}; --base-model names another')
@@ -101,7 +101,7 @@ def _fix(args: argparse.Namespace, path: str, enc: Any) -> list:
 
 def _fixable_files(path: str) -> tuple[list[Path], Any]: # (JSONL files of segments, tokenizer of the config)
     from segmask.commands.sets import is_config
-    from segmask.data.prepare import tokenizer_of
+    from segmask.data.encoding import tokenizer_of
     if not is_config(path): return ([Path(path)] if Path(path).is_file() else []), None
     cfg = TrainingConfig.load(path)
     entries = [*cfg.datasets, *(cfg.test_datasets or [])]

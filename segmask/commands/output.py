@@ -76,7 +76,7 @@ def pair(text: str) -> tuple[str, Any]: # 'field=body' or 'roles_to_train=[user,
     if not eq or not key: raise argparse.ArgumentTypeError(f'{text!r} is not KEY=VALUE')
     import yaml
     try: return key, yaml.safe_load(value)
-    except yaml.YAMLError: return key, value
+    except (yaml.YAMLError, RecursionError): return key, value
 
 def common_arguments(p: argparse.ArgumentParser):
     p.add_argument('--json', action='store_true', help='print the result as JSON')

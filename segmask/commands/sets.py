@@ -23,7 +23,9 @@ from ..config.yamltext import dotted
 from ..core import Segments
 from ..data.exchange import convert, export
 from ..data.packing import pack_prepared
-from ..data.prepare import Prepared, preprocess, tokenizer_of
+from ..data.encoding import tokenizer_of
+from ..data.prepare import preprocess
+from ..data.prepared import Prepared
 from ..formats.formats import FORMATS, lower_all, lowering
 from ..formats.sources import Rows, SourceError
 from ..formats.templates import TEMPLATES

@@ -9,16 +9,19 @@ __all__ = ['YES_NO', 'AT_TOP', 'IN_ENTRY', 'REFUSALS', 'row_checks', 'entries', 
            'token_checks', 'own_checks', 'deepspeed_checks', 'other_tokenizer', 'other_model', 'model_checks',
            'all_advice', 'refused']
 
-# %% ../../nbs/config/35_refusals.ipynb #d47e5364
+# %% ../../nbs/config/35_refusals.ipynb #13370678
 import difflib, json, re
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .advice import Advice, Check, Found, advice, error, info, unused
+from .advice import Advice, Check, Found, advice, error, info, warning
 from .hardware import Gpu, model_config
+from .key_checks import KEY_CHECKS
 from .keys import changes_nothing, key
+from .model_checks import MODEL_CHECKS
+from .run_checks import RUN_CHECKS
 from .schema import did_you_mean, shown
 from ..formats.formats import lowering
 from ..formats.instruct import FORMATS
@@ -40,7 +43,7 @@ def row_checks(values: Mapping, gpu: Gpu|None=None) -> Iterator[Found]:
             yield error('changes-rows', k, f'is {shown(v)}, and segmask prepares no rows for it',
                         'Remove it, or use axolotl for this run.', 'preprocess')
 
-# %% ../../nbs/config/35_refusals.ipynb #4ca92e65
+# %% ../../nbs/config/35_refusals.ipynb #68ad6cdd
 def entries(values: Mapping) -> Iterator[tuple[tuple, Mapping]]: # (path, entry)
     "The entries under `datasets` and `test_datasets`"
     for k in ('datasets', 'test_datasets'):
@@ -55,9 +58,9 @@ def format_checks(values: Mapping, gpu: Gpu|None=None) -> Iterator[Found]:
         if isinstance(kind, str) and kind.startswith('sharegpt'): yield _sharegpt(at+('type',))
         elif kind: yield from _format(at, kind)
         if kind=='input_output' and values.get('train_on_inputs') is True:
-            yield Found('warning', 'trains-masked', ('train_on_inputs',),
-                        f'is true: it trains everything, also what {at[0]}[{at[1]}] masks with "label": false',
-                        'Set train_on_inputs: false, or remove the masks.', '')
+            yield warning('trains-masked', 'train_on_inputs',
+                          f'is true: it trains everything, also what {at[0]}[{at[1]}] masks with "label": false',
+                          'Set train_on_inputs: false, or remove the masks.')
 
 def _sharegpt(path: tuple) -> Found:
     return error('format', path, 'is sharegpt, which axolotl no longer has',
@@ -249,7 +252,7 @@ def model_checks(values: Mapping, gpu: Gpu|None=None) -> Iterator[Found]:
             yield info('other-model', k, f'is {wanted}, but the model is a {", ".join(classes)}',
                        'Remove it, or train with axolotl.', 'train')
 
-# %% ../../nbs/config/35_refusals.ipynb #6eb351d8
+# %% ../../nbs/config/35_refusals.ipynb #74984ae9
 REFUSALS: list[Check] = [row_checks, format_checks, chat_checks, token_checks, own_checks, deepspeed_checks,
                          model_checks]
 
@@ -260,8 +263,7 @@ def all_advice(
 ) -> list[Advice]: # errors first
     "All that should be looked at in a config, data sets included"
     files = partial(file_checks, folder=Path(where(()).rpartition(':')[0] or '.').parent)
-    found = [*advice(values, where, gpu), *advice(values, where, gpu, [*REFUSALS, files])]
-    return sorted(found, key=lambda o: ('error', 'warning', 'info').index(o.severity))
+    return advice(values, [*KEY_CHECKS, *RUN_CHECKS, *MODEL_CHECKS, *REFUSALS, files], where, gpu)
 
 def refused(
     cfg: 'TrainingConfig', # of a run

@@ -21,7 +21,8 @@ from ..core import Segment, Segments
 from ..files import write_beside, write_jsonl
 from ..tokens.encoder import Boundary, Encoder
 from ..formats.formats import check_config, check_options, lower_all, lowering
-from .prepare import Prepared, batches
+from .encoding import batches
+from .prepared import Prepared
 from ..formats.sources import Rows
 
 if TYPE_CHECKING: from transformers import PreTrainedTokenizerBase

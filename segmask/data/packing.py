@@ -16,7 +16,7 @@ import numpy as np
 
 from ..config.config import TrainingConfig
 from ..core import IGNORE_INDEX
-from .prepare import Prepared
+from .prepared import Prepared
 
 # %% ../../nbs/data/47_packing.ipynb #6e8c0108
 def best_fit(

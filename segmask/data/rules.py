@@ -8,17 +8,16 @@ Docs: https://example.github.io/segmask/data/rules.html.md"""
 __all__ = ['STATUSES', 'DROPPED', 'Limits', 'statuses', 'limits', 'row_sums', 'Measured', 'measure', 'row_digests', 'joined',
            'order_of', 'Plan', 'plan', 'held_back', 'split_of', 'Tally', 'of_texts']
 
-# %% ../../nbs/data/40_rules.ipynb #c689fdf4
+# %% ../../nbs/data/40_rules.ipynb #4dac3bd5
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ..config.config import TrainingConfig
-from ..config.paths import ConfigError
 from ..core import IGNORE_INDEX
-from ..problems import Problem
+
+if TYPE_CHECKING: from segmask.config.config import TrainingConfig
 
 # %% ../../nbs/data/40_rules.ipynb #2403c63a
 STATUSES = 'kept', 'cut', 'fully masked', 'too long', 'too short', 'duplicate', 'masked away', 'empty'
@@ -46,18 +45,17 @@ def statuses(
     status[tokens<limits.shortest] = _short
     return status
 
-# %% ../../nbs/data/40_rules.ipynb #3c2dfdc3
+# %% ../../nbs/data/40_rules.ipynb #31cc5a5f
 def limits(
-    cfg: TrainingConfig,
+    cfg: 'TrainingConfig',
     side: str = 'datasets', # or 'test_datasets'
 ) -> Limits:
-    "What a config asks of the rows of one side. Raises `ConfigError`"
+    "What a config asks of the rows of one side"
     masked = dict(cfg.get('segmask') or {}).get('fully_masked') or 'warn'
-    if masked not in ('warn', 'drop', 'raise'):
-        raise ConfigError([Problem(cfg.where('segmask', 'fully_masked'), 'segmask.fully_masked', f'is {masked!r}', 'Write warn, drop or raise.')])
     if cfg.sample_packing and masked=='warn': masked = 'drop' # axolotl/utils/trainer.py, process_datasets_for_packing
     longest = side=='test_datasets' and cfg.get('eval_sequence_len') or cfg.sequence_len
-    return Limits(longest, cfg.min_sample_len or 2, cfg.excess_length_strategy or 'drop', masked, bool(cfg.get('dataset_exact_deduplication')))
+    once = bool(cfg.get('dataset_exact_deduplication'))
+    return Limits(longest, cfg.min_sample_len or 2, cfg.excess_length_strategy or 'drop', masked, once)
 
 # %% ../../nbs/data/40_rules.ipynb #5637bf19
 def row_sums(
@@ -70,7 +68,7 @@ def row_sums(
     starts = np.cumsum(lens)-lens
     return total[starts + (lens if most is None else np.minimum(lens, most))] - total[starts]
 
-# %% ../../nbs/data/40_rules.ipynb #cf4c0bda
+# %% ../../nbs/data/40_rules.ipynb #9cb6403a
 class Measured(NamedTuple):
     "What the rules need to know of each row"
     tokens: np.ndarray  # int64, how many, before any cut
@@ -84,20 +82,25 @@ def measure(
     lens: np.ndarray,   # tokens of each row
     limits: Limits,
     masks: Mapping[int, np.ndarray]|None = None, # attention masks that are not all ones, by position
+    weights: np.ndarray|None = None,             # of as many as ids, when they are not 0 and 1
 ) -> Measured:
     "The numbers of some rows"
     is_trained = labels!=IGNORE_INDEX
-    digests = row_digests(ids, labels, lens, limits.longest, masks) if limits.once else []
+    digests = row_digests(ids, labels, lens, limits.longest, masks, weights) if limits.once else []
     return Measured(lens, row_sums(is_trained, lens), row_sums(is_trained, lens, limits.longest), digests)
 
-def row_digests(ids: np.ndarray, labels: np.ndarray, lens: np.ndarray, most: int, masks: Mapping[int, np.ndarray]|None=None) -> list[bytes]:
-    "A hash of the first `most` tokens of each row, with labels and attention mask"
+def row_digests(ids: np.ndarray, labels: np.ndarray, lens: np.ndarray, most: int,
+                masks: Mapping[int, np.ndarray]|None=None, weights: np.ndarray|None=None) -> list[bytes]:
+    "A hash of the first `most` tokens of each row, with labels, attention mask and weights"
     from xxhash import xxh3_128_digest as digest
     ids, labels, out = np.asarray(ids, np.int32), np.asarray(labels, np.int32), []
     for i,(end,n) in enumerate(zip(np.cumsum(lens).tolist(), lens.tolist())):
         here = slice(end-n, end-n+min(n, most))
         mask = np.asarray((masks or {}).get(i, ()), np.int8)[:most]
-        out.append(digest(ids[here].tobytes() + labels[here].tobytes() + (b'' if mask.all() else mask.tobytes())))
+        more = b'' if mask.all() else mask.tobytes()
+        if weights is not None and ((labels[here]!=IGNORE_INDEX)!=weights[here]).any():
+            more += weights[here].astype(np.float32).tobytes()
+        out.append(digest(ids[here].tobytes() + labels[here].tobytes() + more))
     return out
 
 def joined(
@@ -108,10 +111,10 @@ def joined(
     column = lambda i: np.concatenate([np.zeros(0, np.int64), *(o[i] for o in parts)])
     return Measured(column(0), column(1), column(2), [d for o in parts for d in o.digests])
 
-# %% ../../nbs/data/40_rules.ipynb #58440017
+# %% ../../nbs/data/40_rules.ipynb #9d6f72a5
 def order_of(
     sizes: Sequence[int], # rows of each data set entry
-    cfg: TrainingConfig,  # its shuffling keys and seed
+    cfg: 'TrainingConfig',  # its shuffling keys and seed
 ) -> np.ndarray: # row numbers, int64
     "The order in which rows are stored, as axolotl 0.19 merges and shuffles (axolotl/utils/data/shared.py)"
     seed, n, starts = 42 if cfg.seed is None else cfg.seed, sum(sizes), np.cumsum([0, *sizes])
@@ -143,9 +146,9 @@ def plan(
     for i in cut: status[i] = status[i] or _cut
     return Plan(status, order[status[order]<DROPPED])
 
-# %% ../../nbs/data/40_rules.ipynb #f04cc887
+# %% ../../nbs/data/40_rules.ipynb #8f723f1d
 def held_back(
-    cfg: TrainingConfig,
+    cfg: 'TrainingConfig',
     n: int, # rows that are stored
 ) -> int: # how many of them, at the end
     "How many rows `val_set_size` holds back"
@@ -153,7 +156,7 @@ def held_back(
     return min(n, math.ceil(size*n) if size<1 else int(size))
 
 def split_of(
-    cfg: TrainingConfig,
+    cfg: 'TrainingConfig',
     train: Plan,           # of `datasets`
     test: Plan|None=None,  # of `test_datasets`, whose rows are counted on from those of `datasets`
 ) -> tuple[np.ndarray, np.ndarray]: # numbers of the rows that are trained on, and of those to evaluate on
@@ -162,11 +165,11 @@ def split_of(
     n = len(train.stored)-held_back(cfg, len(train.stored))
     return train.stored[:n], train.stored[n:]
 
-# %% ../../nbs/data/40_rules.ipynb #744426ac
+# %% ../../nbs/data/40_rules.ipynb #35e53d73
 class Tally:
     "The rows of one side, as they are counted; `plan()` decides about them when all are there"
     def __init__(self,
-        cfg: TrainingConfig,
+        cfg: 'TrainingConfig',
         side: str = 'datasets', # or 'test_datasets'
     ):
         self.cfg, self.limits = cfg, limits(cfg, side)

@@ -132,6 +132,12 @@ class ChatRow(Segments):
         row.conversation, row.contract, row.raw, row.turns = c, contract, raw, turns
         return row
 
+    def said(self) -> Iterator[tuple[str, str]]: # ('turn 2, assistant', text)
+        "What the messages say themselves, without what the template writes around it"
+        for i,m in enumerate(self.conversation.messages):
+            for value in (m.get('content'), *(m.get(k) for k in _reasoning)):
+                if isinstance(value, str) and value: yield turn_name(i, m), value
+
     def notes(self, encoded: Any=None) -> list[Note]:
         "What is wrong with the row; with its tokens, a token counts as trained as a whole"
         c, turns = self.conversation, self.contract.turns(self.conversation) if self.turns is None else self.turns
@@ -154,6 +160,7 @@ class ChatRow(Segments):
         if encoded is None or not asks_mask: return notes
         return compare_mask(c, turns, trained_spans(self, encoded), on_purpose)
 
+# %% ../../nbs/formats/26a_chatrows.ipynb #26k00048
 class Several(tuple):
     "Rows that were made of one: (number of the turn or None, segments)"
 

@@ -8,8 +8,6 @@ Docs: https://example.github.io/segmask/formats/templates.html.md"""
 __all__ = ['TEMPLATES', 'chat_template']
 
 # %% ../../nbs/formats/22_templates.ipynb #5bb5296f
-import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,7 +57,7 @@ TEMPLATES['gemma'] = _tight(r'''
 {% if add_generation_prompt %}{{ '<start_of_turn>model\n' }}{% endif %}''')
 
 # %% ../../nbs/formats/22_templates.ipynb #0c349a99
-_mistral = _tight(r'''
+TEMPLATES['mistral_v1'] = TEMPLATES['mistral'] = _tight(r'''
 {% if messages[0]['role'] == 'system' %}{% set system = messages[0]['content'] %}{% set turns = messages[1:] %}
 {% else %}{% set turns = messages %}{% endif %}
 {{ bos_token }}
@@ -69,22 +67,61 @@ _mistral = _tight(r'''
       'user/assistant/user/assistant/...') }}
   {% endif %}
   {% if message['role'] == 'user' %}
-    {{ 'OPEN ' + (system + '\n\n' if WHERE and system is defined else '') + message['content'] + 'CLOSE' }}
-  {% elif message['role'] == 'assistant' %}{{ ' ' }}{% generation %}{{ ANSWER + eos_token }}{% endgeneration %}
+    {{ ' [INST] ' + (system + '\n\n' if loop.first and system is defined else '') + message['content'] + ' [/INST]' }}
+  {% elif message['role'] == 'assistant' %}
+    {{ ' ' }}{% generation %}{{ message['content'] + eos_token }}{% endgeneration %}
   {% else %}
     {{ raise_exception('Only user and assistant roles are supported, after an optional system message') }}
   {% endif %}
 {% endfor %}''')
 
-def _mistral_with(**words: str) -> str:
-    "The template of one Mistral version"
-    return re.sub('OPEN|CLOSE|WHERE|ANSWER', lambda m: words[m[0]], _mistral)
-
-TEMPLATES['mistral_v1'] = _mistral_with(OPEN=' [INST]', CLOSE=' [/INST]', WHERE='loop.first',
-                                        ANSWER="message['content']")
-TEMPLATES['mistral_v2v3'] = _mistral_with(OPEN='[INST]', CLOSE='[/INST]', WHERE='loop.last',
-                                          ANSWER="(message['content'] | trim)")
-TEMPLATES['mistral'] = TEMPLATES['mistral_v1']
+# %% ../../nbs/formats/22_templates.ipynb #22t00009
+TEMPLATES['mistral_v2v3'] = _tight(r"""
+{% if messages[0]['role'] == 'system' %}{% set system = messages[0]['content'] %}{% set turns = messages[1:] %}
+{% else %}{% set turns = messages %}{% endif %}
+{% set asked = turns | selectattr('role', 'equalto', 'user') | list %}
+{% set bad_id = 'Tool call IDs should be alphanumeric strings with length 9!' %}
+{% for message in turns if not (message.role in ('tool', 'tool_results') or message.tool_calls is defined) %}
+  {% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}
+    {{ raise_exception('After the optional system message, conversation roles must alternate ' +
+      'user/assistant/user/assistant/...') }}
+  {% endif %}
+{% endfor %}
+{{ bos_token }}
+{% for message in turns %}
+  {% if message['role'] == 'user' %}
+    {% if tools and message == asked[-1] %}
+      {{ '[AVAILABLE_TOOLS] [' }}
+      {% for tool in tools %}
+        {{ '{"type": "function", "function": {' }}
+        {% for key, value in tool.function.items() if key != 'return' %}
+          {{ '"' + key + '": ' }}
+          {% if value is string %}{{ '"' + value + '"' }}{% else %}{{ value | tojson }}{% endif %}
+          {% if not loop.last %}{{ ', ' }}{% endif %}
+        {% endfor %}
+        {{ '}}' + (']' if loop.last else ', ') }}
+      {% endfor %}
+      {{ '[/AVAILABLE_TOOLS]' }}
+    {% endif %}
+    {{ '[INST] ' + (system + '\n\n' if loop.last and system is defined else '') + message['content'] + '[/INST]' }}
+  {% elif message.tool_calls is defined %}
+    {{ '[TOOL_CALLS] [' }}{% generation %}
+    {% for call in message.tool_calls %}
+      {% if (call.id or '') | length != 9 %}{{ raise_exception(bad_id) }}{% endif %}
+      {{ (call.function | tojson)[:-1] + ', "id": "' + call.id + '"}' + (']' + eos_token if loop.last else ', ') }}
+    {% endfor %}
+    {% endgeneration %}
+  {% elif message['role'] == 'assistant' %}
+    {{ ' ' }}{% generation %}{{ (message['content'] | trim) + eos_token }}{% endgeneration %}
+  {% elif message['role'] in ('tool', 'tool_results') %}
+    {% if (message.tool_call_id or '') | length != 9 %}{{ raise_exception(bad_id) }}{% endif %}
+    {{ '[TOOL_RESULTS] {"content": ' + message.content | string + ', "call_id": "' + message.tool_call_id + '"}' }}
+    {{ '[/TOOL_RESULTS]' }}
+  {% else %}
+    {{ raise_exception('Only user and assistant roles are supported, with the exception of an initial ' +
+      'optional system message!') }}
+  {% endif %}
+{% endfor %}""")
 
 # %% ../../nbs/formats/22_templates.ipynb #be4af87c
 TEMPLATES['phi_3'] = _tight(r'''

@@ -18,6 +18,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from ..problems import visible
+from ..formats.chatrows import ChatRow
 from ..formats.contract import CONTRACT_CODES
 from ..tokens.skew import token_text
 from .codes import CODES, SEVERITIES, Code
@@ -170,6 +171,13 @@ _structure = {'template', 'BOS', 'EOS', 'end'} # origins of segments that a form
 
 def _is_data(origin: str|None) -> bool: return origin not in _structure and not (origin or '').endswith(': end')
 
+def _special_in_messages(r: Look, row: ChatRow) -> Iterator[Hit]:
+    for name,said in row.said():
+        hit = r.know.habits.added.search(said) if r.know.habits.added else None
+        if not hit: continue
+        at = max(0, r.text.find(hit[0], max(0, r.text.find(said))))
+        yield Hit(f'{name} holds {hit[0]!r}', segment_at(r.row, at), around(r.text, at))
+
 def _special_in_data(r: Look) -> Iterator[Hit]:
     for n,o in enumerate(r.row):
         hit = r.know.habits.added.search(o.text) if r.know.habits.added and _is_data(o.origin) else None
@@ -186,6 +194,7 @@ def _trained_after_end(r: Look) -> Iterator[Hit]:
 
 @check
 def special_in_text(r: Look) -> Iterator[Hit]:
+    if isinstance(r.row, ChatRow): return _special_in_messages(r, r.row)
     return _special_in_data(r) if r.lowered else _trained_after_end(r)
 
 # %% ../../nbs/linting/52_checks.ipynb #99fb6b96

@@ -20,7 +20,8 @@ import numpy as np
 from ..config.config import TrainingConfig, ignored_keys
 from ..config.paths import dotted
 from ..core import Segments, segments_problems
-from ..data.prepare import Batch, Encoding, Prepared, rows_of, tokenizer_of
+from ..data.encoding import Batch, Encoding, rows_of, tokenizer_of
+from ..data.prepared import Prepared
 from ..data.rules import Tally, split_of
 from ..files import iter_jsonl
 from ..formats.contract import CONTRACT_CODES

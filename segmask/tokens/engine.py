@@ -8,13 +8,14 @@ Docs: https://example.github.io/segmask/tokens/engine.html.md"""
 __all__ = ['MARK', 'MANY', 'SHORT', 'JOINED', 'Joiner', 'Engine']
 
 # %% ../../nbs/tokens/12_engine.ipynb #78bb189a
-import json
+import json, sys
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .continuing import PROBES, Speller, Tokens, as_called, part_of, without_post
+from .fast import Fast
 
 if TYPE_CHECKING: from tokenizers import Tokenizer
 
@@ -70,20 +71,29 @@ def _may_join(backend: 'Tokenizer') -> bool:
     return not any('"prepend_scheme": "first"' in o for o in parts)
 
 # %% ../../nbs/tokens/12_engine.ipynb #26c89026
+def _say(said: str): print(f'segmask: {said}', file=sys.stderr)
+
 class Engine:
     "Ids and tokens of texts, by the fastest way that is exact"
     def __init__(self,
-        tokenizer: Any, # any transformers tokenizer
+        tokenizer: Any,  # any transformers tokenizer
+        fast: bool=True, # may gigatoken encode what it is proved to encode alike?
     ):
-        self.tokenizer = tokenizer
+        self.tokenizer, self.fast = tokenizer, fast
         self.backend: Any = getattr(tokenizer, 'backend_tokenizer', None) # None for a tokenizer written in Python
         self._forget()
 
     def _forget(self):
         self._speller: Speller|None = None
         self._joiner: Joiner|None = None
+        self._fast: Fast|None = None
         self._seen = 0 # short texts so far
-    def __getstate__(self): return {**self.__dict__, '_speller':None, '_joiner':None, '_seen':0}
+    def __getstate__(self): return {**self.__dict__, '_speller':None, '_joiner':None, '_fast':None, '_seen':0}
+
+    @property
+    def differed(self) -> bool: # what was encoded before must be encoded again, with `fast=False`
+        "Did the fast tokenizer turn out to make other tokens than the real one?"
+        return self._fast is not None and self._fast.differed
 
     @property
     def speller(self) -> Speller:
@@ -103,10 +113,18 @@ class Engine:
 
     def flat(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]: # (ids of all, int32; tokens of each, int64)
         "The same as arrays"
+        if (found := self._by_fast(texts)) is not None: return found
         if (joined := self._joined(texts)) is not None: return joined
         ids = self.lists(texts)
         lens = np.fromiter(map(len, ids), np.int64, len(ids))
         return np.fromiter(chain.from_iterable(ids), np.int32, int(lens.sum())), lens
+
+    def _by_fast(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]|None:
+        "By the fast tokenizer, where it is proved to be the real one's equal"
+        if self.backend is None or not self.fast: return None
+        if self._fast is None or self._fast.vocab_size != self.backend.get_vocab_size():
+            self._fast = Fast(as_called(self.backend, self.tokenizer), tell=_say)
+        return self._fast(texts)
 
     def tokens(self,
         texts: list[str],        # pieces of rows, in order

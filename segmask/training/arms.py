@@ -17,7 +17,7 @@ import numpy as np
 
 from ..config.config import ConfigError, TrainingConfig
 from ..core import IGNORE_INDEX, SegmentError, Segments
-from ..data.prepare import Encoding, rows_of
+from ..data.encoding import Encoding, rows_of
 from ..html import counted
 from ..masks import Rules, rules_from, train as train_rule
 from ..problems import Problem, visible

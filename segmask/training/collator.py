@@ -144,6 +144,20 @@ class SegmentCollator:
         if self.report: out['segmask'] = counted(flat, out)
         return out
 
+    def nothing(self) -> dict[str, torch.Tensor]:
+        "A batch without rows: one token is read, and its loss is 0"
+        out: dict[str, Any] = self._columns([Needed([self.pad_id], [IGNORE_INDEX], [0.])])
+        none = dict(rows=[], tokens=0, padded=0, computed=1, trained=0, head=out['labels'].numel(), weight=0.)
+        return out | dict(segmask={**none, 'longest':1}) if self.report else out
+
+    def positions(self, rows: Sequence[Needed]) -> int:
+        "How many positions a batch of such rows reads"
+        ids = [o.ids for o in rows if o.ids]
+        plain = sum(map(len, ids)) if self.pack else max(map(len, ids), default=0)*len(ids)
+        if not self.share_prefixes: return max(1, plain)
+        shared = len(as_tree(ids)[0].ids)
+        return max(1, shared if self.share_prefixes is True or shared<=.9*plain else plain)
+
     def _columns(self, rows: list[Needed]) -> dict[str, torch.Tensor]:
         "In one sequence, when that is asked for and pays; else padded"
         ids = [o.ids for o in rows]
@@ -154,18 +168,19 @@ class SegmentCollator:
         if self.pack: return sequence_columns(rows, *in_a_row(ids), keep=self.keep_trained)
         return (kept_columns if self.keep_trained else usual_columns)(rows, self.pad_id)
 
-# %% ../../nbs/training/703_collator.ipynb #d8e2c8cf
+# %% ../../nbs/training/703_collator.ipynb #f31f3ac0
 def counted(
     rows: Sequence[Mapping], # of a batch, as they are stored
     batch: Mapping,          # made of them
-) -> dict: # rows: their numbers; tokens, padded, computed, trained, head: positions; weight: the sum of all weights
+) -> dict: # rows: their numbers; tokens, padded, computed, trained, head, longest: positions; weight: the sum of all
     "Counts for the live view and the report"
     lens, labels = [len(r['input_ids']) for r in rows], batch['labels']
     if 'shift_labels' not in batch: labels = labels[:,1:] # nothing predicts the first token of a row
     trained = int((labels!=IGNORE_INDEX).sum())
     weight = float(batch['weights'].double().sum()) if 'weights' in batch else float(trained)
     return dict(rows=[int(r.get('row', i)) for i,r in enumerate(rows)], tokens=sum(lens), padded=max(lens)*len(lens),
-                computed=batch['input_ids'].numel(), trained=trained, head=batch['labels'].numel(), weight=weight)
+                computed=batch['input_ids'].numel(), trained=trained, head=batch['labels'].numel(), weight=weight,
+                longest=max(lens))
 
 def _check_transformers():
     import transformers

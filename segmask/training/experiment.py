@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from .. import __version__
 from ..config.config import TrainingConfig
 from ..core import IGNORE_INDEX
-from ..data.prepare import tokenizer_of
+from ..data.encoding import tokenizer_of
 from ..files import write_beside
 from ..html import counted
 from ..tokens.encoder import Encoded

@@ -18,7 +18,7 @@ from ..tokens.encoder import Boundary, Encoder
 from ..formats.formats import FORMATS
 from ..config.config import TrainingConfig
 from ..config.keys import without_secrets
-from ..data.prepare import Prepared
+from ..data.prepared import Prepared
 from ..html import Plot, escape
 from .live import Counts, loss_plot
 from .losses import row_losses

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator
 from importlib.util import find_spec
 
-from ..config.advice import unused
+from ..config.key_checks import unused
 from ..config.config import ConfigError, TrainingConfig
 from ..config.refusals import refused
 from ..problems import Problem

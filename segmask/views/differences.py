@@ -139,7 +139,7 @@ def _parts_weights(weights: Any) -> bytes: # only those between 0 and 1 say more
 
 def _stored(s: StoredRows) -> Iterator[tuple[np.ndarray, np.ndarray, Any]]:
     "ids, labels and weights of each row of Arrow columns"
-    for batch in s._batches:
+    for batch in s.batches:
         (ids, lens), (labels, more) = (flat_lists(batch.column(k)) for k in ('input_ids', 'labels'))
         if (lens!=more).any(): raise ValueError(f'{s.name}: a row has input_ids and labels of different lengths')
         given = flat_lists(batch.column('weights'))[0] if 'weights' in batch.schema.names else None

@@ -128,7 +128,7 @@ def trained_positions(
     "Where in their rows trained tokens stand"
     out = np.zeros(int(s.tokens.max(initial=0))+1, np.int64)
     if isinstance(s, StoredRows):
-        for batch in s._batches:
+        for batch in s.batches:
             labels, lens = flat_lists(batch.column('labels'))
             at = np.arange(len(labels)) - np.repeat(np.cumsum(lens)-lens, lens)
             out += np.bincount(at[labels!=IGNORE_INDEX], minlength=len(out))
