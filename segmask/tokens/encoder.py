@@ -374,7 +374,7 @@ def _of_map(encoder: Encoder, batch: Mapping) -> dict[str, list]:
 def _table(c: Columns) -> 'pa.Table':
     import pyarrow as pa
     labels = np.where(c.trained, c.ids, IGNORE_INDEX).astype(np.int64)
-    columns = dict(zip(_columns, (c.ids, labels, np.ones(len(c.ids), np.int8))))
+    columns: dict[str, np.ndarray] = dict(zip(_columns, (c.ids, labels, np.ones(len(c.ids), np.int8))))
     if c.weights is not None: columns['weights'] = c.weights
     return pa.table({k: list_column(v, c.lens) for k,v in columns.items()})
 
