@@ -1,5 +1,6 @@
 "Views on what other libraries hand out: trainers of transformers and TRL, prepared sets, data sets"
 import json
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import datasets
@@ -63,8 +64,8 @@ def test_browsing_a_prepared_set_reads_no_rows(tok, tmp_path, monkeypatch):
     b = browse(preprocess(dict(base_model='mistralai/Mistral-7B-v0.1', datasets=[dict(path='rows.jsonl', type='input_output')])))
     reads, get = [], type(b.state.set).__getitem__
     monkeypatch.setattr(type(b.state.set), '__getitem__', lambda self, i: reads.append(i) or get(self, i))
-    b.open_filters()
-    b.lengths.picked = 2
+    b.command('filters')
+    b.query = replace(b.query, tokens=(20, 120))
     assert 0<len(b.rows)<199 and set(reads)=={b.state.row}
 
 def kinds_of_rows(rows):

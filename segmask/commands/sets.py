@@ -30,7 +30,7 @@ from ..formats.formats import FORMATS, lower_all, lowering
 from ..formats.sources import Rows, SourceError
 from ..formats.templates import TEMPLATES
 from ..problems import Problem
-from ..tokens.encoder import Boundary, Encoder, debug_line
+from ..tokens.encoder import Encoder, debug_line
 from ..tokens.tokenizer import load_tokenizer
 
 # %% ../../nbs/commands/92_sets.ipynb #b18da703
@@ -51,7 +51,7 @@ def source_of(path: str, **spec: Any) -> Rows:
         say(f'segmask: {path} is no file or folder here; asking the hub for a data set of this name ...')
     return Rows({'path':path, **spec})
 
-def examples(args: argparse.Namespace, path: str, tok: Any) -> tuple[Iterator[Segments], Boundary]:
+def examples(args: argparse.Namespace, path: str, tok: Any) -> tuple[Iterator[Segments], Any]:
     "(rows of any format, one by one; their boundary mode)"
     options = dict(args.set)
     source = source_of(path, **options)

@@ -22,7 +22,7 @@ from ..config.config import TrainingConfig
 from ..data.batches import batch_rows
 from ..data.prepare import preprocess
 from ..data.prepared import Prepared
-from ..views.batches import first_batch, show_batch
+from ..views.batches import show_batch
 from .arguments import total_steps, training_arguments, warmup
 from .attention import KERNEL
 from .checkpoint import TrainingError, checkpoints, newest
@@ -78,6 +78,18 @@ class Run:
     rows: Rows            # to train on
     held: Rows|None       # to evaluate on
     said: list[str] = field(default_factory=list) # lines about the run
+
+    @property
+    def moves(self) -> bool:
+        "May rows move within an update?"
+        return not self.args.neftune_noise_alpha # whose noise depends on the length of a batch
+
+    @property
+    def room(self) -> int:
+        "Positions that a micro batch may take: for its size times the longest row there has to be memory anyway"
+        longest = max(self.prepared.sizes['tokens'].to_pylist()[:len(self.rows.rows)], default=0)
+        most = longest if self.rows.bins is None else self.cfg.sequence_len
+        return most*self.args.per_device_train_batch_size
 
     @property
     def divided(self) -> bool:
@@ -197,7 +209,8 @@ def _trainer(run: Run, live: 'Live|None', callbacks: Sequence[Any]) -> 'SegmentT
     from segmask.training.trainer import LiveCallback, SegmentTrainer
     trainer = SegmentTrainer(model=run.model, args=run.args, train_dataset=run.rows, eval_dataset=run.held,
                              data_collator=run.collator, processing_class=run.prepared.tokenizer, cfg=run.cfg,
-                             prepared=run.prepared, live=live, callbacks=list(callbacks))
+                             prepared=run.prepared, live=live, callbacks=list(callbacks),
+                             regroup=run.moves, room=run.room)
     for o in (PrinterCallback, ProgressCallback): trainer.remove_callback(o)
     trainer.add_callback(LiveCallback(trainer))
     if patience := run.cfg.get('early_stopping_patience'): trainer.add_callback(EarlyStoppingCallback(patience))
@@ -275,7 +288,7 @@ def train(
     view = Live() if live is True else live or None
     trainer, tok, told = _trainer(run, view, callbacks), run.prepared.tokenizer, say or _told
     trainer.note = '\n'.join(o if o.startswith('segmask: ') else f'segmask: {o}' for o in run.said)
-    batch = first_batch(trainer)
+    batch = trainer.first_batch()
     if view is not None and view.notebook and say is None and trainer.is_world_process_zero():
         from IPython.display import display
         display(show_batch(batch, tok))

@@ -27,6 +27,7 @@ class Step(NamedTuple):
     before: dict[int, Segments]
     after: dict[int, Segments]
 
+# %% ../../nbs/widgets/84_drafts.ipynb #c1629043
 class Changing(Browsing):
     "Rows whose segments change, one step after the other"
     set: WrittenRows
@@ -95,6 +96,7 @@ def put_step(before: dict[int, Segments], after: dict[int, Segments]) -> Step:
     "A step that puts rows in place of others"
     return Step('\n'.join(f'e.put({i}, {r!r})' for i,r in after.items()), before, after)
 
+# %% ../../nbs/widgets/84_drafts.ipynb #dbf0a90a
 class Draft:
     "The steps that were not saved, in `.NAME.draft` beside a file"
     def __init__(self, path: Path):

@@ -52,8 +52,8 @@ def row_drawing(
     tokenizer: Any,          # that the tokens belong to
     query: Query=Query(),    # what was searched
 ) -> dict:
-    """What a page is told of a row: t, the text of its tokens, id, l and sp ('1' where trained, where special), s (segments),
-    a and b (characters), runs (text and weight) and hits (tokens and characters)"""
+    """What a page is told of a row: t, the text of its tokens, id, l and sp ('1' where trained, where special),
+    s (segments), a and b (characters), runs (text and weight) and hits (tokens and characters)"""
     ids, labels = list(row['input_ids']), list(row['labels'])
     known = row if isinstance(row, Encoded) else None
     spans = known.offsets if known is not None else None
@@ -63,7 +63,7 @@ def row_drawing(
                sp=_special(ids, tokenizer), s=_lengths(_segments(known, spans) if known is not None else []),
                a=[a for a,_ in spans or ()], b=[b for _,b in spans or ()])
     n, lit = len(ids), out['l'].count('1')
-    out['said'] = f'{n:,} tokens, {lit:,} trained ({lit/max(n, 1):.0%})' + ('. Nothing is trained!' if n and not lit else '')
+    out['said'] = f'{n:,} tokens, {lit:,} trained ({lit/max(n, 1):.0%})' + '. Nothing is trained!'*bool(n and not lit)
     if known is None: return out | _of_tokens(ids, labels, tokenizer, query)
     out['runs'] = [[one_for_one(o.text), float(o.weight)] for o in known.row]
     find = Places(spans)
@@ -71,7 +71,8 @@ def row_drawing(
     return out
 
 def _special(ids: Sequence[int], tokenizer: Any) -> str: # '1' for each token that the tokenizer holds for special
-    special = {*(getattr(tokenizer, 'added_tokens_decoder', None) or ()), *(getattr(tokenizer, 'all_special_ids', None) or ())}
+    known = (getattr(tokenizer, k, None) or () for k in ('added_tokens_decoder', 'all_special_ids'))
+    special = {i for ids_ in known for i in ids_}
     return ''.join(['1' if i in special else '0' for i in ids])
 
 def _segments(row: Encoded, spans: Sequence[tuple[int,int]]|None) -> np.ndarray:
@@ -123,7 +124,7 @@ def place_of(
 def findings_drawing(
     found: Sequence[Finding], # of one row
     row: Mapping,             # that row, encoded
-) -> list[dict]: # code, severity, what, hint, fixable, items; errors first
+) -> list[dict]: # code, severity, hint, fixable, items; errors first
     "What a page is told of findings"
     find = Places(row.offsets if isinstance(row, Encoded) else None)
     def item(f: Finding) -> dict:
@@ -132,8 +133,8 @@ def findings_drawing(
         return dict(message=one_for_one(f.message), text=one_for_one(f.text), segment=f.segment, **where)
     def group(code: str, items: list[Finding]) -> dict:
         known = CODES[code] if code in CODES else None
-        return dict(code=code, severity=items[0].severity, what=known.what if known else '', hint=one_for_one(items[0].hint),
-                    fixable=bool(known and known.fixable), items=[item(f) for f in items])
+        return dict(code=code, severity=items[0].severity, hint=one_for_one(items[0].hint),
+                    fixable=bool(known and known.fixable), items=list(map(item, items)))
     groups = [(code, [f for f in found if f.code==code]) for code in dict.fromkeys(f.code for f in found)]
     return [group(*o) for o in sorted(groups, key=lambda o: SEVERITIES.index(o[1][0].severity))]
 
@@ -142,7 +143,7 @@ def list_drawing(
     state: Browsing, # what is looked at
     start: int,      # place of the first row in the view
     end: int,        # one past the last
-) -> list[list]: # number, where, tokens (-1: not counted yet), trained share, findings (-1: not checked), text
+) -> list[list]: # number, where, tokens (-1: not counted), trained share, findings (-1: not checked), text
     "What a page is told of some rows in view"
     numbers = state.rows[start:end].tolist()
     counts, found = state.counting, state.found

@@ -298,6 +298,41 @@ def test_accessible(light, editor, browser, axe):
     said = editor.locator('.sm-tokens .sm-said').all_inner_texts()
     assert [o.strip() for o in said]==['trained:', 'masked:', 'trained:'] # each run says what it is
 
+FORM = """
+from segmask import configure
+Path('config.yaml').write_text('base_model: mistralai/Mistral-7B-v0.1\\ndatasets:\\n  - path: rows.jsonl\\n    type: input_output\\n')
+f = configure('config.yaml')
+f"""
+
+def test_the_form(tmp_path_factory, axe):
+    with lab(tmp_path_factory, 'light', SETUP, EDITOR, FORM) as rig:
+        rig.open().run_all()
+        form = rig.page.locator('.segmask-form')
+        form.get_by_role('tab', name='length').click()
+        length = form.get_by_label('sequence_len')
+        length.fill('long')
+        rig.until(lambda: length.get_attribute('aria-invalid'), 'true')
+        says(rig, form, 'not a whole number')
+        assert form.get_by_role('button', name='save', exact=True).is_disabled()
+        length.fill('896')
+        rig.until(lambda: 'sequence_len: 896' in form.locator('.sm-yaml').inner_text())
+        form.get_by_role('tab', name='data').click()
+        form.get_by_role('button', name='add a data set').click()
+        says(rig, form, 'is missing')
+        rig.page.evaluate(axe)
+        assert not rig.page.evaluate(RUN_AXE, '.segmask-form')
+        form.get_by_role('button', name='take data set 1 away').click()
+        rig.until(lambda: 'is missing' in form.locator('.sm-fields').inner_text(), False)
+        rig.kernel("Path('config.yaml').write_text(Path('config.yaml').read_text() + 'seed: 5\\n')")
+        form.get_by_role('button', name='save', exact=True).click()
+        says(rig, form, 'was changed by something else')
+        form.get_by_role('button', name='read it again and repeat what I typed').click()
+        rig.until(lambda: 'seed: 5' in form.locator('.sm-yaml').inner_text())
+        form.get_by_role('button', name='save', exact=True).click()
+        says(rig, form, 'the older one is config.yaml.bak')
+        prints(rig, "sm.TrainingConfig.load('config.yaml').seed, sm.TrainingConfig.load('config.yaml').sequence_len", '5 896')
+        assert not rig.errors() and not rig.page_errors
+
 CONTRAST = """sel => {
     const f = v => { v /= 255; return v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4; };
     const lum = ([r, g, b]) => .2126*f(r) + .7152*f(g) + .0722*f(b);
@@ -406,7 +441,7 @@ def test_32000_tokens(tmp_path_factory, tmp_path):
         assert 31_500<n<32_500
         live = rig.page.evaluate(LAYOUT)
         box = rig.page.locator('.segmask-box').nth(0)
-        assert box.locator('[data-i]').count()>31_500
+        rig.until(lambda: box.locator('[data-i]').count()>31_500) # the rest is written while nobody waits
         rig.page.evaluate(WATCH)
         drag(rig, box, 3, 5)
         rig.until(lambda: rig.kernel('print(e.state.selection is not None)'), 'True')
@@ -417,6 +452,7 @@ def test_32000_tokens(tmp_path_factory, tmp_path):
         rig.page.evaluate('() => { window.__long.length = 0; }')
         t = time.time()
         rig.page.keyboard.press('j')
+        rig.page.wait_for_timeout(10)
         rig.until(lambda: 'row 1 ' in box.locator('.sm-where').inner_text(), True, 60)
         step, busy2 = time.time()-t, max(rig.page.evaluate('() => window.__long') or [0])
         cpu = float(rig.kernel("""

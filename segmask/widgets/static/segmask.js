@@ -5,7 +5,7 @@
 /** @typedef {{get(name: string): any, send(message: any): void, on(event: string, f: (m: any) => void): void}} Model */
 /** @typedef {{n: number, key: string, t: string[], id: number[], l: string, sp: string, s: [number, number][], a: number[], b: number[],
  *   runs: [string, number][], hits: [number, number, number, number][], said: string, where: string}} Row */
-/** @typedef {{el: HTMLElement, spans: HTMLElement[], key: string}} Chunk */
+/** @typedef {{el: HTMLElement, spans: HTMLElement[], key: string, a: number, b: number, built: boolean}} Chunk */
 /** @typedef {{first: number, last: number} | {from: number, to: number} | null} Selection_ */
 
 const KEYS = [
@@ -84,24 +84,25 @@ function tip(r, seg, i) {
     (seg[i] == null ? '' : ` · segment ${seg[i]}`) + (r.a[i] == null ? '' : ` · characters ${r.a[i]}–${r.b[i]}`);
 }
 /** @param {Row} r @param {number[]} seg @param {number} a @param {number} b */
-const blockKey = (r, seg, a, b) => [a, r.t.slice(a, b).join('\u0001'), r.l.slice(a, b), r.sp.slice(a, b), seg.slice(a, b).join()].join('\u0002');
+const blockKey = (r, seg, a, b) => [seg[a - 1] === seg[a], b < r.t.length, r.t.slice(a, b).join('\u0001'), r.l.slice(a, b), r.sp.slice(a, b), seg.slice(a, b).join()].join('\u0002');
 
-/** @param {Row} r @param {number[]} seg @param {number} a @param {number} b @param {string} key @returns {Chunk} */
-function block(r, seg, a, b, key) {
-  const el = make('div', { className: 'sm-block' }), spans = [];
-  for (let i = a; i < b; i++) {
+/** Write the tokens of a block. @param {Row} r @param {number[]} seg @param {Chunk} c */
+function build(r, seg, c) {
+  const all = document.createDocumentFragment();
+  c.built = true;
+  for (let i = c.a; i < c.b; i++) {
     const lit = r.l[i] === '1', t = r.t[i];
-    if (i === a || r.l[i] !== r.l[i - 1]) el.append(make('span', { className: 'sm-said', textContent: lit ? ' trained: ' : ' masked: ' }));
+    if (i === c.a || r.l[i] !== r.l[i - 1]) all.append(make('span', { className: 'sm-said', textContent: lit ? ' trained: ' : ' masked: ' }));
     const span = document.createElement('span');
     span.textContent = t;
     span.dataset.i = String(i);
     span.className = (lit ? 'sm-t' : 'sm-m') + (r.sp[i] === '1' ? ' sm-special' : i && seg[i] !== seg[i - 1] ? ' sm-edge' : ' sm-tok');
-    spans.push(span);
-    el.append(span);
-    if (t.endsWith('⏎') && i < b - 1) el.append('\n');
+    c.spans.push(span);
+    all.append(span);
+    if (t.endsWith('⏎') && i < c.b - 1) all.append('\n');
   }
-  if (b < r.t.length && !r.t[b - 1].endsWith('⏎')) el.classList.add('sm-cut');
-  return { el, spans, key };
+  c.el.append(all);
+  if (c.b < r.t.length && !r.t[c.b - 1].endsWith('⏎')) c.el.classList.add('sm-cut');
 }
 
 /** The text in the middle: tokens or characters, dragged over, with hits. @param {{select(s: Selection_): void, hover(text: string, segment: number|null): void}} tell */
@@ -111,28 +112,58 @@ function textPane(tell) {
   let row = /** @type {Row|null} */ (null), seg = /** @type {number[]} */ ([]), chunks = /** @type {Chunk[]} */ ([]), spans = /** @type {HTMLElement[]} */ ([]);
   let mode = 'tokens', lo = -1, hi = -2, anchor = /** @type {number|null} */ (null), timer = 0;
 
+  const soon = new IntersectionObserver(seen => seen.forEach(o => { if (o.isIntersecting) write(chunks.find(c => c.el === o.target)); }), { root: pre, rootMargin: '600px' });
+  const idle = later(() => { // the rest, so that a page can be searched
+    const c = chunks.find(o => !o.built);
+    if (c) { write(c); idle(); }
+  }, 20);
+
+  /** Write a block, if it is not there yet. @param {Chunk|undefined} c */
+  function write(c) {
+    if (!c || c.built || !row) return;
+    soon.unobserve(c.el);
+    build(row, seg, c);
+    c.spans.forEach((o, k) => { spans[c.a + k] = o; });
+    for (let i = Math.max(c.a, lo); i < c.b && i <= hi; i++) spans[i].classList.add('sm-sel');
+    for (const [i, j] of row.hits) for (let k = Math.max(i, c.a); k <= j && k < c.b; k++) spans[k].classList.add('sm-hit');
+  }
+  /** @param {number} i */
+  const ensure = i => write(chunks.find(c => i >= c.a && i < c.b));
+
   /** @param {Row} r @param {string} how */
   function draw(r, how) {
     const same = row && row.n === r.n && mode === how, top = pre.scrollTop;
     const changed = !row || row.key !== r.key || mode !== how || how === 'text';
-    row = r; mode = how;
-    if (changed) { mode === 'tokens' ? drawTokens(r) : drawText(r); paint(-1, -2); }
+    if (changed) paint(-1, -2);
     for (const o of pre.querySelectorAll('.sm-hit')) o.classList.remove('sm-hit', 'sm-now');
+    row = r; mode = how;
+    if (changed) mode === 'tokens' ? drawTokens(r, !!same) : drawText(r);
     if (mode === 'tokens') for (const [i, j] of r.hits) for (let k = i; k <= j && i >= 0; k++) spans[k]?.classList.add('sm-hit');
     pre.scrollTop = same ? top : 0;
   }
-  /** @param {Row} r */
-  function drawTokens(r) {
+  /** @param {Row} r @param {boolean} same */
+  function drawTokens(r, same) {
     seg = segments(r);
     const was = pre.className === 'sm-tokens' ? chunks : [];
     chunks = blocks(r).map(([a, b], k) => {
-      const key = blockKey(r, seg, a, b);
-      return was[k]?.key === key ? was[k] : block(r, seg, a, b, key);
+      const key = blockKey(r, seg, a, b), old = was[k];
+      if (old?.key !== key) {
+        const el = make('div', { className: 'sm-block' });
+        if (same && old?.built) el.style.containIntrinsicSize = `auto ${old.el.offsetHeight}px`; // so that nothing moves
+        return { el, spans: [], key, a, b, built: false };
+      }
+      if (old.a !== a) old.spans.forEach((o, n) => { o.dataset.i = String(a + n); });
+      return Object.assign(old, { a, b });
     });
+    spans = [];
+    for (const c of chunks) c.spans.forEach((o, k) => { spans[c.a + k] = o; });
     if (was.length !== chunks.length) pre.replaceChildren(...chunks.map(o => o.el));
     else chunks.forEach((o, k) => { if (o !== was[k]) was[k].el.replaceWith(o.el); });
-    spans = chunks.flatMap(o => o.spans);
     pre.className = 'sm-tokens';
+    let n = 0;
+    chunks.forEach((c, k) => { if (!c.built && (c.b < 1200 || (same && was[k]?.built && (n += c.b - c.a) < 4000))) write(c); });
+    for (const c of chunks) if (!c.built) soon.observe(c.el);
+    idle();
     if (!r.t.length) pre.replaceChildren(make('em', { textContent: 'nothing to show' }));
   }
   /** @param {Row} r */
@@ -220,6 +251,7 @@ function textPane(tell) {
     /** Select by program, and bring it into view. @param {number} i @param {number} j */
     show(i, j) {
       if (mode !== 'tokens' || i < 0) return;
+      ensure(i);
       paint(i, j);
       spans[i]?.scrollIntoView({ block: 'nearest' });
       const box = pre.getBoundingClientRect(), o = spans[i]?.getBoundingClientRect(); // nearest may leave it under an edge
@@ -228,6 +260,7 @@ function textPane(tell) {
     /** @param {number} i @param {number} j */
     now(i, j) {
       for (const o of pre.querySelectorAll('.sm-now')) o.classList.remove('sm-now');
+      ensure(i);
       for (let k = i; k <= j; k++) spans[k]?.classList.add('sm-now');
       const box = pre.getBoundingClientRect(), o = spans[i]?.getBoundingClientRect();
       if (o && (o.top < box.top || o.bottom > box.bottom)) pre.scrollTop += o.top - box.top - box.height / 3;
@@ -236,13 +269,13 @@ function textPane(tell) {
     segment(n) { seg.forEach((s, i) => spans[i]?.classList.toggle('sm-hover', n != null && s === n)); },
     /** Grow the selection by a token. @param {number} by @returns {Selection_} */
     grow(by) {
-      if (mode !== 'tokens' || !spans.length) return null;
+      if (mode !== 'tokens' || !row?.t.length) return null;
       if (anchor == null && lo < 0) paint(0, 0);
-      else paint(lo, Math.max(lo, Math.min(spans.length - 1, hi + by)));
+      else paint(lo, Math.max(lo, Math.min(row.t.length - 1, hi + by)));
+      ensure(hi);
       spans[hi]?.scrollIntoView({ block: 'nearest' });
       return { first: lo, last: hi };
     },
-    get size() { return spans.length; },
   };
 }
 
@@ -390,18 +423,19 @@ function ruleDrawer(send, generation) {
   const weight = make('input', { type: 'number', min: 0, max: 1, step: .05, value: '0.3', 'aria-label': 'weight', hidden: true });
   const field = (/** @type {string} */ name) => make('input', { type: 'text', placeholder: name, 'aria-label': name });
   const find = field('find, or from'), to = field('to (or nothing)'), within = choice('rule: within', [['all', 'in all text'], ['trained', 'in trained text'], ['masked', 'in masked text']]);
+  const role = choice('role', [['', 'any role'], ...['assistant', 'user', 'system', 'tool'].map(o => /** @type {[string, string]} */ ([o, o]))]), turn = choice('turn', [['', 'any turn'], ['last', 'last turn'], ['first', 'first turn']]);
   const kase = flag('Aa', 'rule: capitals matter'), word = flag('word', 'rule: whole words only'), regex = flag('.*', 'rule: regular expressions'), marks = flag('with the ends', 'the two ends belong to it');
   press(kase, true); press(marks, true);
   const apply = button('apply', 'change all rows in view', () => send('apply', { rule: rule(), generation: generation() }), { className: 'sm-main-button' });
   const said = make('span', { role: 'status' }), samples = make('div', { className: 'sm-samples' });
-  const rule = () => ({ find: find.value, to: to.value, label: what.value !== '0', weight: what.value === 'w' ? Number(weight.value) : null, regex: pressed(regex), marks: pressed(marks), case: pressed(kase), word: pressed(word), within: within.value });
+  const rule = () => ({ find: find.value, to: to.value, label: what.value !== '0', weight: what.value === 'w' ? Number(weight.value) : null, regex: pressed(regex), marks: pressed(marks), case: pressed(kase), word: pressed(word), within: within.value, role: role.value, turn: turn.value });
   const ask = later(() => send('rule', { rule: rule() }), 150);
   for (const o of [find, to, weight]) o.oninput = ask;
   what.onchange = () => { weight.hidden = what.value !== 'w'; ask(); };
-  within.onchange = ask;
+  within.onchange = role.onchange = turn.onchange = ask;
   for (const o of [kase, word, regex, marks]) o.onclick = () => { press(o, !pressed(o)); ask(); };
   return {
-    el: make('div', { className: 'sm-drawer', role: 'group', 'aria-label': 'A rule for all rows in view' }, make('div', { className: 'sm-row' }, what, weight, find, to, regex, kase, word, marks, within, apply), said, samples),
+    el: make('div', { className: 'sm-drawer', role: 'group', 'aria-label': 'A rule for all rows in view' }, make('div', { className: 'sm-row' }, what, weight, find, to, regex, kase, word, marks, within, role, turn, apply), said, samples),
     focus: () => find.focus(), ask,
     /** @param {any} p */
     draw(p) {
@@ -414,8 +448,8 @@ function ruleDrawer(send, generation) {
 
 // ---- the whole ----------------------------------------------------------------------------------------------------------------------
 
-/** @param {{model: Model, el: HTMLElement}} where */
-function render({ model, el }) {
+/** The widgets of `browse` and `edit`. @param {{model: Model, el: HTMLElement}} where */
+function renderRows({ model, el }) {
   const id = `segmask-${model.get('uid')}-${++views}`, root = make('div', { className: 'sm-box segmask-box' });
   root.setAttribute('data-lm-suppress-shortcuts', 'true');
   const hide = make('style', { textContent: `.sm-picture-${model.get('uid')} { display: none !important; }` }); // the picture is for readers without a kernel
@@ -683,6 +717,109 @@ function render({ model, el }) {
   return () => root.remove();
 }
 
+// ---- the form of a config -----------------------------------------------------------------------------------------------------------
+
+/** @param {(what: string, more?: any) => void} send @param {string} id */
+function formField(send, id) {
+  let key = '', sent = '';
+  const label = make('label', { htmlFor: id }, make('code')), wrong = make('div', { className: 'sm-wrong', id: id + '-w', role: 'alert' });
+  const list = make('datalist', { id: id + '-l' });
+  let input = /** @type {any} */ (null);
+  const put = () => { if (input.value !== sent) { sent = input.value; send('put', { key, text: input.value }); } };
+  const soon = later(put, 300);
+  const el = make('div', { className: 'sm-field' }, label);
+  /** @param {any} f */
+  function draw(f) {
+    if (!input) {
+      key = f.key;
+      label.firstChild.textContent = key;
+      input = f.choices.length ? make('select', {}, ...['', ...f.choices].map(o => make('option', { value: o, textContent: o }))) : make('input', { type: 'text' });
+      input.id = id;
+      if (f.near.length) { list.replaceChildren(...f.near.map((/** @type {string} */ o) => make('option', { value: o }))); input.setAttribute('list', list.id); }
+      if (f.choices.length) input.onchange = put;
+      else { input.oninput = soon; input.onchange = put; }
+      el.append(input, list, wrong);
+    }
+    if (!f.wrong && (document.activeElement !== input || f.choices.length)) { input.value = f.value; sent = f.value; }
+    wrong.textContent = f.wrong ? `${f.wrong}. ${f.hint}` : '';
+    wrong.hidden = !f.wrong;
+    input.setAttribute('aria-invalid', String(!!f.wrong));
+    f.wrong ? input.setAttribute('aria-describedby', wrong.id) : input.removeAttribute('aria-describedby');
+  }
+  return { el, draw, get wrong() { return !wrong.hidden; } };
+}
+
+/** The widget of `configure`. @param {{model: Model, el: HTMLElement}} where */
+function renderForm({ model, el }) {
+  const id = `segmask-${model.get('uid')}-${++views}`, root = make('div', { className: 'sm-box segmask-form' });
+  root.setAttribute('data-lm-suppress-shortcuts', 'true');
+  const hide = make('style', { textContent: `.sm-picture-${model.get('uid')} { display: none !important; }` });
+  /** @param {string} what */
+  const send = (what, more = {}) => model.send({ do: what, ...more });
+  const tabs = make('div', { className: 'sm-row', role: 'tablist', 'aria-label': 'Keys of the config' }), panel = make('div', { className: 'sm-fields', role: 'tabpanel', tabIndex: 0, id: id + '-panel' });
+  const yaml = make('pre', { className: 'sm-yaml', tabIndex: 0, role: 'group', 'aria-label': 'YAML' }), advice = make('div', { className: 'sm-advice', role: 'status' });
+  const note = make('div', { className: 'sm-note', role: 'alert' });
+  const key = make('input', { type: 'text', placeholder: 'another key', 'aria-label': 'another key' }), value = make('input', { type: 'text', placeholder: 'its value', 'aria-label': 'its value' });
+  const save = button('save', 'write the YAML and keep an older one (ctrl-s)', () => send('save'), { className: 'sm-main-button' });
+  const fields = /** @type {Record<string, ReturnType<typeof formField>>} */ ({});
+  let now = '', shown = '', made = 0;
+  root.append(hide, make('div', { className: 'sm-head' }, make('b', { textContent: model.get('path') })),
+    make('div', { className: 'sm-form' }, make('div', { className: 'sm-left' }, tabs, panel, make('div', { className: 'sm-row' }, key, value, button('set', 'set a key that has no field', () => send('put', { key: key.value, text: value.value })), save), note), make('div', { className: 'sm-right' }, yaml, advice)));
+  el.append(root);
+
+  function field(/** @type {any} */ f) {
+    fields[f.key] ||= formField(send, `${id}-f${made++}`);
+    fields[f.key].draw(f);
+    return fields[f.key].el;
+  }
+  function drawForm() {
+    const groups = model.get('form');
+    now ||= groups[0].name;
+    const wrong = (/** @type {any} */ g) => [...g.fields, ...g.sets.flat()].some((/** @type {any} */ f) => f.wrong);
+    refill(tabs, ...groups.map((/** @type {any} */ g) => button(g.name + (wrong(g) ? ' !' : ''), wrong(g) ? `${g.name}: something is wrong` : g.name, () => { now = g.name; drawForm(); },
+      { role: 'tab', 'aria-selected': g.name === now, 'aria-controls': panel.id, tabIndex: g.name === now ? 0 : -1 })));
+    const group = groups.find((/** @type {any} */ g) => g.name === now), what = now + group.sets.length;
+    panel.setAttribute('aria-label', now);
+    const sets = group.sets.map((/** @type {any[]} */ set, /** @type {number} */ n) => make('div', { className: 'sm-set', role: 'group', 'aria-label': `data set ${n}` }, ...set.map(field),
+      ...(group.sets.length > 1 ? [button('take away', `take data set ${n} away`, () => { for (const f of set) delete fields[f.key]; send('remove', { n }); }, { 'aria-label': `take data set ${n} away` })] : [])));
+    const rest = group.fields.map(field);
+    if (shown !== what) { // fields stay where they are while one types
+      shown = what;
+      panel.replaceChildren(...sets, ...(group.name === 'data' ? [button('add a data set', 'one more', () => send('add'))] : []), ...rest);
+    }
+    save.disabled = groups.some(wrong);
+    drawAdvice();
+  }
+  function drawAdvice() {
+    const all = model.get('advice');
+    advice.replaceChildren(...(all.length ? all.map((/** @type {any} */ a) => make('div', { className: `sm-group-of sm-of-${a.severity}` }, make('span', { className: 'sm-severity', textContent: a.severity }), ' ', make('code', { textContent: a.key }), `: ${a.what}.`, make('div', { className: 'sm-hint', textContent: a.hint }))) : ['nothing to say against it']));
+  }
+  function drawNote() {
+    const n = model.get('note'), inside = note.contains(document.activeElement);
+    note.className = 'sm-note' + (n.kind ? ' sm-is-' + n.kind : '');
+    note.replaceChildren(...(n.text ? [make('span', { textContent: n.text })] : []), ...(n.actions || []).map((/** @type {[string, string]} */ [what, text]) => button(text, text, () => send(what))));
+    if (inside) save.focus();
+  }
+  tabs.addEventListener('keydown', (/** @type {KeyboardEvent} */ e) => {
+    const by = /** @type {Record<string, number>} */ ({ ArrowRight: 1, ArrowLeft: -1 })[e.key], names = model.get('form').map((/** @type {any} */ g) => g.name);
+    if (!by) return;
+    now = names[(names.indexOf(now) + by + names.length) % names.length];
+    drawForm();
+    /** @type {any} */ (tabs.querySelector('[aria-selected=true]')).focus();
+    e.preventDefault();
+  });
+  root.addEventListener('focusin', (/** @type {FocusEvent} */ e) => /** @type {Element} */ (e.target).setAttribute('data-lm-suppress-shortcuts', 'true'));
+  root.addEventListener('keydown', (/** @type {KeyboardEvent} */ e) => {
+    if ((e.ctrlKey || e.metaKey) && e.key === 's') { /** @type {any} */ (document.activeElement)?.dispatchEvent(new Event('change')); send('save'); e.preventDefault(); }
+    e.stopPropagation();
+  });
+  const rest = later(() => send('rest'), 1500);
+  /** @type {[string, () => void][]} */
+  const draws = [['form', drawForm], ['advice', drawAdvice], ['note', drawNote], ['yaml', () => { yaml.textContent = model.get('yaml'); }]];
+  for (const [trait, f] of draws) { model.on('change:' + trait, () => { f(); if (trait !== 'note') rest(); }); f(); }
+  return () => root.remove();
+}
+
 /** @param {string} text @returns {Promise<boolean>} */
 async function toClipboard(text) {
   try { await navigator.clipboard.writeText(text); return true; } catch { /* not allowed here: the old way */ }
@@ -691,5 +828,8 @@ async function toClipboard(text) {
   area.select();
   try { return document.execCommand('copy'); } finally { area.remove(); }
 }
+
+/** @param {{model: Model, el: HTMLElement}} where */
+const render = where => where.model.get('form') ? renderForm(where) : renderRows(where);
 
 export default { render };
