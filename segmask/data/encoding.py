@@ -157,7 +157,7 @@ def _token_weights(row: Mapping, labels: list[int]) -> list[float]|None:
     given = row.get('weights')
     if given is None: return None
     if not isinstance(given, list) or len(given)!=len(labels):
-        raise format_error('weights', 'is not a list as long as labels', 'Write a weight for each token, or leave it out.')
+        raise format_error('weights', 'is not a list as long as labels', 'Write one for each token, or leave it out.')
     if bad := [w for w in given if not (isinstance(w, (int, float)) and 0<=w<=1)]:
         raise format_error('weights', f'holds {bad[0]!r}', 'Write numbers from 0 to 1.')
     if any((w>0)!=(l!=IGNORE_INDEX) for w,l in zip(given, labels)):
