@@ -50,7 +50,10 @@ class Batch(NamedTuple):
     ) -> 'Batch':
         "Rows that are encoded one by one"
         flat = lambda key: np.fromiter(chain.from_iterable(o[key] for o in rows), np.int32)
-        return cls(flat('input_ids'), flat('labels'), np.array([len(o['input_ids']) for o in rows], np.int64), numbers)
+        own = [getattr(o, 'weights', None) for o in rows]
+        weights = None if any(o is None for o in own) else np.fromiter(chain.from_iterable(own), np.float32) # type: ignore[arg-type]
+        lens = np.array([len(o['input_ids']) for o in rows], np.int64)
+        return cls(flat('input_ids'), flat('labels'), lens, numbers, weights=weights)
 
     def measure(self, limits: Limits) -> Measured:
         "What the rules need to know of the rows"
