@@ -80,7 +80,8 @@ _PAGE = '''<!doctype html>
 <title>{title}</title>
 <style>:root {{ color-scheme: light dark; }} body {{ margin: 12px; background: Canvas; color: CanvasText; }}
 {css}</style></head>
-<body><main id="segmask"><noscript>This page needs its script to draw the rows.</noscript></main>
+<body><main><h1 class="sm-said">{title}</h1>
+<div id="segmask"><noscript>This page needs its script to draw the rows.</noscript></div></main>
 <script type="application/octet-stream" id="rows">{data}</script>
 <script type="module">{js}
 page(document.getElementById('segmask'), document.getElementById('rows').textContent);

@@ -19,7 +19,7 @@ def test_toggle_a_segment(light, editor):
     light.until(lambda: states(editor)==labels(light))
     light.until(lambda: share.inner_text()!=before)
     chip = editor.locator('.sm-seg').nth(1)
-    assert chip.inner_text().startswith('○') and chip.get_attribute('aria-pressed')=='false'
+    assert '○' in chip.inner_text() and chip.get_attribute('aria-pressed')=='false'
 
 def test_undo_and_redo(light, editor):
     editor.locator('.sm-seg').nth(0).click()
@@ -114,10 +114,10 @@ def test_a_list_of_rows(light, browser):
     assert line.first.get_attribute('aria-setsize')=='44'
     line.nth(3).click()
     prints(light, 'b.state.row', '3')
-    light.until(lambda: browser.locator('.sm-line[aria-selected=true]').inner_text().split()[0], '3')
+    light.until(lambda: 'row 3' in ' '.join(browser.locator('.sm-line[aria-selected=true]').inner_text().split()))
     browser.get_by_role('button', name='sort by length').click()
     browser.get_by_role('button', name='sort by length').click()
-    light.until(lambda: line.first.inner_text().split()[0], '1') # the longest
+    light.until(lambda: 'row 1' in ' '.join(line.first.inner_text().split())) # the longest
     browser.locator('.sm-rows').focus()
     light.page.keyboard.press('ArrowDown')
     prints(light, 'b.view["sort"], b.state.position > 0', '-tokens True')
@@ -191,7 +191,7 @@ e.state.undo = broken
 
 def test_hover_links_token_and_segment(light, editor):
     editor.locator('[data-i="8"]').hover()
-    light.until(lambda: editor.locator('.sm-seg.sm-hover').all_inner_texts(), ['○ goodbye·'])
+    light.until(lambda: [o[-10:] for o in editor.locator('.sm-seg.sm-hover').all_inner_texts()], ['○ goodbye·'])
     info = editor.locator('.sm-info').inner_text()
     assert info.startswith('token 8 · id ') and 'segment 2' in info
     assert info==editor.locator('[data-i="8"]').get_attribute('title')

@@ -39,7 +39,7 @@ const group = (name, ...inside) => make('div', { role: 'group', 'aria-label': na
 /** @param {string} name @param {[string, string][]} options @returns {HTMLSelectElement} */
 const choice = (name, options) => make('select', { 'aria-label': name, title: name }, ...options.map(([value, text]) => make('option', { value, textContent: text })));
 /** @param {string} text @param {string} hint @returns {HTMLButtonElement} */
-const flag = (text, hint) => button(text, hint, undefined, { 'aria-pressed': 'false', 'aria-label': hint });
+const flag = (text, hint) => button(text, hint, undefined, { 'aria-pressed': 'false', 'aria-label': `${text}: ${hint}` });
 /** @param {Element} o */
 const pressed = o => o.getAttribute('aria-pressed') === 'true';
 /** @param {Element} o @param {boolean} v */
@@ -287,7 +287,7 @@ function rowList(send, id) {
   const pad = make('div', { className: 'sm-pad' });
   const box = make('div', { className: 'sm-rows', role: 'listbox', tabIndex: 0, 'aria-label': 'Rows in view' }, pad);
   const sorts = [['number', 'row', 'number'], ['tokens', 'tokens', 'length'], ['share', 'trained', 'trained share'], ['findings', 'found', 'findings']].map(([key, text, name]) => {
-    const b = button(text, `sort by ${name}; again turns it around`, () => send('sort', { sort: view.sort === key ? '-' + key : key }), { 'aria-label': `sort by ${name}` });
+    const b = button(text, `sort by ${name}; again turns it around`, () => send('sort', { sort: view.sort === key ? '-' + key : key }), { 'aria-label': `${text}: sort by ${name}` });
     b.dataset.sort = key;
     head.append(b);
     return b;
@@ -310,12 +310,12 @@ function rowList(send, id) {
   /** @param {any} row @param {number} k */
   function line(row, k) {
     const [n, where, tokens, share, found, text] = row, here = k === view.position;
-    const said = `row ${n}, ${tokens < 0 ? 'not counted' : many(tokens, 'token') + ', ' + Math.round(100 * share) + '% trained'}${found < 0 ? '' : ', ' + many(found, 'finding')}`;
+    const word = (/** @type {string} */ text) => make('span', { className: 'sm-said', textContent: text });
     const bar = make('span', { className: 'sm-share' });
-    if (share >= 0) bar.style.setProperty('--share', 100 * share + '%');
-    const o = make('div', { className: 'sm-line', role: 'option', id: `${id}-${k}`, 'aria-selected': here, 'aria-posinset': k + 1, 'aria-setsize': view.shown, title: where, 'aria-label': said },
-      make('span', { textContent: String(n) }), make('span', { textContent: tokens < 0 ? '…' : count(tokens) }), bar,
-      make('span', { textContent: found < 0 ? '' : String(found), className: found > 0 ? 'sm-some' : '' }), make('span', { className: 'sm-begins', textContent: text, dir: 'auto' }));
+    if (share >= 0) { bar.style.setProperty('--share', 100 * share + '%'); bar.append(word(`${Math.round(100 * share)}% trained, `)); }
+    const o = make('div', { className: 'sm-line', role: 'option', id: `${id}-${k}`, 'aria-selected': here, 'aria-posinset': k + 1, 'aria-setsize': view.shown, title: where },
+      make('span', {}, word('row '), String(n), word(', ')), make('span', {}, tokens < 0 ? '…' : count(tokens), word(tokens < 0 ? 'not counted, ' : ' tokens, ')), bar,
+      make('span', { className: found > 0 ? 'sm-some' : '' }, found < 0 ? '' : String(found), word(found < 0 ? '' : ' findings, ')), make('span', { className: 'sm-begins', textContent: text, dir: 'auto' }));
     o.dataset.at = String(k);
     o.onclick = () => send('at', { position: k });
     return o;
@@ -332,7 +332,8 @@ function rowList(send, id) {
       if (whole && (y < box.scrollTop || y + LINE > box.scrollTop + box.clientHeight)) { pad.style.height = height() + 'px'; box.scrollTop = y - box.clientHeight / 3; }
       else if (!whole && (at < first() || at > first() + box.clientHeight / LINE - 1)) { pad.style.height = height() + 'px'; box.scrollTop = at / v.shown * 8e6; }
     }
-    box.setAttribute('aria-activedescendant', `${id}-${v.position}`);
+    const there = v.position >= list.from && v.position < list.from + list.rows.length;
+    there ? box.setAttribute('aria-activedescendant', `${id}-${v.position}`) : box.removeAttribute('aria-activedescendant');
     place();
     want();
   }
@@ -375,11 +376,12 @@ function sidePane(tell) {
     const most = 150;
     refill(chips, make('div', { className: 'sm-title', textContent: many(r.runs.length, editable ? 'segment' : 'stretch').replace('stretchs', 'stretches') }), ...r.runs.slice(0, most).map(([text, weight], n) => {
       const shown = [...text.slice(0, 60)].slice(0, 28).join('').replaceAll(' ', '·').replaceAll('\n', '⏎').replaceAll('\t', '→');
-      const name = `segment ${n}, ${weight ? 'trained' : 'masked'}${weight > 0 && weight < 1 ? ` with weight ${weight}` : ''}: ${text.slice(0, 40)}`;
-      const chip = button(`${weight ? '●' : '○'} ${shown}${text.length > 28 ? '…' : ''}`, editable ? 'turn it around' : '', () => editable && tell.turn(n), { className: 'sm-seg', 'aria-label': name });
+      const name = make('span', { className: 'sm-said', textContent: `segment ${n}, ${weight ? 'trained' : 'masked'}: ` });
+      const chip = button('', editable ? 'turn it around' : '', () => editable && tell.turn(n), { className: 'sm-seg' });
+      chip.append(name, `${weight ? '●' : '○'} ${shown}${text.length > 28 ? '…' : ''}`);
       if (editable) press(chip, !!weight);
       else chip.disabled = true;
-      if (weight > 0 && weight < 1) chip.append(make('small', { textContent: ` ${weight}` }));
+      if (weight > 0 && weight < 1) chip.append(make('small', { textContent: ` weight ${weight}` }));
       chip.onmouseenter = chip.onfocus = () => tell.over(n);
       chip.onmouseleave = chip.onblur = () => tell.over(null);
       return chip;
@@ -490,7 +492,7 @@ function renderRows({ model, el }) {
   working.append(doing, bar, button('stop', 'stop here', () => { stopped = true; send('stop'); }));
   const check = button('find mistakes', 'lint the rows in view', () => { stopped = false; send('check'); });
   const rows = make('div', { className: 'sm-row', role: 'group', 'aria-label': 'Rows: move and find' },
-    button('‹ prev', 'the row before (k)', () => go(-1), { 'aria-label': 'previous row' }), box, of, button('next ›', 'the row after (j)', () => go(1), { 'aria-label': 'next row' }),
+    button('prev', 'the row before (k)', () => go(-1), { 'aria-label': 'prev row' }), box, of, button('next', 'the row after (j)', () => go(1), { 'aria-label': 'next row' }),
     search, kase, word, regex, within, hits, opener('filters', 'length, trained share, status, findings', 'filters'),
     check, working, opener('? keys', 'all keys', 'help'));
 
