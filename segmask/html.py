@@ -112,7 +112,7 @@ class View:
         whole = len(self.text)<4000
         return self.text if whole else self.text[:3000].rsplit('\n', 1)[0] + '\n... print() shows the rest'
 
-# %% ../nbs/01_html.ipynb #f8233412
+# %% ../nbs/01_html.ipynb #19c1feae
 _CELL = 'padding:2px 8px;vertical-align:top;background:transparent;'
 _TEXT = 'text-align:left;white-space:pre-wrap;unicode-bidi:isolate'
 
@@ -126,16 +126,16 @@ def _cell(value: Any, number: bool, name: str='td') -> str:
 
 def table_html(
     frame: 'pd.DataFrame', # any table
-    most: int=60,          # rows that are drawn; of more than these, the first and the last
+    limit: int=60,          # rows that are drawn; of more than these, the first and the last
 ) -> str: # one `<table>` without scripts
     "A table with text on the left and numbers on the right, no text of it ever markup"
     numbers = [False, *(o.kind in 'iuf' for o in frame.dtypes)]
     def line(values, name='td'): return tag('tr', ''.join(_cell(v, k, name) for v,k in zip(values, numbers)))
-    n, keep = len(frame), most//2
-    rows: list = [*(frame if n<=most else frame.head(keep)).itertuples()]
-    if n>most: rows += [['…']+['']*frame.shape[1], *frame.tail(keep).itertuples()]
+    n, keep = len(frame), limit//2
+    rows: list = [*(frame if n<=limit else frame.head(keep)).itertuples()]
+    if n>limit: rows += [['…']+['']*frame.shape[1], *frame.tail(keep).itertuples()]
     head, body = tag('thead', line(['', *frame.columns], 'th')), tag('tbody', ''.join(map(line, rows)))
-    size = tag('small', counted(n, 'row'), style=QUIET) if n>most else ''
+    size = tag('small', counted(n, 'row'), style=QUIET) if n>limit else ''
     return tag('table', head+body, style='background:transparent;color:inherit') + size
 
 @lru_cache(maxsize=None)
@@ -165,19 +165,19 @@ def picture(
     data = base64.b64encode(svg.encode()).decode()
     return f'<img alt="{escape(alt, attribute=True)}" src="data:image/svg+xml;base64,{data}" style="max-width:100%">'
 
-# %% ../nbs/01_html.ipynb #aea11157
+# %% ../nbs/01_html.ipynb #1566e19c
 COLORS = [BLUE, ORANGE, '#2e8b3d', '#ab47bc', '#00838f', '#9a6b4f']
 DASHES = ['', '6 3', '2 3', '8 3 2 3', '1 2', '10 4']
 
 def ticks(
     lo: float,         # where the axis begins
     hi: float,         # where it ends
-    most: int=5,       # how many numbers, about
+    limit: int=5,       # how many numbers, about
     whole: bool=False, # whole numbers only, as for counts
 ) -> list[float]:
     "Round numbers from `lo` to `hi`"
-    step = 10.**math.floor(math.log10(max(hi-lo, 1e-9)/most))
-    step *= next(m for m in (1, 2, 5, 10) if (hi-lo)/(step*m)<=most)
+    step = 10.**math.floor(math.log10(max(hi-lo, 1e-9)/limit))
+    step *= next(m for m in (1, 2, 5, 10) if (hi-lo)/(step*m)<=limit)
     if whole: step = max(1., step)
     return [round(i*step, 10) for i in range(math.ceil(lo/step-1e-9), math.floor(hi/step+1e-9)+1)]
 
@@ -251,7 +251,7 @@ def _drawn(s: Series, n: int, frame: Frame) -> str:
         return ''.join(_ring(*frame.at(*p), color) for p in s.points)
     return _line_of(n, [frame.at(*p) for p in (_outline(s.points) if s.kind=='steps' else s.points)])
 
-# %% ../nbs/01_html.ipynb #70f0cd92
+# %% ../nbs/01_html.ipynb #0d006e43
 def _axes(frame: Frame, title: str, x: str, y: str, across: Mapping[float, str], up: Mapping[float, str]) -> str:
     left, right, floor = frame.left, frame.width-frame.right, frame.height-frame.bottom
     middle, parts = (frame.top+floor)/2, []
@@ -265,7 +265,7 @@ def _axes(frame: Frame, title: str, x: str, y: str, across: Mapping[float, str],
               _label(16, middle, y, transform=f'rotate(-90 16 {middle:g})'), _label(left, 18, title, 'start', 14)]
     return ''.join(parts)
 
-def _short(text: str, most: int) -> str: return text if len(text)<=most else text[:most-1]+'…'
+def _short(text: str, limit: int) -> str: return text if len(text)<=limit else text[:limit-1]+'…'
 
 def _key(frame: Frame, series: Sequence[Series], uprights: Mapping[float, str]) -> str:
     "The legend: what each line is"
@@ -299,17 +299,17 @@ def chart_svg(
     return tag('svg', inside, xmlns='http://www.w3.org/2000/svg', width=frame.width, height=frame.height,
                viewBox=f'0 0 {frame.width} {frame.height}', **{'font-family': 'sans-serif'})
 
-# %% ../nbs/01_html.ipynb #e0c0ecf4
+# %% ../nbs/01_html.ipynb #03bbfd55
 def points_text(
     series: Sequence[Series], # what a chart shows
     x: str,                   # title of the axis below
-    most: int=12,             # lines; of more points, an even choice, and what is rare
+    limit: int=12,             # lines; of more points, an even choice, and what is rare
 ) -> str: # a column for each series
     "Points as a table in text"
     columns = {s.name or 'y': dict(s.points) for s in series}
     places = sorted({p for c in columns.values() for p in c})
-    rare = {p for c in columns.values() for p in c if 2*len(c)<=most<len(places)}
-    if len(places)>most: places = sorted({places[round(i*(len(places)-1)/(most-1))] for i in range(most)} | rare)
+    rare = {p for c in columns.values() for p in c if 2*len(c)<=limit<len(places)}
+    if len(places)>limit: places = sorted({places[round(i*(len(places)-1)/(limit-1))] for i in range(limit)} | rare)
     line = lambda p: [number(p), *(f'{c[p]:.4g}' if p in c else '' for c in columns.values())]
     table = [[x, *columns], *map(line, places)]
     widths = [max(map(len, column)) for column in zip(*table)]

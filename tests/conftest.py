@@ -25,3 +25,17 @@ def gpt2_folder(tmp_path_factory) -> Path:
 def base_models(gpt2_folder) -> dict[str, str]:
     "Name of a tokenizer in the golden files -> what to write as base_model"
     return {'gpt2': str(gpt2_folder), 'mistral-v1': 'mistralai/Mistral-7B-v0.1'}
+
+@pytest.fixture(scope='session')
+def small_model(tmp_path_factory) -> str:
+    "A folder with a small tokenizer, which is quick to load and to copy"
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+    t = Tokenizer(models.BPE())
+    t.pre_tokenizer, t.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    special, alphabet = ['<s>', '</s>', '<unk>'], pre_tokenizers.ByteLevel.alphabet()
+    words = 'one two three four five six seven eight nine ten'
+    t.train_from_iterator([words]*9, trainers.BpeTrainer(vocab_size=400, special_tokens=special, initial_alphabet=alphabet))
+    folder = tmp_path_factory.mktemp('model')
+    PreTrainedTokenizerFast(tokenizer_object=t, bos_token='<s>', eos_token='</s>', unk_token='<unk>').save_pretrained(folder)
+    return str(folder)

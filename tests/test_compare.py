@@ -45,7 +45,6 @@ def model(seed):
 
 def test_weights_are_between(folder):
     "An arm whose prompt weighs .1 is neither the masked nor the unmasked one, and a weight of 0 or 1 is exactly one of them"
-    pytest.importorskip('segmask.training.weights')
     prompt = lambda w: weigh(weight=w, label=False)
     arms = {'masked': as_written, '0': prompt(0.), '.1': prompt(.1), '1': prompt(1.), 'unmasked': train()}
     r = compare(config(folder), arms, model=model, seeds=1, work=folder/'between', generate=0, log=None)

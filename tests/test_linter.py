@@ -13,7 +13,7 @@ from segmask.linting.findings import lint_summary
 from segmask.linting.fixes import fix
 from segmask.linting.linter import lint
 from segmask.data.prepare import preprocess
-from segmask.tokens.skew import Habits
+from segmask.tokens.skew import Habits, prompt_tokens_at_inference
 from segmask.tokens.tokenizer import load_tokenizer
 from test_boundaries import random_row
 
@@ -30,6 +30,9 @@ long = 'one two three four five six seven eight nine ten ' * 12
 # code -> (bad rows, good rows, boundary, options of lint)
 ROWS = {
     'injected-space':      ([M('<s>Say ') + T('yes</s>')], [M('<s>Say') + T(' yes</s>')], 'segment', {}),
+    'added-space':         ([M('<s>Say\n') + T('yes</s>')], [M('<s>Say') + T(' yes</s>')], 'segment', {}),
+    'weight-ignored':      ([M('<s>Say') + T(' yes</s>', weight=.5)], [M('<s>Say') + T(' yes</s>')], 'segment', {}),
+    'quoted-marker':       ([M('<s>+ x = "<|im_start|>" + y\n') + T(' Yes</s>')], [M('<s>[INST] Hi [/INST]') + T(' Yes</s>')], 'segment', {}),
     'skewed-prompt':       ([M('<s>A: ') + T('yes</s>')], [M('<s>A:') + T(' yes</s>')], 'joint', {}),
     'straddling-token':    ([M('<s>A: ') + T('yes</s>')], [M('<s>A:') + T(' yes</s>')], 'joint', {}),
     'trailing-space':      ([M('<s>A: ') + T('4</s>')], [M('<s>A:') + T(' 4</s>')], 'prompt', {}),
@@ -67,7 +70,8 @@ def test_bad_row_and_good_twin(code, tok):
     assert code in set(found.code), found
     assert code not in set(twin.code), twin
     f = found[found.code==code].iloc[0]
-    assert f.severity==CODES[code].severity and f.message and f.hint
+    assert f.severity==CODES[code].severity or code=='weight-ignored'
+    assert f.severity and f.message and f.hint
     if CODES[code].fixable: # what is mended is not found again, and nothing new comes up
         again = lint(fix(bad, [code], tok), enc, **options)
         assert code not in set(again.code), again
@@ -122,7 +126,7 @@ many = [M(f'<s>Q: {i}+1?\nA:') + T(f' {i+1}</s>') for i in range(20)]
 
 CONFIGS = { # code -> (bad, good)
     'mask-ignored':    (dict(train_on_inputs=True), dict(train_on_inputs=False)),
-    'ignored-key':     (dict(data_seed=49), dict(seed=49)),
+    'ignored-key':     (dict(micro_batchsize=2), dict(micro_batch_size=2)),
     'new-special-token': (dict(special_tokens={'pad_token':'<pad>'}), dict(special_tokens={'pad_token':'<unk>'})),
     'segmask-key':     (dict(ds={'segmask':{'boundary':'prompt'}}), {}),
 }
@@ -179,3 +183,40 @@ def test_all_problems_of_a_file_are_findings(tmp_path, tok):
     found = lint(f, Encoder(tok))
     assert found[found.severity=='error'][['where', 'code']].values.tolist()==[[f'{f}:1', 'label-not-boolean'], [f'{f}:2', 'bad-row']]
     assert lint_summary(found).code.tolist()[:2]==['label-not-boolean', 'bad-row']
+
+@pytest.mark.parametrize('name', FAMILIES)
+def test_many_prompts_are_put_together_exactly(name):
+    "The prompts of a long row, made of parts, are the tokens of each prompt by itself"
+    tok, rng = family(name), random.Random(1)
+    enc, specials = Encoder(tok), [str(o.content) for o in tok.added_tokens_decoder.values() if o.special][:4]
+    words = 'the quick (brown) fox, 12 jumps  over! a lazy-dog\n because I said "so" café ﬁne 日本 x=y+1;'.split(' ') + specials
+    for _ in range(3):
+        row = M('')
+        for _ in range(8):
+            text = ' '.join(rng.choice(words) for _ in range(120))
+            row = row + M(text + rng.choice(['\n', '', ' ', ':', *specials])) + T(rng.choice([' ', '', '\n']) + text)
+        e, = enc.many([row])
+        assert len(row.text)>4_000 and len(e.prompts)>3
+        assert prompt_tokens_at_inference(enc, Habits(enc), [e])==[enc.lists([row.text[:c] for c,_ in e.prompts])]
+
+def test_markers_and_special_tokens_in_masked_text(tok):
+    "What is quoted in masked text is no error of the template; a control token in it is told, where it is no end of a turn"
+    enc = Encoder(tok)
+    codes = lambda text: set(lint([M(f'<s>{text}') + T(' Fine.</s>')], enc, ignore=['pad-is-eos', 'bos-at-inference', 'trailing-space']).code)
+    for text in ('+prompt = "<|im_start|>user"\n+x', 'see <|endoftext|> in line 3', '-  "<|eot_id|>",\n+  "<|im_end|>",\n'):
+        assert codes(text)=={'quoted-marker'}, text
+    for text in ('+eos = "</s>"\n+x', 'a (<s>) b', 'the token <unk> here', "bos='<s>', x", 'What is </s> for?'):
+        assert codes(text)=={'special-in-text'}, text
+    for text in ('Q: a\nA: b</s>Q: c\nA:', '[INST] a [/INST] b</s><s>[INST] c [/INST]', 'a</s>\nb'):
+        assert not codes(text), text
+
+def test_what_is_called_fixable_is_gone_after_fix(tok):
+    "2,500 rows of random cuts, in mode segment and others"
+    rng = random.Random(2)
+    rows = [random_row(rng, ['<s>', '</s>']) for _ in range(2500)]
+    for enc in (Encoder(tok), Encoder(tok, 'prompt')):
+        found = lint(rows, enc)
+        for code in set(found.code):
+            if not CODES[code].fixable or code=='duplicate-row': continue # spaces that make no tokens hide duplicates
+            again = lint(fix(rows, [code], tok), enc)
+            assert code not in set(again.code), again[again.code==code].head(3).to_dict('records')

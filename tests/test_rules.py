@@ -15,18 +15,8 @@ from segmask.linting import linter
 
 CONFIGS = 200
 
-@pytest.fixture(scope='module')
-def model(tmp_path_factory) -> str:
-    "A folder with a small tokenizer, which is quick to load and to copy"
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
-    t = Tokenizer(models.BPE())
-    t.pre_tokenizer, t.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
-    special, alphabet = ['<s>', '</s>', '<unk>'], pre_tokenizers.ByteLevel.alphabet()
-    t.train_from_iterator([' '.join(WORDS)]*9, trainers.BpeTrainer(vocab_size=400, special_tokens=special, initial_alphabet=alphabet))
-    folder = tmp_path_factory.mktemp('model')
-    PreTrainedTokenizerFast(tokenizer_object=t, bos_token='<s>', eos_token='</s>', unk_token='<unk>').save_pretrained(folder)
-    return str(folder)
+@pytest.fixture
+def model(small_model) -> str: return small_model
 
 @pytest.fixture
 def tok(model): return load_tokenizer(model)

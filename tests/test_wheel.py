@@ -30,9 +30,9 @@ def wheel(tmp_path_factory) -> Path:
 
 def test_the_wheel_holds_the_package_and_nothing_else(wheel):
     names = {n for n in zipfile.ZipFile(wheel).namelist() if '.dist-info/' not in n}
-    modules = {f'segmask/{p.name}' for p in (HERE/'segmask').glob('*.py')}
-    data = {f'segmask/data/{p.name}' for p in (HERE/'segmask/data').glob('*.json')}
-    assert names==modules|data|{'segmask/py.typed'}
+    files = (p for p in (HERE/'segmask').rglob('*') if p.is_file() and '__pycache__' not in p.parts)
+    assert names=={p.relative_to(HERE).as_posix() for p in files}
+    assert {'segmask/py.typed', 'segmask/config/keys.txt', 'segmask/config/axolotl_keys.json'} <= names
     meta = next(zipfile.ZipFile(wheel).read(n).decode() for n in zipfile.ZipFile(wheel).namelist() if n.endswith('METADATA'))
     assert 'Requires-Python: >=3.11' in meta and 'License-Expression: Apache-2.0' in meta and 'Requires-Dist: torch' not in meta.replace('Requires-Dist: torch>=2.6; extra', '')
 

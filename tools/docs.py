@@ -2,6 +2,7 @@
 import ast, json, re, shutil
 from base64 import b64decode
 from configparser import ConfigParser
+from functools import lru_cache
 from html import escape, unescape
 from pathlib import Path
 
@@ -11,7 +12,7 @@ SETTINGS.read(ROOT/'settings.ini', encoding='utf-8')
 SITE = SETTINGS['DEFAULT']['doc_host'] + SETTINGS['DEFAULT']['doc_baseurl']
 SECTIONS = dict(tutorials='Lessons', root='Segments and files', tokens='Tokens', formats='Formats', config='Configs',
                 data='Data sets', linting='Finding mistakes', views='Looking', training='Training',
-                auditing='Auditing', widgets='Widgets', end='Elsewhere')
+                auditing='Auditing', widgets='Widgets', commands='In a shell')
 
 def joined(o) -> str: return ''.join(o) if isinstance(o, list) else o
 
@@ -113,12 +114,18 @@ def api(source: str, url: str) -> str:
 
 # pages
 
-def page(path: Path) -> str: return re.sub(r'^\d+[a-z]?_', '', path.stem) # '14_encoder.ipynb' -> 'encoder'
+def bare(path: Path) -> str: return re.sub(r'^\d+[a-z]?_', '', path.stem) # '12_encoder.ipynb' -> 'encoder'
 
-def chapters() -> list[Path]:
+@lru_cache
+def chapters() -> tuple[Path, ...]:
     "Notebooks in reading order: the index, the lessons, then the chapters by number"
     found = [p for p in (ROOT/'nbs').rglob('*.ipynb') if '.ipynb_checkpoints' not in p.parts]
-    return sorted(found, key=lambda p: (p.stem!='index', 'tutorials' not in p.parts, p.name))
+    return tuple(sorted(found, key=lambda p: (p.stem!='index', 'tutorials' not in p.parts, p.name)))
+
+def page(path: Path) -> str:
+    "The name of a notebook's page: its own, with the folder before it where two have the same"
+    same = [p for p in chapters() if bare(p)==bare(path)]
+    return bare(path) if len(same)<2 else f'{path.parent.name}_{bare(path)}'
 
 def cell_md(cell: dict, image: Path, url: str) -> str:
     source = joined(cell['source'])
@@ -152,12 +159,14 @@ def notebook_md(path: Path, out: Path) -> str:
 def linked(md: str, pages: dict[str, str], places: dict[str, str]) -> str:
     """Links between notebooks as links between pages, and public names as links to where they are described.
     A name is one when it cannot be an English word: it has a capital, an underscore or parentheses"""
-    def to_page(m): return f']({page(Path(m[1]))}.md{m[2] or ""})' if page(Path(m[1])) in pages else m[0]
+    numbered = {p.stem: page(p) for p in chapters()} # no two notebooks have one number and name
+    def to_page(m): return f']({to}.md{m[2] or ""})' if (to := numbered.get(Path(m[1]).name)) in pages else m[0]
     def to_place(m):
         name, called = m[1], m[2]
         if name not in places or not (called or '_' in name or name!=name.lower()): return m[0]
         return f'[`{name}{called}`]({places[name]}.md#api-{name})'
     md = re.sub(r'\]\(((?:[\w./]*/)?\w+)\.ipynb(#[^)]*)?\)', to_page, md)
+    md = md.replace('](CONTRIBUTING.md)', '](contributing.md)')
     parts = re.split(r'(^`{3,}.*?^`{3,}$)', md, flags=re.M|re.S) # prose and code by turns
     name = r'(?<!\[)`(\w+)((?:\([^`]*\))?)`(?!\])'
     text = ''.join(p if i%2 else re.sub(name, to_place, p) for i,p in enumerate(parts))
@@ -167,13 +176,13 @@ def title(md: str) -> str: return next(iter(re.findall(r'^# (.*)$', md, re.M)), 
 
 def summary(md: str) -> str: return next(iter(re.findall(r'^> (.*)$', md, re.M)), '')
 
-def nav(paths: list[Path], made: dict[str, str]) -> str:
+def nav(paths: tuple[Path, ...], made: dict[str, str]) -> str:
     "The site's navigation, in reading order, as TOML"
     groups: dict[str, list[Path]] = {o: [] for o in SECTIONS}
     for p in paths:
         if p.stem=='index': continue
         wing = p.parent.name
-        groups[wing if wing!='nbs' else 'root' if p.name<'10' else 'end'].append(p)
+        groups[wing if wing!='nbs' else 'root' if p.name<'10' else 'commands'].append(p)
     def one(p): return f'{{ {json.dumps(title(made[page(p)]))} = "{page(p)}.md" }}'
     sections = [f'  {{ "{SECTIONS[k]}" = [{", ".join(map(one, v))}] }},' for k,v in groups.items() if v]
     first, last = '  { "Start" = "index.md" },', '  { "Contributing" = "contributing.md" },'

@@ -19,7 +19,7 @@ from .advice import Advice
 from .arguments import arguments, left_over
 from .fields import DatasetConfig, TrainingFields, checked
 from .hardware import Gpu, find_gpu, model_config
-from .keys import grouped, key, table, unknown_keys, without_secrets
+from .keys import grouped, key, table, unknown_keys
 from .paths import ConfigError, put, split_key, take_out
 from .recipe import recipe
 from .refusals import all_advice
@@ -27,8 +27,7 @@ from .yamltext import YamlText, dump_yaml, patched
 from ..core import SegmentError
 from ..files import open_bytes, write_beside
 from ..formats.formats import to_segments
-from ..html import PRE_STYLE, escape, tag
-from ..problems import Problem, visible
+from ..problems import Problem
 from ..tokens.encoder import Boundary, Encoder
 from ..tokens.tokenizer import load_tokenizer
 
@@ -191,14 +190,8 @@ class TrainingConfig(ConfigFile):
         packing = bool(self.sample_packing)
         both = dict(packing=packing, eval_packing=bool(self.get('eval_sample_packing', packing)))
         return _told(self, dict(max_length=self.sequence_len, **both))
-    def __repr__(self) -> str: return _shown(self)
-    def _repr_html_(self) -> str: return tag('pre', escape(_shown(self)), style=PRE_STYLE)
 
 # %% ../../nbs/config/38_config.ipynb #107b7641
-def _shown(cfg: ConfigFile) -> str: # YAML, without secrets
-    file = f'# {cfg.where()}\n' if cfg.where() else ''
-    return visible(file + written(without_secrets(cfg.to_dict())).rstrip('\n'))
-
 def _diff(old: str, new: str, name: str) -> str:
     a, b = (o.splitlines(keepends=True) for o in (old, new))
     lines = difflib.unified_diff(a, b, name, f'{name} (new)', n=1)

@@ -152,13 +152,34 @@ def _token_columns(row: Mapping, vocab: int) -> list[list[int]]:
         raise format_error('attention_mask', f'holds {bad[0]}', 'Write 1 for a token that is seen, 0 for padding.')
     return columns
 
+def _token_weights(row: Mapping, labels: list[int]) -> list[float]|None:
+    "The weights of a row, None when it has none"
+    given = row.get('weights')
+    if given is None: return None
+    if not isinstance(given, list) or len(given)!=len(labels):
+        raise format_error('weights', 'is not a list as long as labels', 'Write a weight for each token, or leave it out.')
+    if bad := [w for w in given if not (isinstance(w, (int, float)) and 0<=w<=1)]:
+        raise format_error('weights', f'holds {bad[0]!r}', 'Write numbers from 0 to 1.')
+    if any((w>0)!=(l!=IGNORE_INDEX) for w,l in zip(given, labels)):
+        raise format_error('weights', 'does not fit labels', 'Write 0 exactly where the label is -100.')
+    return given
+
+def _flat_weights(columns: Sequence[Sequence]) -> np.ndarray|None:
+    "The weights of some rows; None when they are 0 and 1, as the labels say"
+    if all(o[3] is None for o in columns): return None
+    each = ([float(l!=IGNORE_INDEX) for l in o[1]] if o[3] is None else o[3] for o in columns)
+    found = np.fromiter(chain.from_iterable(each), np.float32)
+    return found if ((found>0) & (found<1)).any() else None
+
 def _tokenized(rows: Rows, vocab: int) -> Iterator[Batch]:
     "Rows that hold their tokens. Ends with one `FormatError` that lists all bad rows"
-    checked = lower_all(rows, lambda row: _token_columns(row, vocab), rows.at) # type: ignore[arg-type, return-value]
+    def read(row): return [*(found := _token_columns(row, vocab)), _token_weights(row, found[1])]
+    checked = lower_all(rows, read, rows.at) # type: ignore[arg-type, return-value]
     for batch,n in batches(checked, lambda c: 5*len(c[0])):
         flat = lambda i: np.fromiter(chain.from_iterable(o[i] for o in batch), np.int32)
         masks = {i: np.array(o[2]) for i,o in enumerate(batch) if not all(o[2])}
-        yield Batch(flat(0), flat(1), np.array([len(o[0]) for o in batch], np.int64), n, masks)
+        lens = np.array([len(o[0]) for o in batch], np.int64)
+        yield Batch(flat(0), flat(1), lens, n, masks, weights=_flat_weights(batch))
 
 # %% ../../nbs/data/41_encoding.ipynb #99a42c30
 class Encoding:

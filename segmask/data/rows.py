@@ -180,11 +180,17 @@ def row_set(
     if isinstance(data, (str, os.PathLike)): return _of_path(Path(data), encoder, tokenizer)
     if all(hasattr(data, o) for o in ('to_dict', 'columns', 'iloc')): data = data.to_dict('records') # a DataFrame
     if _is_dataset(data): return StoredRows(_in_order(data).data.table, _known(tokenizer), 'data set')
-    if type(data).__module__.startswith('pyarrow') and hasattr(data, 'to_batches'):
-        return StoredRows(data, _known(tokenizer), 'table')
+    if hasattr(data, '__arrow_c_stream__'): data = _of_arrow(data, tokenizer) # Arrow, polars and others
+    if isinstance(data, RowSet): return data
     if isinstance(data, Segments) or isinstance(data, Mapping): data = [data]
     if isinstance(data, Iterable): return _of_list(list(data), encoder, tokenizer)
     raise TypeError(f'{type(data).__name__} holds no rows; give a prepared set, a file, a config, a data set or a list')
+
+def _of_arrow(data: Any, tokenizer: Any) -> 'RowSet|list[dict]':
+    import pyarrow as pa
+    table = data if isinstance(data, pa.Table) else pa.table(data)
+    if not {'input_ids', 'labels'} <= set(table.column_names): return table.to_pylist()
+    return StoredRows(table, _known(tokenizer), 'table')
 
 def _of_prepared(p: Prepared) -> StoredRows: return StoredRows(p.stored.table, p.tokenizer, str(p.path), p)
 

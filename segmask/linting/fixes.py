@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from ..core import Segment, Segments, segments_problems
+from ..core import Segment, SegmentError, Segments, segments_problems
 from ..files import iter_jsonl, keep_copy, rewrite_lines, stamp
+from ..problems import Problem
 from .checks import _invisible
 from .codes import CODES, known_codes
 
@@ -38,26 +39,26 @@ def _no_empty(s: Segments, tok) -> Segments: return _again(s, [o for o in s if o
 # %% ../../nbs/linting/56_fixes.ipynb #5a30d337
 def _move_spaces(s: Segments, tok) -> Segments:
     "White space at the end of a prompt goes to the beginning of the answer"
-    out = list(s)
-    for i in range(1, len(out)):
+    out = [o for o in s if o.text]
+    for i in range(len(out)-1, 0, -1): # from the end, since a segment of nothing but spaces goes on to the one before
         a, b = out[i-1], out[i]
         cut = len(a.text.rstrip(' \t'))
-        if a.label or not b.label or not b.text or cut==len(a.text): continue
-        out[i-1], out[i] = _with(a, a.text[:cut]), _with(b, a.text[cut:]+b.text)
-    return _again(s, [o for o in out if o.text] if out!=list(s) else out)
+        if a.label or not b.label or cut==len(a.text): continue
+        out[i-1:i+1] = [o for o in (_with(a, a.text[:cut]), _with(b, a.text[cut:]+b.text)) if o.text]
+    return s if [o for o in s if o.text]==out else _again(s, out)
 
 def _fewer_boundaries(s: Segments, tok) -> Segments:
     "Neighbours of one label are joined, and a space between two segments begins the second one"
     out: list[Segment] = []
-    for o in s:
-        last = out[-1] if out and out[-1].text else None
-        if o.text and last and last.label==o.label:
+    for o in (o for o in s if o.text):
+        last = out[-1] if out else None
+        if last and last.weight==o.weight:
             out[-1] = _with(last, last.text+o.text)
             continue
-        if o.text and last and last.text.endswith(' ') and last.text.strip(' '):
+        if last and last.text.endswith(' ') and last.text.strip(' '):
             out[-1], o = _with(last, last.text[:-1]), _with(o, ' '+o.text)
         out.append(o)
-    return _again(s, out)
+    return _again(s, out or s[:1])
 
 # %% ../../nbs/linting/56_fixes.ipynb #6c7605fc
 def _need(tok):
@@ -92,7 +93,7 @@ def _train_end(segments: list[Segment], start: int, eos: str) -> list[Segment]:
     return [*segments[:i], *(o for o in new if o.text), *segments[i+1:]]
 
 def _end_once(segments: list[Segment], last: int, eos: str) -> list[Segment]:
-    text = segments[last].text
+    text = segments[last].text.rstrip()
     while text.endswith(eos*2): text = text[:-len(eos)]
     repeated = text==eos and last and segments[last-1].label and segments[last-1].text.endswith(eos)
     return [*segments[:last], *([] if repeated else [_with(segments[last], text)]), *segments[last+1:]]
@@ -103,8 +104,8 @@ def _eos_last(s: Segments, tok) -> Segments:
     last = next((i for i in range(len(s)-1, -1, -1) if s[i].label and s[i].text), None)
     if not eos or last is None: return s
     after = ''.join(o.text for o in s[last+1:])
-    if after.lstrip().startswith(eos): return _again(s, _train_end(list(s), last+1, eos))
     if s[last].text.rstrip().endswith(eos): return _again(s, _end_once(list(s), last, eos))
+    if after.lstrip().startswith(eos): return _again(s, _train_end(list(s), last+1, eos))
     return _again(s, [*s[:last], _with(s[last], s[last].text+eos), *s[last+1:]])
 
 # %% ../../nbs/linting/56_fixes.ipynb #0239c2a3
@@ -202,6 +203,7 @@ def fix_file(
     seen = stamp(path)
     n, new = _new_lines(path, _Fixer(codes, tokenizer))
     if not new: return Fixed(str(path), n, 0, 0, None)
+    if stamp(path)!=seen: raise SegmentError([Problem(str(path), '', 'was changed while it was read', 'Try again.')])
     backup = keep_copy(path)
     rewrite_lines(path, new, seen)
     dropped = sum(o is None for o in new.values())

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..config.config import TrainingConfig, ignored_keys
-from ..config.paths import dotted
+from ..config.yamltext import dotted
 from ..core import Segments, segments_problems
 from ..data.encoding import Batch, Encoding, rows_of, tokenizer_of
 from ..data.prepared import Prepared
@@ -84,7 +84,7 @@ def _firsts(values: np.ndarray) -> np.ndarray: # int, of the same length
     _, first, which = np.unique(values, return_index=True, return_inverse=True)
     return first[which]
 
-# %% ../../nbs/linting/54_linter.ipynb #54k00002
+# %% ../../nbs/linting/54_linter.ipynb #17f1df67
 FEW = 3 # findings of one code about a template in one file that are still said one by one
 
 def said_once(
@@ -116,6 +116,7 @@ class Linter:
         self.findings: list[Finding] = []
         self.places, self.digests = Places(), Digests()
         self._said: set = set()
+        self.n_tokens = self.n_trained = 0
 
     def add(self, code: str, message: str, where: str='', row: int|None=None, segment: int|None=None, text: str='',
             hint: str='', severity: str=''):
@@ -123,11 +124,12 @@ class Linter:
         from segmask.linting.findings import Finding
         if code in self.ignored: return
         kind = self.kinds[code]
-        self.findings.append(Finding(code, severity or kind.severity, where, row, segment, message, text, hint or kind.hint))
+        severity, hint = severity or kind.severity, hint or kind.hint
+        self.findings.append(Finding(code, severity, where, row, segment, message, text, hint))
 
-    def once(self, code: str, message: str):
+    def once(self, code: str, message: str, **more: str):
         "Note what is about all rows, the first time"
-        if (code, message) not in self._said: self.add(code, message)
+        if (code, message) not in self._said: self.add(code, message, **more) # type: ignore[arg-type]
         self._said.add((code, message))
 
     def problem(self, p: Problem):
@@ -150,12 +152,15 @@ class Linter:
         for o in self.checks:
             for hit in o(look): self.add(o.code, hit.message, where, row, hit.segment, hit.text, severity=hit.severity)
         self.places.append(where)
+        self.n_tokens, self.n_trained = self.n_tokens+len(look.ids), self.n_trained+look.n_trained
         self.digests.add(look)
-        for code,message in _of_all(look): self.once(code, message)
+        for code,message,more in _of_all(look): self.once(code, message, **more)
 
     def finish(self) -> 'list[Finding]': # by row
         "All findings, with those that come from comparing rows"
         name = self.places.name
+        if self.n_tokens>=100 and 0<self.n_trained<self.n_tokens/100:
+            self.add('low-share', f'{self.n_trained:,} of {self.n_tokens:,} tokens are trained')
         for i,first in self.digests.repeated():
             self.add('duplicate-row', f'the same as {name(first)}', self.places[i], i)
         for i,first in self.digests.conflicts():
@@ -163,16 +168,20 @@ class Linter:
         self.findings = said_once(self.findings)
         return self.findings
 
-# %% ../../nbs/linting/54_linter.ipynb #af33f7f1
-def _of_all(r: Look) -> Iterator[tuple[str, str]]: # (code, message)
+# %% ../../nbs/linting/54_linter.ipynb #bc9c60fe
+_WEIGHTS = dict(severity='info', hint='train with segmask, or with use_weights(model) in a trainer of your own')
+
+def _of_all(r: Look) -> Iterator[tuple[str, str, dict]]: # (code, message, other hint or severity)
     "What a row shows about all of them"
     k, tok = r.know, r.tokenizer
     if k.enc.train_on_inputs and any(o.text and not o.label for o in r.row):
-        yield 'mask-ignored', 'rows have masked text, and it is trained'
+        yield 'mask-ignored', 'rows have masked text, and it is trained', {}
+    if any(0<o.weight<1 for o in r.row):
+        yield 'weight-ignored', 'rows have weights between 0 and 1, which axolotl trains fully', _WEIGHTS
     if k.eos is not None and tok.pad_token_id==k.eos:
-        yield 'pad-is-eos', f'both are {tok.eos_token!r}'
+        yield 'pad-is-eos', f'both are {tok.eos_token!r}', {}
     if k.adds_bos and r.ids[:1]==[k.bos] and r.encoded.prompts:
-        yield 'bos-at-inference', f'rows begin with {tok.bos_token!r}, and tokenizer(prompt) adds another'
+        yield 'bos-at-inference', f'rows begin with {tok.bos_token!r}, and tokenizer(prompt) adds another', {}
 
 # %% ../../nbs/linting/54_linter.ipynb #fe707516
 def _records(rows: Any) -> Iterable:

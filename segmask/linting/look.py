@@ -18,7 +18,7 @@ from ..core import IGNORE_INDEX, Segments
 from ..formats.chatrows import ChatRow
 from ..formats.contract import Note
 from ..tokens.encoder import Encoded, Encoder
-from ..tokens.skew import Habits, Lost, round_trip, token_text
+from ..tokens.skew import Habits, Lost, prompt_tokens_at_inference, round_trip, token_text
 
 # %% ../../nbs/linting/51_look.ipynb #07646cc9
 def around(
@@ -132,10 +132,9 @@ def look_at(
 ) -> list[Look]:
     "Rows for the checks, encoded in one call"
     encoded = know.enc.many(rows, offsets=False)
-    inference = iter(know.enc.lists([e.row.text[:char] for e in encoded for char,_ in e.prompts]))
-    decoded = know.decoded(encoded)
-    return [Look(e, know, text, [next(inference) for _ in e.prompts], lowered) for e,text in zip(encoded, decoded)]
+    inference = prompt_tokens_at_inference(know.enc, know.habits, encoded)
+    return [Look(e, know, text, prompts, lowered) for e,text,prompts in zip(encoded, know.decoded(encoded), inference)]
 
 def look_at_tokens(ids: list[int], labels: list[int], know: Known) -> Look:
     "A row of which there are only tokens"
-    return Look(Encoded(ids, labels, tokenizer=know.tok), know, lowered=True)
+    return Look(Encoded(ids, labels, row=Segments(), tokenizer=know.tok), know, lowered=True)

@@ -110,7 +110,7 @@ def held_out(
         held |= set(group)
     return [e for i,e in enumerate(rows) if i not in held], [rows[i] for i in sorted(held)]
 
-# %% ../../nbs/training/774_arms.ipynb #a5a26c99
+# %% ../../nbs/training/774_arms.ipynb #14100034
 def _leaks(cfg: TrainingConfig, rows: Sequence[Encoded], held: Sequence[Encoded]) -> list[str]:
     "Notes on test rows that are trained; a `ConfigError` where whole rows are"
     texts, prompts = {e.row.text for e in rows}, {prompt_of(e) for e in rows}
@@ -121,8 +121,8 @@ def _leaks(cfg: TrainingConfig, rows: Sequence[Encoded], held: Sequence[Encoded]
         raise ConfigError([Problem(cfg.where('test_datasets'), 'test_datasets', what,
                                    'Remove them from one of the two: what was trained cannot be a test.')])
     near = sum(prompt_of(e) in prompts for e in held)
-    said = f'test rows whose prompt is trained, with another answer: {near:,} of {len(held):,}'
-    return [said] if near else []
+    line = f'test rows whose prompt is trained, with another answer: {near:,} of {len(held):,}'
+    return [line] if near else []
 
 def chooses(cfg: TrainingConfig) -> bool:
     "Do evaluations during training choose the checkpoint that is kept?"

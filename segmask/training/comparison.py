@@ -147,10 +147,10 @@ class Comparison:
     def __repr__(self) -> str: return str(self)
     def _repr_html_(self) -> str: return _page(self)
 
-# %% ../../nbs/training/773_comparison.ipynb #e341625f
+# %% ../../nbs/training/773_comparison.ipynb #856f75a0
 def _page(c: Comparison) -> str:
-    said = ''.join(tag('div', plain(o)) for o in c.verdict.splitlines())
-    return table_html(c.table.set_index('mask').T) + said + c.curves().html
+    lines = ''.join(tag('div', plain(o)) for o in c.verdict.splitlines())
+    return table_html(c.table.set_index('mask').T) + lines + c.curves().html
 
 def _line(c: Comparison, name: str, rs: list[dict]) -> dict:
     cost = {'trained tokens': int(np.mean([r['trained_tokens'] for r in rs])),
@@ -167,14 +167,14 @@ def _baseline_lines(c: Comparison) -> list[str]:
     if c.primary!='accuracy': return []
     if c.baseline is None: return ['`answer` finds nothing in the answers of the rows, so there is no baseline.']
     asked = counted(len(c.expected), 'row')
-    said = f'Always answering {c.majority!r} is right in {c.baseline:.1%} of the {asked} that were asked for an answer.'
-    if c.seeds<2: return [said]
+    lines = f'Always answering {c.majority!r} is right in {c.baseline:.1%} of the {asked} that were asked for an answer.'
+    if c.seeds<2: return [lines]
     found = {o: c.estimate('accuracy', o) for o in c.runs}
     ps = holm([p_value(e, c.baseline) for e in found.values()])
     better = [o for (o,e),p in zip(found.items(), ps) if p<.05 and e.mean>c.baseline]
     does = f'{_and(better)} {"does" if len(better)==1 else "do"} better than that.' if better else (
         'No mask is sure to do better: what follows says little about masking.')
-    return [f'{said} {does}']
+    return [f'{lines} {does}']
 
 def _pair_lines(c: Comparison) -> list[str]:
     "The pairs that differ, or the one pair there is; the rest in a sentence"
@@ -184,11 +184,11 @@ def _pair_lines(c: Comparison) -> list[str]:
     found = c.pairs
     few = ['Two seeds see only what is very large; try seeds=3 or more.'] if c.seeds==2 else []
     seen = [o for o in found if o.p<.05] if len(found)>1 else found
-    said, left = [pair_text(o, c.primary, len(found)) for o in seen], len(found)-len(seen)
-    if not left: return said+few
+    lines, left = [pair_text(o, c.primary, len(found)) for o in seen], len(found)-len(seen)
+    if not left: return lines+few
     others = 'the other' if seen else 'the'
     which = f'{others} pair' if left==1 else f'{others} {left} pairs'
-    return [*said, f'{c.primary.capitalize()}: no difference can be seen in {which} of masks.', *few]
+    return [*lines, f'{c.primary.capitalize()}: no difference can be seen in {which} of masks.', *few]
 
 def _size_line(c: Comparison) -> str:
     first = next(iter(c.runs.values()))[0]

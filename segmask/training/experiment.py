@@ -10,14 +10,13 @@ __all__ = ['Cost', 'updates_of', 'machine_speed', 'to_stderr', 'Progress', 'Job'
 # %% ../../nbs/training/78_experiment.ipynb #5cfe6f70
 import contextlib, hashlib, json, math, os, shutil, sys, time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from .. import __version__
 from ..config.config import TrainingConfig
 from ..core import IGNORE_INDEX
-from ..data.encoding import tokenizer_of
+from ..data.prepare import tokenizer_of
 from ..files import write_beside
 from ..html import counted
 from ..tokens.encoder import Encoded
@@ -27,7 +26,7 @@ from .live import clock, in_notebook, without_bars
 from .measure import answer_ids, expected_text, measure
 from .run import train
 
-# %% ../../nbs/training/78_experiment.ipynb #7e4d149a
+# %% ../../nbs/training/78_experiment.ipynb #a79c62d5
 class Cost(NamedTuple):
     "What a comparison has to do"
     runs: int        # that are not finished already
@@ -37,11 +36,11 @@ class Cost(NamedTuple):
     speed: float = math.nan    # operations a second of this machine, at best
 
     def __str__(self) -> str:
-        said = f'{counted(self.runs, "run")} to do: {counted(self.updates, "update")}, {self.tokens:,} tokens'
-        if not self.weights: return said
+        text = f'{counted(self.runs, "run")} to do: {counted(self.updates, "update")}, {self.tokens:,} tokens'
+        if not self.weights: return text
         operations = 6*self.weights*self.tokens
         least = '' if math.isnan(self.speed) else f', at least {clock(operations/self.speed)} on this machine'
-        return f'{said}, {operations:.2g} operations{least}'
+        return f'{text}, {operations:.2g} operations{least}'
 
 def updates_of(
     cfg: Any,  # a config, or its keys: batch size, epochs or steps
@@ -223,7 +222,7 @@ def _long_answers(parts: Split, tok: Any, generate: int, max_new_tokens: int) ->
     return [f'{long:,} of {counted(len(lens), "expected answer")} cannot be matched by any model: they have more than '
             f'max_new_tokens={max_new_tokens} tokens, the longest {max(lens):,}']
 
-# %% ../../nbs/training/78_experiment.ipynb #223b7a78
+# %% ../../nbs/training/78_experiment.ipynb #e131c068
 def _rules(masks: Any) -> dict[str, Rule]:
     if masks is None: return dict(RULES)
     if not isinstance(masks, Mapping):
@@ -252,8 +251,6 @@ def _arms(rules: Mapping[str, Rule], rows: Sequence[Encoded]) -> dict[str, list[
     for name,weights in out.items():
         if not any(v for row in weights for v in row[1:]):
             raise ValueError(f'the rule {name!r} leaves nothing to train on in any row')
-        if any(0<v<1 for row in weights for v in row) and find_spec('segmask.training.weights') is None:
-            raise ValueError(f'the rule {name!r} gives weights between 0 and 1, and training knows no such weights')
     return out
 
 # %% ../../nbs/training/78_experiment.ipynb #5af52417

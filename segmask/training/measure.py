@@ -51,7 +51,7 @@ def expected_text(
     "The answer as a decoder shows it: without special tokens and outer spaces"
     return tok.decode(answer_ids(e, tok), skip_special_tokens=True).strip()
 
-# %% ../../nbs/training/772_measure.ipynb #dd4212e8
+# %% ../../nbs/training/772_measure.ipynb #dca4afcf
 class Measured(NamedTuple):
     "One model on the rows that were held back"
     answer_loss: list[float]  # for each row: mean over its trained tokens, nats
@@ -81,7 +81,7 @@ def measure(
     for e in held[:generate]:
         if not e.prompts: continue
         ids = e.input_ids[:e.prompts[0][1]]
-        said = continued(model, tok, ids, max_new_tokens=max_new_tokens, eos_token_id=ends or None)
-        out.generated.append(tok.decode(said, skip_special_tokens=True).strip())
+        ids_after = continued(model, tok, ids, max_new_tokens=max_new_tokens, eos_token_id=ends or None)
+        out.generated.append(tok.decode(ids_after, skip_special_tokens=True).strip())
         out.expected.append(expected_text(e, tok))
     return out

@@ -110,15 +110,15 @@ def _where(hit: np.ndarray) -> str: # '0, 3'
 
 def _label_notes(box: Rectangle) -> Iterator[str]:
     ids, labels, mask = box.ids, box.labels, box.mask
-    lit = labels!=IGNORE_INDEX
-    if mask is not None and (hit := lit & (mask==0)).any():
+    trained = labels!=IGNORE_INDEX
+    if mask is not None and (hit := trained & (mask==0)).any():
         yield f'padding is trained: {counted(int(hit.sum()), "label")} at padded positions (rows {_where(hit)})'
-    if (hit := lit & (labels!=ids)).any():
-        before = lit[:, :-1]
+    if (hit := trained & (labels!=ids)).any():
+        before = trained[:, :-1]
         shifted = before.any() and (labels[:, :-1]==ids[:, 1:])[before].all()
         why = ': they are shifted by one already, and the model will shift them again' if shifted else ''
         yield f'{int(hit.sum()):,} labels are not the token at their position (rows {_where(hit)}){why}'
-    if (none := ~lit.any(1)).any():
+    if (none := ~trained.any(1)).any():
         yield f'nothing is trained in rows {_where(none[:, None])}'
 
 def _mask_notes(box: Rectangle, tokenizer: Any) -> Iterator[str]:
@@ -128,13 +128,13 @@ def _mask_notes(box: Rectangle, tokenizer: Any) -> Iterator[str]:
 
 def _row_notes(batch: Mapping, box: Rectangle, tokenizer: Any) -> Iterator[str]:
     width, eos = box.ids.shape[1], getattr(tokenizer, 'eos_token_id', None)
-    told = 'position_ids' in batch or 'cu_seq_lens_q' in batch or box.mask is not None and box.mask.max(initial=0)>1
+    known = 'position_ids' in batch or 'cu_seq_lens_q' in batch or box.mask is not None and box.mask.max(initial=0)>1
     for r in range(len(box.ids)):
         row, a, b = unpadded(box, r)
         if eos is not None and not (a or b) and width and row['input_ids'][-1]!=eos:
             why = 'trained text may have been cut' if row['labels'][-1]!=IGNORE_INDEX else 'it may have been cut'
             yield f'row {r} fills the whole length of {width:,} and does not end in {tokenizer.eos_token!r}: {why}'
-        if borders(batch, r) and not told:
+        if borders(batch, r) and not known:
             yield f'row {r} is packed, and nothing tells the model where its examples begin'
 
 # %% ../../nbs/views/66_batches.ipynb #9d4e747b
@@ -157,8 +157,8 @@ class Batch(View):
         self.borders: list[list[int]] = [[i-a for i in ends if a<i<self.shape[1]-b] for _,a,b,ends in whole]
         self.notes: list[str] = [*_label_notes(box), *_mask_notes(box, tokenizer), *_row_notes(made, box, tokenizer)]
         read, scored = (math.prod(np.shape(batch[k])) for k in ('input_ids', 'labels'))
-        told = f'made by SegmentCollator: {read:,} positions are read and {scored:,} scored; these are their rows'
-        self.made = '' if made is batch else told
+        line = f'made by SegmentCollator: {read:,} positions are read and {scored:,} scored; these are their rows'
+        self.made = '' if made is batch else line
 
     def packed(self,
         r: int, # number of a row
@@ -171,9 +171,9 @@ class Batch(View):
     def head(self) -> str:
         "The sizes, in a line"
         n, width = self.shape
-        real, lit = sum(len(o['input_ids']) for o in self.rows), int((self.box.labels!=IGNORE_INDEX).sum())
+        real, trained = sum(len(o['input_ids']) for o in self.rows), int((self.box.labels!=IGNORE_INDEX).sum())
         pad, packed = n*width-real, sum(len(o)+1 for o in self.borders)
-        sizes = f'{lit:,} trained, {real-lit:,} masked, {pad:,} padding ({pad/max(n*width, 1):.0%})'
+        sizes = f'{trained:,} trained, {real-trained:,} masked, {pad:,} padding ({pad/max(n*width, 1):.0%})'
         more = f'; {packed:,} examples packed' if packed>n else ''
         return f'{counted(n, "row")} of {width:,} tokens: {sizes}{more}'
 

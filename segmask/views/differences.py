@@ -67,14 +67,14 @@ def parts_of(
         if not equal:
             yield Part('tokens', i, j, k, l)
             continue
-        odd = lambda m: a[m].status!=b[m-i+k].status
+        differing = lambda m: a[m].status!=b[m-i+k].status
         at = i
         for n in range(i+1, j+1): # an equal stretch is cut where labels begin or cease to differ
-            if n<j and odd(n)==odd(at): continue
-            yield Part('labels' if odd(at) else 'same', at, n, at-i+k, n-i+k)
+            if n<j and differing(n)==differing(at): continue
+            yield Part('labels' if differing(at) else 'same', at, n, at-i+k, n-i+k)
             at = n
 
-# %% ../../nbs/views/64_differences.ipynb #d628bd9a
+# %% ../../nbs/views/64_differences.ipynb #b1dbe909
 _MARK = dict(tokens=f'outline:2px dashed {ORANGE};outline-offset:-1px;background:rgba(255,152,0,.22)',
              labels=f'outline:2px solid {RED};outline-offset:-1px')
 
@@ -111,15 +111,15 @@ class RowDiff(View):
         x, y = self.names
         text = lambda ts: ''.join(t.text for t in ts)
         status = lambda ts: '/'.join(dict.fromkeys(t.status for t in ts))
-        odd = [(o, self.a[o.i:o.j], self.b[o.k:o.l]) for o in self.parts if o.kind!='same']
-        lines = [(o.kind, o.i, o.k, text(a), text(b), status(a), status(b)) for o,a,b in odd]
+        differing = [(o, self.a[o.i:o.j], self.b[o.k:o.l]) for o in self.parts if o.kind!='same']
+        lines = [(o.kind, o.i, o.k, text(a), text(b), status(a), status(b)) for o,a,b in differing]
         return as_table(lines, columns=['what', f'{x} at', f'{y} at', x, y, f'{x} is', f'{y} is'])
 
     def _head(self) -> str:
         sizes = {kind: sum(max(o.j-o.i, o.l-o.k) for o in self.parts if o.kind==kind) for kind in _MARK}
         named = dict(tokens='tokens', labels='labels of equal tokens')
-        odd = ', '.join(f'{n:,} {named[kind]} differ' for kind,n in sizes.items() if n)
-        return f'{len(self.a):,} and {len(self.b):,} tokens: {odd or "the same tokens and labels"}'
+        differing = ', '.join(f'{n:,} {named[kind]} differ' for kind,n in sizes.items() if n)
+        return f'{len(self.a):,} and {len(self.b):,} tokens: {differing or "the same tokens and labels"}'
 
     @property
     def html(self) -> str: # type: ignore[override]
@@ -162,7 +162,7 @@ def _digests(s: RowSet) -> tuple[np.ndarray, np.ndarray]:
         whole.append(digest(ids.tobytes()+labels.tobytes()+_parts_weights(weights)))
     return np.array(tokens, np.uint64), np.array(whole, np.uint64)
 
-# %% ../../nbs/views/64_differences.ipynb #778e6146
+# %% ../../nbs/views/64_differences.ipynb #de135ee1
 class Pair(NamedTuple):
     "Two rows that were compared"
     what: str    # 'moved', 'labels', 'tokens', 'only in the first', 'only in the second'
@@ -184,8 +184,8 @@ def _partners(left: list[int], right: list[int], keys: Callable[[int], Any], oth
 def _paired(a: tuple, b: tuple) -> list[Pair]:
     "Rows of two sets that are not the same at the same place"
     n = min(len(a[0]), len(b[0]))
-    odd = np.flatnonzero(a[1][:n]!=b[1][:n]).tolist()
-    left, right = [*odd, *range(n, len(a[0]))], [*odd, *range(n, len(b[0]))]
+    differing = np.flatnonzero(a[1][:n]!=b[1][:n]).tolist()
+    left, right = [*differing, *range(n, len(a[0]))], [*differing, *range(n, len(b[0]))]
     pairs: list[Pair] = []
     for what,k in (('moved', 1), ('labels', 0)):
         found = _partners(left, right, lambda i: a[k][i], b[k])
@@ -197,7 +197,7 @@ def _paired(a: tuple, b: tuple) -> list[Pair]:
     pairs += [Pair('only in the first', i, None) for i in left if i not in both]
     return pairs + [Pair('only in the second', None, j) for j in right if j not in both]
 
-# %% ../../nbs/views/64_differences.ipynb #d0b0939e
+# %% ../../nbs/views/64_differences.ipynb #ab1eedfa
 class SetDiff(View):
     "Two data sets. `pairs` are the rows that differ, `d[k]` shows the k-th of them, `same` says whether there is none"
     def __init__(self,
@@ -231,12 +231,12 @@ class SetDiff(View):
         x, y = self.names
         equal = min(len(self.a), len(self.b)) - sum(o.a is not None for o in self.pairs)
         moved = f', {self.moved:,} of them in another place' if self.moved else ''
-        told = {'tokens': 'with other tokens', 'labels': 'with the same tokens and other labels',
+        what_of = {'tokens': 'with other tokens', 'labels': 'with the same tokens and other labels',
                 'only in the first': f'only in {x}', 'only in the second': f'only in {y}'}
-        counts = {what: sum(o.what==what for o in self.pairs) for what in told}
+        counts = {what: sum(o.what==what for o in self.pairs) for what in what_of}
         sizes, same = ', '.join(f'{k}: {counted(len(s), "row")}' for k,s in ((x, self.a), (y, self.b))), max(equal, 0)
-        odd = [f'{counted(n, "row")} {told[what]}' for what,n in counts.items() if n]
-        return '\n'.join([sizes, f'{counted(same, "row")} the same{moved}', *odd])
+        differing = [f'{counted(n, "row")} {what_of[what]}' for what,n in counts.items() if n]
+        return '\n'.join([sizes, f'{counted(same, "row")} the same{moved}', *differing])
 
     @property
     def html(self) -> str: # type: ignore[override]

@@ -42,11 +42,11 @@ def share_bins(
 
 def _bars(names: Sequence[str], counts: Sequence, width: int=40) -> str:
     "A histogram in text"
-    most, pad = max([*counts, 1]), max(map(len, names), default=0)
-    bar = lambda c: '█'*round(width*c/most) or ('▏' if c else '')
+    longest, pad = max([*counts, 1]), max(map(len, names), default=0)
+    bar = lambda c: '█'*round(width*c/longest) or ('▏' if c else '')
     return '\n'.join(f'{name:>{pad}} {bar(c)} {c:,.0f}' for name,c in zip(names, counts))
 
-# %% ../../nbs/views/68_plots.ipynb #a78ea5e9
+# %% ../../nbs/views/68_plots.ipynb #496c4251
 def row_sets(
     data: Any,          # whatever `row_set` takes, or a dictionary of names and such
     encoder: Any=None,  # an `Encoder` or a tokenizer, where the data does not bring its own
@@ -61,9 +61,9 @@ def _limit(s: RowSet) -> int|None:
     prepared = s.prepared if isinstance(s, StoredRows) else None
     return s.sequence_len or (prepared.config.sequence_len if prepared is not None else None)
 
-def _edge_ticks(edges: np.ndarray, text: Any, most: int=8) -> dict[float, str]:
+def _edge_ticks(edges: np.ndarray, text: Any, limit: int=8) -> dict[float, str]:
     "Which borders of bins are named below the axis"
-    every = -(-(len(edges)-1)//most)
+    every = -(-(len(edges)-1)//limit)
     return {i: text(edges[i]) for i in range(0, len(edges), every)}
 
 def _histogram(values: Mapping[str, np.ndarray], edges: np.ndarray, text: Any, title: str, x: str, twin: str,
@@ -113,10 +113,10 @@ def plot_trained_share(
     sets = row_sets(data, encoder)
     shares = {k: s.trained/np.maximum(s.tokens, 1) for k,s in sets.items()}
     whole = _pooled(sets, lambda s: s.trained/np.maximum(s.tokens, 1))
-    lit, total = (int(_pooled(sets, f).sum()) for f in (lambda s: s.trained, lambda s: s.tokens))
+    learned, total = (int(_pooled(sets, f).sum()) for f in (lambda s: s.trained, lambda s: s.tokens))
     none, edges = int((whole==0).sum()), share_bins(whole)
     empty = f'; nothing in {counted(none, "row")}' if none else ''
-    title = f'{", ".join(sets)}: {lit/max(total, 1):.0%} of {total:,} tokens are trained{empty}'
+    title = f'{", ".join(sets)}: {learned/max(total, 1):.0%} of {total:,} tokens are trained{empty}'
     names = [f'{percent(a)}–{percent(b)}' for a,b in zip(edges, edges[1:])]
     text = f'trained share, {counted(len(whole), "row")}, nothing in {none:,}\n{_twin(names, shares, edges)}'
     return _histogram(shares, edges, percent, title, 'share of a row that is trained', text)
@@ -141,8 +141,8 @@ def lost_tokens(
     lengths: Sequence[int],  # values of `sequence_len`
 ) -> tuple[np.ndarray, np.ndarray]: # (trained tokens lost when long rows are cut, when they are dropped)
     "What each `sequence_len` would cost"
-    behind = np.concatenate([np.cumsum(trained_positions(s)[::-1])[::-1], [0]])
-    cut = np.array([behind[min(n, len(behind)-1)] for n in lengths])
+    after = np.concatenate([np.cumsum(trained_positions(s)[::-1])[::-1], [0]])
+    cut = np.array([after[min(n, len(after)-1)] for n in lengths])
     order = np.argsort(s.tokens, kind='stable')
     sums = np.concatenate([[0], np.cumsum(s.trained[order])])
     dropped = sums[-1]-sums[np.searchsorted(s.tokens[order], lengths, side='right')]
@@ -168,12 +168,12 @@ def plot_lost(
     "The share of trained tokens that each `sequence_len` loses"
     sets = row_sets(data, encoder)
     limit = sequence_len or next(filter(None, map(_limit, sets.values())), None)
-    most = max([2, *(int(s.tokens.max(initial=0)) for s in sets.values())])
-    at = np.unique(np.linspace(1, most, 200).astype(int)).tolist()
+    longest = max([2, *(int(s.tokens.max(initial=0)) for s in sets.values())])
+    at = np.unique(np.linspace(1, longest, 200).astype(int)).tolist()
     one = len(sets)==1
     series = [o for k,s in sets.items() for o in _losses('' if one else f'{k}: ', s, at)]
     text = '\n'.join((f'{k}:\n' if not one else '') + _lost_text(s, limit) for k,s in sets.items())
-    uprights = {limit: f'sequence_len {limit:,}'} if limit is not None and limit<=most*1.5 else {}
+    uprights = {limit: f'sequence_len {limit:,}'} if limit is not None and limit<=longest*1.5 else {}
     return chart(series, f'{", ".join(sets)}: trained tokens lost', 'sequence_len', 'share lost', text,
                  y_text=percent, uprights=uprights)
 
