@@ -176,7 +176,7 @@ def test_stock_attention_does_not_take_a_layout():
         model = model_of('llama')
         model.set_attn_implementation(how)
         for rows in (some_rows(), some_rows()[:1], some_rows()[8:9]):
-            with pytest.raises(Exception): model(**SegmentCollator(pack=True)(rows), use_cache=False)
+            with pytest.raises(RuntimeError, match='segment_attention'): model(**SegmentCollator(pack=True)(rows), use_cache=False)
 
 def test_padded_batches_and_generation_go_on_as_before():
     model = model_of('mistral').eval()
@@ -405,3 +405,42 @@ def test_regrouped_rows_are_the_same_update(micro, less):
             (x, g), (y, h) = (measure(model, o, trained(rows[:16])) for o in ([collator(o) for o in micros], batches))
             assert abs(x-y)<1e-11 and max((g[k]-h[k]).abs().max() for k in g)<1e-10*max(o.abs().max() for o in g.values())
     assert after<=(1-less)*before, (before, after)
+
+@pytest.mark.parametrize('workers', [0, 2])
+def test_a_loader_with_workers(workers):
+    rows = some_rows()+some_weighted(1)
+    loader = torch.utils.data.DataLoader(rows, 4, collate_fn=SegmentCollator(pack=True, share_prefixes=True), num_workers=workers)
+    model = model_of('llama')
+    use_weights(model)
+    assert segment_attention(model).passed
+    for k,b in enumerate(loader):
+        assert lost_and_added(rows[4*k:4*k+4], b)==(0, 0)
+        assert model(**b, use_cache=False).loss.isfinite()
+
+def test_a_streaming_data_set(tmp_path):
+    "Accelerate cuts batches of a stream by rows, which the usual columns allow"
+    from datasets import Dataset, IterableDataset
+    rows = some_rows()+some_rows(1)
+    args = {**arguments(tmp_path), 'eval_strategy':'no', 'gradient_accumulation_steps':1}
+    def run(data, collator):
+        return losses(Trainer(model_of('llama', torch.float32), TrainingArguments(**args), train_dataset=data, data_collator=collator))
+    stream = lambda: Dataset.from_list(rows).to_iterable_dataset()
+    assert equal(run(stream(), plain_batch), run(stream(), SegmentCollator()), 2e-4)
+
+def test_noise_is_scaled_to_the_plain_length(tmp_path):
+    from segmask.config.config import TrainingConfig
+    from segmask.training.trainer import SegmentTrainer
+    rows, seen = [dict(r, row=i) for i,r in enumerate(some_rows()[:6])], []
+    model = model_of('llama', torch.float32)
+    assert segment_attention(model).passed
+    args = TrainingArguments(**{**arguments(tmp_path), 'eval_strategy':'no', 'max_steps':1}, neftune_noise_alpha=5., remove_unused_columns=False)
+    collator = SegmentCollator(pack=True, keep_trained=True, report=True)
+    trainer = SegmentTrainer(model=model, args=args, train_dataset=rows, cfg=TrainingConfig.of(dict(base_model='m', datasets=[dict(path='a', type='input_output')])), data_collator=collator, regroup=False)
+    forward = model.forward
+    def watched(*a, **kw):
+        seen.append(model.get_input_embeddings().neftune_noise_alpha/kw['input_ids'].shape[1]**.5)
+        return forward(*a, **kw)
+    model.forward = watched
+    trainer.train()
+    lens = {len(r['input_ids']) for r in rows}
+    assert len(seen)==2 and all(any(abs(o-5/n**.5)<1e-6 for n in lens) for o in seen) # as long as the longest row of each batch

@@ -78,7 +78,9 @@ def segment_attention_forward(module, query, key, value, attention_mask, dropout
         return sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, **kwargs)
     window = kwargs.get('sliding_window')
     made = _plans.setdefault(attention_mask, {})
-    if window not in made: made[window] = plan(attention_mask, window)
+    if window not in made:
+        with torch._C.DisableTorchFunctionSubclass():
+            made[window] = plan(attention_mask.as_subclass(torch.Tensor), window)
     calls, sizes = made[window]
     out, keys, values = [], key.split(sizes, 2), value.split(sizes, 2)
     for q,(_,pieces,mask) in zip(query.split([o[0] for o in calls], 2), calls):

@@ -10,11 +10,12 @@ __all__ = ['token_losses', 'loss_table', 'segment_losses', 'Html', 'show_losses'
 # %% ../../nbs/training/72_losses.ipynb #a54c429b
 import math
 from collections.abc import Iterable, Mapping
-from ..html import escape
 from typing import TYPE_CHECKING, Any
 
-from ..core import IGNORE_INDEX
-from ..tokens.encoder import ids_and_labels
+from ..core import IGNORE_INDEX, Segments
+from ..html import escape
+from ..tokens.encoder import Encoder, ids_and_labels
+from ..tokens.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,15 +42,27 @@ def token_losses(
     finally: model.train(training)
     return out[:len(ids)]
 
+# %% ../../nbs/training/72_losses.ipynb #a9e611e7
+def _known(model: Any, row: Any, tokenizer: Any) -> tuple[Any, Any, Any]: # (model, encoded row, tokenizer)
+    "Whatever was given, as a model and an encoded row. A model's own tokenizer is the last that is tried"
+    if hasattr(model, 'tokenizer') and hasattr(model, 'output_dir'): # a TrainResult
+        model, tokenizer = model.model, tokenizer or model.tokenizer
+    name = getattr(model.config, '_name_or_path', '')
+    if tokenizer is None and not hasattr(row, 'tokenizer') and name: tokenizer = load_tokenizer(name)
+    if isinstance(row, Segments) and tokenizer is not None: row = Encoder(tokenizer)(row)
+    return model, row, tokenizer
+
 def loss_table(
-    model: 'PreTrainedModel', # any causal language model; it is not changed
-    row: Mapping,             # an `Encoded`, or anything with `input_ids` and `labels`
-    tokenizer: Any=None,      # needed unless the row is an `Encoded`
-) -> 'pd.DataFrame': # columns token, label, id, trained, loss (nats; nan for the first token), and segment for an `Encoded`
+    model: Any,          # any causal language model, or a `TrainResult`; it is not changed
+    row: Any,            # an `Encoded`, a stored row with `input_ids` and `labels`, or `Segments`
+    tokenizer: Any=None, # of the row (default: what the row or the model knows)
+) -> 'pd.DataFrame': # columns token, label, id, trained, loss (nats; nan for the first), and segment for an `Encoded`
     "Loss of every token of a row, masked text included"
     import pandas as pd
+    model, row, tokenizer = _known(model, row, tokenizer)
     ids, labels, tokenizer = ids_and_labels(row, tokenizer)
-    out = pd.DataFrame(dict(token=[tokenizer.decode(i) for i in ids], label=labels, id=ids, trained=[o!=IGNORE_INDEX for o in labels], loss=token_losses(model, ids)))
+    out = pd.DataFrame(dict(token=[tokenizer.decode(i) for i in ids], label=labels, id=ids))
+    out = out.assign(trained=out.label!=IGNORE_INDEX, loss=token_losses(model, ids))
     segments = getattr(row, 'segment', None)
     if segments and len(segments)==len(ids): out['segment'] = segments
     return out
@@ -57,14 +70,17 @@ def loss_table(
 # %% ../../nbs/training/72_losses.ipynb #57dfadcb
 def segment_losses(
     table: 'pd.DataFrame', # from `loss_table`
-    row: Any,              # the `Encoded` that it is of
+    row: Any=None,         # the `Encoded` or the stored row that it is of
+    tokenizer: Any=None,   # to spell the text of a stored row (default: its tokens one by one)
 ) -> 'pd.DataFrame': # a line for each segment that has tokens: text, trained, tokens, loss (mean, nats)
-    "Mean loss of each segment"
-    if not hasattr(row, 'row'): raise TypeError(f'this needs the Encoded that the table is of, not {type(row).__name__}: segment_losses(table, Encoder(tokenizer)(row))')
-    if list(table.id)!=list(row.input_ids): raise ValueError('the table is of another row')
-    if 'segment' not in table: raise ValueError('this table does not know its segments; make it with loss_table(model, Encoder(tokenizer)(row))')
-    out = table.groupby('segment').agg(trained=('trained', 'any'), tokens=('id', 'size'), loss=('loss', 'mean'))
-    out.insert(0, 'text', [row.row[i].text for i in out.index])
+    "Mean loss of each segment; of each trained or masked stretch where the segments are not known"
+    if row is not None and list(table.id)!=list(row['input_ids']): raise ValueError('the table is of another row')
+    known = 'segment' in table and hasattr(row, 'row')
+    part = table.segment if known else (table.trained!=table.trained.shift()).cumsum().rename('segment')-1
+    out = table.groupby(part).agg(trained=('trained', 'any'), tokens=('id', 'size'), loss=('loss', 'mean'))
+    spell = tokenizer.decode if tokenizer else None
+    texts = table.groupby(part).id.agg(list) if spell else table.groupby(part).token.agg(''.join)
+    out.insert(0, 'text', [row.row[i].text if known else spell(texts[i]) if spell else texts[i] for i in out.index])
     return out
 
 # %% ../../nbs/training/72_losses.ipynb #c867f139
@@ -72,47 +88,63 @@ class Html(str):
     "HTML that draws itself in a notebook"
     def _repr_html_(self) -> str: return str(self)
 
+def _coloured(token: Any, column: str, most: float) -> str:
+    "A token of a table, coloured by a column"
+    value = getattr(token, column)
+    strength = 0. if value is None or math.isnan(value) else min(1., abs(value)/most)
+    colour = '46,125,50' if column=='change' and value<0 else '211,47,47'
+    line = 'text-decoration:underline solid #2979ff 2px;text-underline-offset:3px;' if token.trained else 'opacity:.85;'
+    tip = f'{column} {value:.2f}, {"trained" if token.trained else "masked"}'
+    if math.isnan(value): tip = 'first token: nothing predicts it'
+    text = escape(token.token).replace('\n', '⏎\n') or '∅'
+    return f'<span style="{line}background:rgba({colour},{strength*.45:.2f})" title="{tip}">{text}</span>'
+
 def show_losses(
     table: 'pd.DataFrame', # from `loss_table` or `before_after`
     column: str='loss',    # what to colour by; a change is red where the loss grew, green where it fell
     most: float=8.,        # nats at which the colour is full
 ) -> Html: # a str: inline styles, no script; text is escaped
-    "Tokens coloured by loss, as HTML that draws itself in a notebook"
-    if column not in table: raise ValueError(f'there is no column {column!r}; there are {", ".join(map(str, table.columns))}')
+    "Tokens coloured by loss, as HTML that draws itself in a notebook. Raises ValueError"
+    if column not in table:
+        raise ValueError(f'there is no column {column!r}; there are {", ".join(map(str, table.columns))}')
     if not most>0: raise ValueError(f'most is {most}; it must be above 0')
-    def one(o):
-        v = getattr(o, column)
-        strength = 0. if v is None or math.isnan(v) else min(1., abs(v)/most)
-        colour = '46,125,50' if column=='change' and v<0 else '211,47,47'
-        line = 'text-decoration:underline solid #2979ff 2px;text-underline-offset:3px;' if o.trained else 'opacity:.85;'
-        tip = 'first token: nothing predicts it' if math.isnan(v) else f'{column} {v:.2f}, {"trained" if o.trained else "masked"}'
-        text = escape(o.token).replace('\n', '⏎\n') or '∅'
-        return f'<span style="{line}background:rgba({colour},{strength*.45:.2f})" title="{tip}">{text}</span>'
-    return Html('<pre style="white-space:pre-wrap;overflow-wrap:anywhere;line-height:1.8">' + ' '.join(map(one, table.itertuples())) + '</pre>' \
-           f'<small style="opacity:.8">background: {"change of loss, green where it fell" if column=="change" else "loss"} (full at {most:g} nats); underlined: trained</small>')
+    body = ' '.join(_coloured(o, column, most) for o in table.itertuples())
+    what = 'change of loss, green where it fell' if column=='change' else 'loss'
+    return Html('<pre style="white-space:pre-wrap;overflow-wrap:anywhere;line-height:1.8">'
+                f'{body}</pre><small style="opacity:.8">background: {what} (full at {most:g} nats); '
+                'underlined: trained</small>')
 
 def before_after(
     before: 'pd.DataFrame', # `loss_table` of a row before training
     after: 'pd.DataFrame',  # and after it
 ) -> 'pd.DataFrame': # columns token, trained, before, after, change
-    "What training did to each token of a row"
+    "What training did to each token of a row. Raises ValueError"
     if list(before.id)!=list(after.id): raise ValueError('the two tables are of different rows')
     return before[['token', 'trained']].assign(before=before.loss, after=after.loss, change=after.loss-before.loss)
 
 # %% ../../nbs/training/72_losses.ipynb #59fc14f8
+def _row_line(model: Any, ids: list[int], labels: list[int]) -> dict:
+    "Mean losses of one row"
+    loss, on = token_losses(model, ids), [o!=IGNORE_INDEX for o in labels]
+    yes, no = ([v for v,o in zip(loss, on) if o==k and not math.isnan(v)] for k in (True, False))
+    mean = lambda v: sum(v)/len(v) if v else math.nan
+    return dict(trained=mean(yes), masked=mean(no), worst=max(yes, default=math.nan), tokens=len(loss))
+
 def row_losses(
     model: 'PreTrainedModel', # any causal language model; it is not changed
     rows: Iterable[Mapping],  # encoded rows, such as `Prepared.train` or a list of `Encoded`
     source: Any=None,         # `Prepared.source`, to name file and line
-) -> 'pd.DataFrame': # columns row, trained (mean loss of trained tokens), masked, worst (highest loss of a trained token), tokens, source; highest first
-    "Mean loss of each row on trained and on masked text"
+) -> 'pd.DataFrame': # columns row, trained, masked (means), worst (of a trained token), tokens, source; highest first
+    "Mean loss of each row on trained and on masked text, in nats. Raises TypeError"
     import pandas as pd
     out = []
     if isinstance(rows, Mapping): raise TypeError('give several rows, such as [row]')
     for i,r in enumerate(rows):
-        if not isinstance(r, Mapping) or not {'input_ids', 'labels'} <= set(r): raise TypeError(f'row {i} is a {type(r).__name__} without input_ids and labels; encode it: Encoder(tokenizer)(row)')
-        loss, on = token_losses(model, list(r['input_ids'])), [o!=IGNORE_INDEX for o in r['labels']]
-        yes, no = ([v for v,o in zip(loss, on) if o==k and not math.isnan(v)] for k in (True, False))
-        mean = lambda v: sum(v)/len(v) if v else math.nan
-        out.append(dict(row=i, trained=mean(yes), masked=mean(no), worst=max(yes, default=math.nan), tokens=len(loss), **({'source': str(source(i))} if source else {})))
-    return pd.DataFrame(out, columns=['row', 'trained', 'masked', 'worst', 'tokens', *(['source'] if source else [])]).sort_values('trained', ascending=False, kind='stable', ignore_index=True)
+        if not isinstance(r, Mapping) or not {'input_ids', 'labels'} <= set(r):
+            raise TypeError(f'row {i} is a {type(r).__name__} without input_ids and labels; '
+                            'encode it: Encoder(tokenizer)(row)')
+        line = dict(row=i, **_row_line(model, list(r['input_ids']), list(r['labels'])))
+        out.append({**line, 'source':str(source(i))} if source else line)
+    columns = ['row', 'trained', 'masked', 'worst', 'tokens', *(['source'] if source else [])]
+    table = pd.DataFrame(out, columns=columns)
+    return table.sort_values('trained', ascending=False, kind='stable', ignore_index=True)
