@@ -24,8 +24,9 @@ COMMANDS = { # name -> (module, what it does)
     'diff':       ('sets', 'Compare two data sets, row by row and token by token'),
     'config':     ('checking', 'Check, make, change or compare training configs'),
     'train':      ('training', 'Train on the data of a training config'),
-    'audit':      ('auditing', 'Look at tokens and labels that are prepared: what is trained, and what is wrong with it'),
+    'audit':      ('auditing', 'Look at prepared tokens and labels: what is trained, and what is wrong with it'),
     'compare':    ('training', 'Train the same rows under several masks and compare the results'),
+    'view':       ('viewing', 'Write rows, their tokens and findings into one HTML file that anyone can open'),
 }
 
 def _version() -> str:

@@ -30,7 +30,8 @@ class Problem:
     what: str  # what is wrong
     hint: str  # what to do about it
     code: str = '' # a short name of the kind, such as 'label-not-boolean'; nothing needs to read the message
-    def __str__(self): return visible(': '.join(o for o in (self.where, self.field, self.what) if o) + '. ' + self.hint) # names of files may hold anything
+    def __str__(self): # names of files may hold anything
+        return visible(': '.join(o for o in (self.where, self.field, self.what) if o) + '. ' + self.hint)
 
 # %% ../nbs/00_problems.ipynb #cca4f9eb
 class Problems(ValueError):

@@ -200,3 +200,12 @@ def test_completion(tmp_path):
     pytest.importorskip('shtab')
     script = run('completion', 'bash', cwd=tmp_path).stdout
     assert '--sequence-len' in script and 'preprocess' in script
+
+def test_mask(folder):
+    "A rule changes the mask before rows are shown or looked at"
+    table = json.loads(run('show', 'a.jsonl', '--mask', 'mask: 1', '--json', cwd=folder).stdout)
+    assert [o['label'] for o in table][-2:]==[-100, 2]
+    found = json.loads(run('lint', 'a.jsonl', '--mask', 'mask: .*', '--json', cwd=folder, status=1).stdout)
+    assert 'nothing-trained' in {o['code'] for o in found['findings']} and found['findings'][0]['where']=='a.jsonl:1'
+    run('show', 'a.jsonl', '--mask', 'mask: (', cwd=folder, status=2)
+    run('lint', 'c.yaml', '--mask', 'mask: a', cwd=folder, status=2)

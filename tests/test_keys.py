@@ -147,3 +147,22 @@ def test_values_that_hold_themselves():
     cfg = TrainingConfig.of(dict(base_model='m', datasets=[dict(path='a')]))
     for k in ('x', 'tokens', 'datasets[0].roles'):
         with pytest.raises(ConfigError, match='more than a config can be'): cfg.with_keys({k: itself})
+
+def test_to_transformers_is_what_train_runs(tmp_path):
+    from transformers import TrainingArguments
+    from segmask.config.arguments import evaluates
+    from segmask.training.arguments import training_arguments
+    some = dict(micro_batch_size=2, num_epochs=2, evals_per_epoch=2, val_set_size=.1, saves_per_epoch=1, optimizer='adamw_torch', lr_scheduler='linear', bf16=False,
+                warmup_ratio=.1, weight_decay=.1, adam_beta2=.95, save_total_limit=2, data_seed=49, seed=7, neftune_noise_alpha=5, load_best_model_at_end=True,
+                dataloader_num_workers=0, lr_scheduler_kwargs={}, optim_args={'eps':1e-6}, output_dir=str(tmp_path), wandb_name='a run', ddp_timeout=60)
+    for more in ({}, dict(eval_steps=5, evals_per_epoch=None, save_steps=10, saves_per_epoch=None), dict(group_by_length=True, max_steps=9), dict(val_set_size=0, load_best_model_at_end=None)):
+        cfg = TrainingConfig.of({**TrainingConfig.parse(GOOD).to_dict(), **some, **more})
+        a, b = training_arguments(cfg, evaluates(cfg), use_cpu=True), TrainingArguments(**cfg.to_transformers(), use_cpu=True)
+        assert a.to_dict()==b.to_dict()
+
+def test_wandb_keys_arrive():
+    from segmask.config.arguments import arguments, wandb_environment
+    cfg = TrainingConfig.of({**TrainingConfig.parse(GOOD).to_dict(), 'bf16':False, 'wandb_project':'p', 'wandb_mode':'offline', 'wandb_run_id':'r', 'wandb_watch':'false',
+                             'wandb_log_model':'end', 'wandb_entity':None, 'wandb_name':'n'})
+    assert wandb_environment(cfg)=={f'WANDB_{k}': v for k,v in dict(PROJECT='p', MODE='offline', RUN_ID='r', WATCH='false', LOG_MODEL='end', NAME='n').items()}
+    assert arguments(cfg)['run_name']=='n'

@@ -57,16 +57,15 @@ def test_a_long_row_is_small(tok):
     e = Encoder(tok)(masked('word '*16_000) + trained('<b>&"'*4_000))
     assert len(e.input_ids)>30_000 and len(json.dumps(show_tokens(e).html, ensure_ascii=False).encode())<300_000
 
-def test_browsing_a_prepared_set_reads_no_rows(tok, tmp_path, monkeypatch):
+def test_browsing_a_prepared_set_reads_what_is_in_view(tok, tmp_path, monkeypatch):
     "Opening and filtering by length use the few numbers a row that lie beside the data"
     monkeypatch.chdir(tmp_path)
-    write_jsonl([masked('Q '*i) + trained('a</s>') for i in range(1, 200)], 'rows.jsonl')
+    write_jsonl([masked('Q '*(i%200)) + trained('a</s>') for i in range(1, 2000)], 'rows.jsonl')
     b = browse(preprocess(dict(base_model='mistralai/Mistral-7B-v0.1', datasets=[dict(path='rows.jsonl', type='input_output')])))
     reads, get = [], type(b.state.set).__getitem__
     monkeypatch.setattr(type(b.state.set), '__getitem__', lambda self, i: reads.append(i) or get(self, i))
-    b.command('filters')
     b.query = replace(b.query, tokens=(20, 120))
-    assert 0<len(b.rows)<199 and set(reads)=={b.state.row}
+    assert 500<len(b.rows)<1999 and len(set(reads))<=60 and set(reads) <= set(b.rows.tolist())
 
 def kinds_of_rows(rows):
     "The same rows as people have them"

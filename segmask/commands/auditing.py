@@ -28,7 +28,8 @@ def audit_run(args: argparse.Namespace) -> int: # 1 when there is an error
     kept = [f for f in found.found if f.hit.code not in args.ignore]
     found = Audit(found.what, found.rows, found.held, kept, found.tokenizer, found.hints)
     if args.show: print(found.show(args.show))
-    else: emit(args, dict(ok=found.ok, codes=found.codes, findings=json.loads(found.findings.to_json(orient='records'))), found)
+    records = json.loads(found.findings.to_json(orient='records'))
+    if not args.show: emit(args, dict(ok=found.ok, codes=found.codes, findings=records), found)
     return int(not found.ok)
 
 def tokenizer_for(args: argparse.Namespace) -> Any:

@@ -73,13 +73,20 @@ def _details(found: Any, most: int) -> str:
 
 # %% ../../nbs/commands/94_checking.ipynb #e013e4ca
 def _lintable(args: argparse.Namespace, path: str) -> tuple[Any, Any]: # what `lint` takes, and its encoder
-    from segmask.commands.sets import is_config, is_prepared, source_of
+    from segmask.commands.sets import examples, is_config, is_prepared, no_mask, source_of
+    if is_config(path) or is_prepared(path): no_mask(args)
     if is_prepared(path):
         from segmask.data.prepared import Prepared
         return Prepared(path), None
     if is_config(path): return path, None
     if not args.base_model: say(f'segmask: judged by the tokenizer of {MISTRAL}; --base-model names another')
     name = args.base_model or MISTRAL
+    if args.mask:
+        from segmask.tokens.encoder import Encoder
+        from segmask.tokens.tokenizer import load_tokenizer
+        tok = load_tokenizer(name)
+        rows, boundary = examples(args, path, tok)
+        return rows, Encoder(tok, boundary)
     if args.type in (None, 'input_output') and not args.set and source_of(path).lines:
         from segmask.tokens.encoder import Encoder
         from segmask.tokens.tokenizer import load_tokenizer

@@ -89,5 +89,7 @@ def reading_arguments(p: argparse.ArgumentParser):
                    help='how segments are cut for the tokenizer (default: as axolotl does)')
     p.add_argument('--type', metavar='TYPE', help='the format of the data, such as alpaca (default: input_output)')
     p.add_argument('--chat-template', metavar='NAME', help='a named chat template for --type chat_template')
+    p.add_argument('--mask', action='append', default=[], metavar='RULE',
+                   help="change the mask first: 'mask: <<.*?>>', 'train: ####.*', 'only: last_turn'; may be repeated")
     p.add_argument('--set', type=pair, action='append', default=[], metavar='KEY=VALUE',
                    help='an option of the data set, such as field_messages=conversations')

@@ -15,9 +15,6 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..core import Segment, Segments
-from .chat import Chat
-from .chatrows import own_options
-from .contract import Contract
 from .sources import FormatError, format_error, known, meant, text_of
 
 if TYPE_CHECKING:
@@ -57,21 +54,6 @@ class Context:
     def around(self) -> tuple[str, str]: # such as ('<s>', '')
         "The special tokens that the tokenizer itself puts before and after a text, written out"
         return tokens_around(self.tokenizer)
-
-    @cached_property
-    def chat(self) -> Chat: # how conversations are to be read
-        "The reader of this data set's conversations"
-        return Chat(self.tokenizer, self.options, self.config)
-
-    @cached_property
-    def own(self) -> dict: # train and expand
-        "What `segmask:` in the data set entry says about the mask of conversations"
-        return own_options(self.chat, self.options, self.config)
-
-    @cached_property
-    def contract(self) -> Contract: # what the template makes of inference
-        "What the model would have written in this data set's conversations"
-        return Contract(self.chat)
 
     @cached_property
     def bos(self) -> str: return self.tokenizer.bos_token or ''

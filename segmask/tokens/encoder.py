@@ -10,7 +10,7 @@ __all__ = ['Boundary', 'BOUNDARIES', 'PICK', 'Run', 'Piece', 'pieces_of', 'Seam'
            'arrow_array', 'list_column', 'ids_and_labels', 'debug_line']
 
 # %% ../../nbs/tokens/14_encoder.ipynb #82a07b73
-import difflib, os
+import difflib
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate, chain
@@ -18,16 +18,13 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args, overload
 
 import numpy as np
 
-from ..html import escape, tag
 from ..core import IGNORE_INDEX, SegmentError, Segments, segments_problems
 from ..problems import Problem, Problems, visible
 from .continuing import Speller, Tokens, why_not
 from .engine import Engine
 from .tokenizer import load_tokenizer
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-    from transformers import PreTrainedTokenizerBase
+if TYPE_CHECKING: import pyarrow as pa
 
 # %% ../../nbs/tokens/14_encoder.ipynb #6e0c1a05
 Boundary = Literal['segment', 'prompt', 'joint']
@@ -152,8 +149,6 @@ class Encoded(Mapping):
     def __repr__(self):
         counts = f'{len(self.input_ids)} tokens, {sum(o!=IGNORE_INDEX for o in self.labels)} trained'
         return f'Encoded({counts}, boundary={self.boundary!r})'
-    def _repr_html_(self) -> str: # `show_tokens` draws the tokens themselves
-        return tag('small', escape(f'{self!r} of')) + self.row._repr_html_()
 
 # %% ../../nbs/tokens/14_encoder.ipynb #6e0c1a12
 def put_together(
@@ -315,13 +310,11 @@ def _check_mode(boundary: Any, engine: Engine):
 class Encoder:
     "Turns examples into ids, labels and weights. Call it with a row; `batch` is the fast path"
     def __init__(self,
-        tokenizer: 'PreTrainedTokenizerBase|str|os.PathLike', # a tokenizer, or the name or folder of one
+        tokenizer: Any,                 # a tokenizer, or what `load_tokenizer` takes: a name, a folder, ...
         boundary: Boundary = 'segment', # 'segment' (axolotl's `input_output`), 'prompt' or 'joint'
         train_on_inputs: bool = False,  # train on masked segments too, as the config key of this name makes axolotl do
     ):
-        if isinstance(tokenizer, (str, os.PathLike)): tokenizer = load_tokenizer(tokenizer)
-        if not callable(tokenizer):
-            raise TypeError(f'tokenizer is a {type(tokenizer).__name__}; write Encoder(load_tokenizer("..."))')
+        if not callable(tokenizer): tokenizer = load_tokenizer(tokenizer)
         self.tokenizer, self.boundary, self.train_on_inputs = tokenizer, boundary, bool(train_on_inputs)
         self.engine = Engine(tokenizer)
         _check_mode(boundary, self.engine)
