@@ -145,13 +145,14 @@ class Where:
         text = ''.join(o.text for o in segments)
         return disjoint((a+i, a+j) for a,b in runs for i,j in find(text[a:b]))
 
+_is_int = lambda x: isinstance(x, int) and not isinstance(x, bool)
+_is_text = lambda x: isinstance(x, str) and x!=''
+
 # %% ../nbs/03_masks.ipynb #b65f43a9
 def _many(key: str, x: Any) -> tuple|None:
     "One or several as a tuple"
     return x if x is None or isinstance(x, tuple) else tuple(x) if isinstance(x, (list, set)) else (x,)
 
-_is_int = lambda x: isinstance(x, int) and not isinstance(x, bool)
-_is_text = lambda x: isinstance(x, str) and x!=''
 # key -> (is a value right?, what it must be)
 _kinds: dict[str, tuple[Callable[[Any], bool], str]] = {
     'regex':   (_is_text, 'a regular expression'),

@@ -22,6 +22,7 @@ from .encoding import tokenizer_of
 from .rules import STATUSES, Limits, Measured, Plan, held_back, plan
 from .store import ArrowRows, broken, read_manifest, read_set
 from ..formats.sources import line_and_turn, lines_of, number_of, place
+from ..html import escape, plain, table_html, tag
 from ..problems import Problem
 from ..tokens.encoder import arrow_array
 
@@ -175,6 +176,9 @@ class Report:
         return (f'{t["read"]:,} rows read, {t["stored"]:,} stored' + (f' ({", ".join(lost)})' if lost else '') +
                 f'; {t["tokens"]:,} tokens, {t["trained tokens"]:,} trained ({share:.0%})')
 
+    def _repr_html_(self) -> str: # the first and last rows that were not simply kept
+        return tag('div', escape(repr(self))) + (table_html(self.rows, 20) if len(self.rows) else '')
+
     def lines(self,
         most: int|None = 20, # None for all
     ) -> str:
@@ -245,6 +249,7 @@ class Prepared(Folder):
 
     def __repr__(self):
         return f'Prepared({str(self.path)!r}: {self.report!r}{"; with weights" if self.weighted else ""})'
+    def _repr_html_(self) -> str: return tag('b', plain(str(self.path))) + self.report._repr_html_()
 
     @cached_property
     def config(self) -> TrainingConfig: return self._config or TrainingConfig(**self.manifest['config'])
