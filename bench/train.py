@@ -57,6 +57,31 @@ def template(n, vocab):
         rows.append(dict(input_ids=start+text+answer, labels=[-100]*(110+len(text))+answer))
     return rows
 
+def unrolled(count, conversations, vocab, keep=1.):
+    "Conversations with a row for each turn, as the model will meet it: a turn of 60 to 200 tokens, its last 40 trained; `keep`: the share of a reply that stays in the history"
+    rng, rows = random.Random(3), []
+    for _ in range(conversations):
+        past: list = []
+        for _ in range(count):
+            turn = [rng.randrange(3, vocab) for _ in range(rng.randrange(60, 201))]
+            ids = past+turn
+            rows.append(dict(input_ids=ids, labels=[-100]*(len(ids)-40)+ids[-40:]))
+            past = past+turn[:round(len(turn)*keep)]
+    return rows
+
+def whole(rows):
+    "The same conversations, one row each, with all turns trained"
+    out = []
+    for r in rows:
+        if out and out[-1]['input_ids']==r['input_ids'][:len(out[-1]['input_ids'])]: out[-1] = dict(r, labels=out[-1]['labels']+r['labels'][len(out[-1]['labels']):])
+        else: out.append(dict(r))
+    return out
+
+def flops(model, read, scored):
+    "Of a step forward and backward, without attention's own: six for each weight and position, the head's for scored positions only"
+    head = model.get_output_embeddings().weight.numel()
+    return 6*((sum(p.numel() for p in model.parameters())-head)*read + head*scored)
+
 # -- trainers
 
 class Rows(torch.utils.data.Dataset):
@@ -111,8 +136,10 @@ def trl(model, rows, padding_free):
     args = SFTConfig(**arguments(len(rows)), max_length=None, gradient_checkpointing=False, padding_free=padding_free, dataset_kwargs=dict(skip_prepare_dataset=True))
     return SFTTrainer(model, args, train_dataset=data, processing_class=tok)
 
+def ours_whole(model, rows): return ours(model, whole(rows), pack=True)
+
 MODES = {'plain Trainer, padded': plain, 'TRL SFTTrainer, padded': lambda m, r: trl(m, r, False), 'TRL SFTTrainer, padding-free': lambda m, r: trl(m, r, True),
-         'segmask: keep, cut': lambda m, r: ours(m, r), 'segmask: packed': lambda m, r: ours(m, r, pack=True), 'segmask: shared beginnings': lambda m, r: ours(m, r, share_prefixes=True), 'segmask: packed, shared': lambda m, r: ours(m, r, pack=True, share_prefixes='auto')}
+         'segmask: keep, cut': lambda m, r: ours(m, r), 'segmask: packed': lambda m, r: ours(m, r, pack=True), 'segmask: shared beginnings': lambda m, r: ours(m, r, share_prefixes=True), 'segmask: packed, shared': lambda m, r: ours(m, r, pack=True, share_prefixes='auto'), 'segmask: tree': lambda m, r: ours(m, r, share_prefixes=True), 'segmask: one row each': ours_whole}
 
 def step(trainer):
     "(wall seconds, CPU seconds, peak MB above what was there before) of one step"
@@ -142,20 +169,33 @@ def measure(name, vocab, rows, modes, turns):
         med = lambda i: statistics.median(o[i] for o in steps)
         line = dict(case=name, vocab=vocab, mode=m, wall=round(ratio(0), 2), cpu=round(ratio(1), 2), seconds=round(med(0), 3 if CUDA else 2), tokens_s=round(sum(len(r['input_ids']) for r in rows)/med(0)), peak_mb=round(med(2)))
         if m.startswith('segmask'):
-            kw = {'segmask: packed': dict(pack=True), 'segmask: shared beginnings': dict(share_prefixes=True), 'segmask: packed, shared': dict(pack=True, share_prefixes='auto')}.get(m, {})
-            info = SegmentCollator(keep_trained=True, report=True, **kw)(rows)['segmask']
+            kw = {'segmask: packed': dict(pack=True), 'segmask: tree': dict(share_prefixes=True), 'segmask: one row each': dict(pack=True), 'segmask: shared beginnings': dict(share_prefixes=True), 'segmask: packed, shared': dict(pack=True, share_prefixes='auto')}.get(m, {})
+            info = SegmentCollator(keep_trained=True, report=True, **kw)(whole(rows) if m.endswith('one row each') else rows)['segmask']
             line |= dict(read=info['computed'], scored=info['head'], logits_mb=round(info['head']*vocab*4/2**20))
         elif 'plain' in m: line |= dict(read=positions, scored=positions, logits_mb=round(positions*vocab*4/2**20))
+        if 'read' in line: line['gflop'] = round(flops(trainers[m].model, line['read'], line['scored'])/1e9)
         out.append(line)
         print('  '.join(f'{k} {v}' for k,v in line.items()), flush=True)
     return out
 
+def regrouping(rows, micro, accumulation=16):
+    "Positions that updates read before and after their rows move"
+    from segmask.training.collator import needed
+    from segmask.training.updates import regrouped
+    collator, longest = SegmentCollator(keep_trained=True, share_prefixes='auto'), max(len(r['input_ids']) for r in rows)
+    read, size = [0, 0], micro*accumulation
+    for a in range(0, len(rows)-size+1, size):
+        micros = [rows[i:i+micro] for i in range(a, a+size, micro)]
+        for k,some in enumerate((micros, regrouped(micros, collator, micro*longest))): read[k] += sum(collator.positions([needed(r) for r in o]) for o in some if o)
+    return read
+
 GOALS = [('20% trained, 2 x 512 tokens', 128_000, 'segmask: keep, cut', .5), ('20% trained, 2 x 512 tokens', 32_000, 'segmask: keep, cut', .7), ('16 mixed lengths, 20% of each trained', 8_000, 'segmask: packed', .35),
-         ('8 rows of one template', 32_000, 'segmask: shared beginnings', .25), ('100% trained, 2 x 512 tokens', 32_000, 'segmask: keep, cut', 1.05)]
+         ('8 rows of one template', 32_000, 'segmask: shared beginnings', .25), ('100% trained, 2 x 512 tokens', 32_000, 'segmask: keep, cut', 1.05),
+         *((f'1 conversation of {n} turns, unrolled', 32_000, 'segmask: tree', g) for n,g in ((2, .7), (4, .4), (8, .25))), ('1 conversation of 8 turns, 30% of each dropped later', 32_000, 'segmask: tree', .35)]
 
 def report(lines, turns, threads):
     "The lines as a page"
-    cols = dict(mode='mode', cpu='CPU time', wall='wall', seconds='s a step', tokens_s='tokens/s', peak_mb='peak MB', read='positions read', scored='scored', logits_mb='logits MB')
+    cols = dict(mode='mode', cpu='CPU time', wall='wall', seconds='s a step', tokens_s='tokens/s', peak_mb='peak MB', read='positions read', scored='scored', gflop='GFLOP', logits_mb='logits MB')
     out, last = [], None
     for o in lines:
         here = o['case'], o['vocab']
@@ -173,7 +213,8 @@ def report(lines, turns, threads):
         f'{date.today()}, {torch.cuda.get_device_name() if CUDA else cpu}, {threads} thread{"s"*(threads>1)}, torch {torch.__version__}, transformers {transformers.__version__}, trl {trl.__version__}; {turns} turns.', '',
         '| rows | vocabulary | '+' | '.join(cols.values())+' |', '|'+' --- |'*(len(cols)+2), *out, '', '### Goals (CPU time, ratio to the plain Trainer)', '', *goals,
         f'- ahead of TRL\'s SFTTrainer in the same mode (padded against keep and cut, padding-free against packed): {ahead} of {len(pairs)} lines', '',
-        'The last column is computed from the shapes: the memory of the scores goes with the trained share. The peak of the whole step does not, since weights, gradients and activations stay. TRL skips masked scores only on GPUs, with Triton; on a CPU it computes all of them, and its metrics besides.', '',
+        '### Rows that move within an update', '', *(f'- template rows, micro batch {n}, 16 an update: {a:,} positions read, {b:,} when rows move ({1-b/a:.0%} fewer)' for n in (1, 4) for a,b in [regrouping(template(256, 32_000), n)]), '',
+        'GFLOP counts the weights alone, and is computed from the shapes; so is the last column: the memory of the scores goes with the trained share. The peak of the whole step does not, since weights, gradients and activations stay. TRL skips masked scores only on GPUs, with Triton; on a CPU it computes all of them, and its metrics besides.', '',
         *([] if CUDA else ['Not measured: anything on a GPU (`python bench/train.py --cuda`).', ''])])
 
 def main():
@@ -193,6 +234,10 @@ def main():
     cases = [(f'{s:.0%} trained, 2 x 512 tokens', v, (lambda s=s, v=v: turns(2, 512, s, v)), few) for v in (32_000, 128_000) for s in ((.2,) if o.quick else (1., .5, .2, .05))]
     cases.append(('16 mixed lengths, 20% of each trained', 8_000, lambda: mixed(16, 8_000), few))
     cases.append(('8 rows of one template', 32_000, lambda: template(8, 32_000), [*few, 'segmask: shared beginnings']))
+    tree = ['plain Trainer, padded', 'segmask: packed', 'segmask: tree', 'segmask: one row each']
+    for n in ((4,) if o.quick else (2, 4, 8)):
+        cases += [(f'{c} conversation{"s"*(c>1)} of {n} turns, unrolled', 32_000, (lambda n=n, c=c: unrolled(n, c, 32_000)), tree) for c in ((1,) if o.quick else (1, 4))]
+    if not o.quick: cases.append(('1 conversation of 8 turns, 30% of each dropped later', 32_000, lambda: unrolled(8, 1, 32_000, .7), tree[:3]))
     if CUDA: # 0.5 B weights in bf16, the vocabulary of Qwen2.5
         cases = [(f'{s:.0%} trained, 4 x 2048 tokens', 151_936, (lambda s=s: turns(4, 2048, s, 151_936)), few) for s in (1., .2, .05)] + [('16 mixed lengths, 20% of each trained', 151_936, lambda: mixed(16, 151_936), few)]
     lines = []

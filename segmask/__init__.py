@@ -27,6 +27,7 @@ _where = {
     'linting.fixes': 'fix fix_file',
     'training.collator': 'SegmentCollator',
     'training.trial': 'segment_attention',
+    'training.weights': 'use_weights',
     'training.losses': 'before_after loss_table row_losses segment_losses show_losses',
     'training.checkpoint': 'TrainingError',
     'training.result': 'TrainResult',
@@ -53,6 +54,7 @@ __all__ = '''
 
 if _TYPE_CHECKING:
     from .training.trial import segment_attention
+    from .training.weights import use_weights
     from .views.batches import show_batch
     from .training.checkpoint import TrainingError
     from .training.collator import SegmentCollator

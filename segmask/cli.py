@@ -26,6 +26,7 @@ COMMANDS = { # name -> (module, what it does)
     'train':      ('training', 'Train on the data of a training config'),
     'audit':      ('auditing', 'Look at prepared tokens and labels: what is trained, and what is wrong with it'),
     'compare':    ('training', 'Train the same rows under several masks and compare the results'),
+    'view':       ('viewing', 'Write rows, their tokens and findings into one HTML file that anyone can open'),
 }
 
 def _version() -> str:

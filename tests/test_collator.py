@@ -444,3 +444,30 @@ def test_noise_is_scaled_to_the_plain_length(tmp_path):
     trainer.train()
     lens = {len(r['input_ids']) for r in rows}
     assert len(seen)==2 and all(any(abs(o-5/n**.5)<1e-6 for n in lens) for o in seen) # as long as the longest row of each batch
+
+# -- the proof
+
+def faulty(mode, fault):
+    class Faulty(SegmentCollator):
+        def __call__(self, rows):
+            rows = [dict(r, labels=list(r['labels'])) for r in rows]
+            on = [i for i,l in enumerate(rows[2]['labels']) if l!=-100]
+            if fault=='dropped': rows[2]['labels'][on[0]] = -100
+            if fault=='changed': rows[2]['labels'][on[0]] = (rows[2]['labels'][on[0]]+1)%V
+            if fault=='shifted': rows[2]['labels'] = rows[2]['labels'][1:]+[-100]
+            if fault=='another token': rows[2] = dict(rows[2], input_ids=[*rows[2]['input_ids'][:3], 4, *rows[2]['input_ids'][4:]])
+            return super().__call__(rows)
+    return Faulty(**modes[mode])
+
+@pytest.mark.parametrize('fault', ['dropped', 'changed', 'shifted', 'another token'])
+@pytest.mark.parametrize('mode', ['keep and cut', 'usual', 'pack and share'])
+@pytest.mark.parametrize('how', ['fp32', 'bf16', 'lora'])
+def test_a_wrong_label_is_refused(how, mode, fault):
+    model = model_of('llama', torch.bfloat16 if how=='bf16' else torch.float32)
+    if how=='lora':
+        from peft import LoraConfig, get_peft_model
+        model = get_peft_model(model, LoraConfig(r=4, target_modules='all-linear', task_type='CAUSAL_LM'))
+    if 'pack' in mode: assert segment_attention(model).passed
+    assert prove(model, SegmentCollator(**modes[mode]), some_rows()).close
+    found = prove(model, faulty(mode, fault), some_rows())
+    assert not found.close and 'NOT the same labels' in repr(found) and 'the same loss' not in repr(found)

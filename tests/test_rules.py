@@ -39,7 +39,9 @@ def random_rows(rng, kind: str) -> list[dict]:
             ids = rng.choices(range(10, 16), k=rng.randint(0, 14))
             rows.append(dict(input_ids=ids, labels=[i if rng.random()<.4 else -100 for i in ids], attention_mask=[1]*len(ids)))
     else:
-        one = lambda: dict(label=rng.random()<.5, text=random_text(rng))
+        def one(): # now and then a segment counts for less
+            o = dict(label=rng.random()<.5, text=random_text(rng))
+            return o | dict(weight=.25) if o['label'] and rng.random()<.1 else o
         rows = [dict(segments=[one() for _ in range(rng.randint(1, 3))]) for _ in range(rng.randint(1, 14))]
     return rows + rng.choices(rows, k=rng.choice([0, 0, 2, 5]))
 
@@ -216,3 +218,49 @@ def test_a_set_of_two_shards_is_read_like_one(model):
     assert len(s)==6 and [s[i]['labels'] for i in range(6)]==[o['labels'] for o in want]
     from segmask.views.plots import plot_lengths
     assert 'tokens of a row, 6 rows' in repr(plot_lengths(s))
+
+# --- what runs on Ray, without Ray --------------------------------------------------------------------------------
+
+class Blocks:
+    "A data set as Ray has it, in this process: blocks that go through functions one after the other, in a wild order"
+    def __init__(self, blocks): self.blocks = blocks
+    def map_batches(self, f, **kw):
+        made = [f(o) for o in self.blocks[::-1]]
+        return Blocks([t for o in made for t in ([o] if hasattr(o, 'num_rows') else o)])
+    def materialize(self): return self
+    def to_arrow_refs(self): return self.blocks
+    def groupby(self, key):
+        import pyarrow as pa, pyarrow.compute as pc
+        whole = pa.concat_tables(self.blocks)
+        return Blocks([whole.filter(pc.equal(whole[key], i)) for i in whole[key].unique().to_pylist()])
+    def map_groups(self, f, **kw): return Blocks([f(o) for o in self.blocks])
+    def take_all(self): return [r for o in self.blocks for r in o.to_pylist()]
+
+@pytest.fixture
+def one_process(monkeypatch):
+    import pyarrow as pa
+    from functools import partial
+    from types import SimpleNamespace as N
+    context = N(get_current=lambda: N())
+    data = N(range=lambda n, **kw: Blocks([pa.table(dict(id=[i])) for i in range(n)]), DataContext=context)
+    ray = N(is_initialized=lambda: True, put=lambda o: o, get=lambda o: o, data=data)
+    for k,v in {'ray':ray, 'ray.data':data}.items(): monkeypatch.setitem(sys.modules, k, v)
+    monkeypatch.setattr(cluster, '_job', {})
+    monkeypatch.setattr(prepare, 'on_ray', partial(cluster.on_ray, shard_tokens=60, unit=150))
+
+def test_units_and_shards_make_the_same_set(model, one_process):
+    "All that runs on a cluster, for thirty configs, but for the cluster"
+    done, shards = 0, 0
+    for seed in range(60):
+        cluster._job.clear()
+        cfg = TrainingConfig.of(random_config(random.Random(seed), model))
+        if (p := prepared(cfg)) is None: continue
+        q = quietly(preprocess, cfg.model_copy(update=dict(dataset_prepared_path='there')), engine='ray')
+        for a,b in ((p, q), (p._test, q._test)):
+            if a is None: continue
+            assert (a.path.name, a.report.totals, a.sizes.to_pylist(), list(a))==(b.path.name, b.report.totals, b.sizes.to_pylist(), list(b))
+            assert a.report.rows.equals(b.report.rows) and a.dataset.to_list()==b.dataset.to_list()
+            shards += len(list(b.path.glob('data-*')))
+        done += 1
+        if done==30: break
+    assert done==30 and shards>60

@@ -345,3 +345,31 @@ def test_accelerate_launch(base, tmp_path):
     log, out, _ = launch(tmp_path, {**cfg, 'output_dir':str(tmp_path/'a')}, 'accelerate.commands.launch', '--cpu', '--num_processes', '1', '--num_machines', '1', '--mixed_precision', 'no', '--dynamo_backend', 'no')
     same_log(run(cfg, tmp_path/'b').log, log)
     assert 'TrainResult' in out
+
+# -- weights
+
+def weighted_rows(base, tmp_path):
+    start = '<s>Name the colours that you are shown.\n'
+    write_jsonl([masked(start)+trained('red green'[:3+i%5], weight=.25)+trained(' red'+' green'*(i%4)+'</s>') for i in range(16)], tmp_path/'weighted.jsonl')
+    return {**base, 'datasets':[dict(path=str(tmp_path/'weighted.jsonl'), type='input_output')]}
+
+@pytest.mark.parametrize('more', [{}, dict(sample_packing=True, micro_batch_size=1), plainly(), dict(gradient_accumulation_steps=4, micro_batch_size=2)], ids=str)
+def test_weights_in_train(base, tmp_path, more):
+    from segmask.training.losses import token_losses
+    cfg = {**weighted_rows(base, tmp_path), 'max_steps':1, 'micro_batch_size':16, 'gradient_accumulation_steps':1, 'learning_rate':1e-9, **more}
+    r = run(cfg, tmp_path/'out', model=no_dropout(base), val_set_size=4, eval_steps=1)
+    assert 'the same labels' in r.note
+    def by_hand(rows):
+        pairs = [(w, l) for o in rows for w,l in zip(o['weights'], token_losses(r.model, o['input_ids'])) if w]
+        return sum(w*l for w,l in pairs)/sum(w for w,_ in pairs)
+    rows = [r.prepared.row(i) for i in range(16)]
+    assert any(0<w<1 for o in rows for w in o['weights'])
+    assert r.evaluation==pytest.approx(by_hand(rows[12:]), abs=2e-4)
+    if cfg['micro_batch_size']==16: assert losses(r)[0]==pytest.approx(by_hand(rows[:12]), abs=2e-4)
+
+@pytest.mark.slow
+def test_weights_over_two_processes(base, tmp_path):
+    no_dropout(base).save_pretrained(tmp_path/'model')
+    cfg = {**weighted_rows(base, tmp_path), 'base_model':str(tmp_path/'model'), 'val_set_size':4, 'eval_steps':2, 'max_steps':2, 'gradient_accumulation_steps':1}
+    two, _, _ = launch(tmp_path, {**cfg, 'micro_batch_size':2, 'output_dir':str(tmp_path/'two')}, 'torch.distributed.run', '--nproc-per-node', '2', '--master-port', str(free_port()))
+    same_log(run({**cfg, 'micro_batch_size':4}, tmp_path/'one').log, two)

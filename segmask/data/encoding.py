@@ -50,7 +50,10 @@ class Batch(NamedTuple):
     ) -> 'Batch':
         "Rows that are encoded one by one"
         flat = lambda key: np.fromiter(chain.from_iterable(o[key] for o in rows), np.int32)
-        return cls(flat('input_ids'), flat('labels'), np.array([len(o['input_ids']) for o in rows], np.int64), numbers)
+        own = [getattr(o, 'weights', None) for o in rows]
+        weights = None if any(o is None for o in own) else np.fromiter(chain.from_iterable(own), np.float32) # type: ignore[arg-type]
+        lens = np.array([len(o['input_ids']) for o in rows], np.int64)
+        return cls(flat('input_ids'), flat('labels'), lens, numbers, weights=weights)
 
     def measure(self, limits: Limits) -> Measured:
         "What the rules need to know of the rows"
@@ -157,7 +160,7 @@ def _token_weights(row: Mapping, labels: list[int]) -> list[float]|None:
     given = row.get('weights')
     if given is None: return None
     if not isinstance(given, list) or len(given)!=len(labels):
-        raise format_error('weights', 'is not a list as long as labels', 'Write a weight for each token, or leave it out.')
+        raise format_error('weights', 'is not a list as long as labels', 'Write one for each token, or leave it out.')
     if bad := [w for w in given if not (isinstance(w, (int, float)) and 0<=w<=1)]:
         raise format_error('weights', f'holds {bad[0]!r}', 'Write numbers from 0 to 1.')
     if any((w>0)!=(l!=IGNORE_INDEX) for w,l in zip(given, labels)):

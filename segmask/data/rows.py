@@ -169,7 +169,7 @@ class ConfigRows(WrittenRows):
 
 # %% ../../nbs/data/49_rows.ipynb #556ff0a1
 def row_set(
-    data: Any,              # a prepared set, a folder, a config, a file (YAML, JSONL, Parquet), a data set, a DataFrame, rows
+    data: Any,              # a prepared set, a folder, a config, a file (YAML, JSONL, Parquet), a data set, rows
     encoder: Any=None,      # an `Encoder` for text, or a tokenizer; what knows its own needs none
 ) -> RowSet:
     "Rows to look at. `SegmentError`, `ConfigError` or `TypeError` says what is missing"

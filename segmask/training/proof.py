@@ -1,4 +1,4 @@
-"""The same rows, trained plainly and with the collator: first what the batch holds, exactly, then what the model makes of it
+"""The same rows, trained plainly and with the collator: first what a batch holds, then what the model makes of it
 
 Docs: https://example.github.io/segmask/training/proof.html.md"""
 

@@ -141,9 +141,10 @@ class Rule:
 
     def __call__(self, row: Segments) -> Segments: # the same object when nothing changes
         "The row with the rule applied"
+        if not (spans := list(self.spans(row.text))): return row
         was = [o.weight for o in row for _ in o.text]
         want = float(self.label if self.weight is None else self.weight)
-        for a,b in self.spans(row.text):
+        for a,b in spans:
             if self.within!='all' and {w>0 for w in was[a:b]}!={self.within=='trained'}: continue
             if any(w!=want for w in was[a:b]): row = relabel(row, a, b, want)
         return row
@@ -156,6 +157,7 @@ class Preview:
     places: int = 0      # places where it applies in them
     characters: int = 0  # characters whose label would change
     examples: tuple[tuple[int, Segments, Segments], ...] = () # (number, before, after) of the first rows
+    looked: int = 0      # rows that were looked at
 
     def __str__(self):
         if not self.rows: return 'nothing to change in the rows in view'

@@ -7,9 +7,10 @@ Docs: https://example.github.io/segmask/widgets/state.html.md"""
 # %% auto #0
 __all__ = ['span_of', 'mended', 'python_of', 'Saved', 'file_stamp', 'DraftedFile', 'EditedFile', 'EditedRows', 'Edits']
 
-# %% ../../nbs/widgets/85_state.ipynb #b4614be7
-import json, os, re
+# %% ../../nbs/widgets/85_state.ipynb #287c591d
+import json, os, re, time
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -194,16 +195,25 @@ class EditedRows(EditedFile):
 # %% ../../nbs/widgets/85_state.ipynb #289f3b9c
 class Edits(EditedRows):
     "A JSONL file whose masks are being changed. Nothing is written to it before `save`"
-    def preview(self, rule: Any) -> Preview:
+    def preview(self,
+        rule: Any,                # a `Rule`, or one of `segmask.masks`
+        seconds: float|None=None, # stop after about so long
+    ) -> Preview: # `looked` tells how many rows it is about
         "What a rule would do to the rows in view"
-        return sum((preview(rule, self[i], i) for i in self.rows.tolist()), Preview())
+        out, began, rows = Preview(), time.monotonic(), self.rows.tolist()
+        for n,i in enumerate(rows):
+            if seconds is not None and time.monotonic()-began>seconds: return replace(out, looked=n)
+            out += preview(rule, self[i], i)
+        return replace(out, looked=len(rows))
     def apply(self,
         rule: Any,                      # a `Rule`, or one of `segmask.masks`
         rows: Iterable[int]|None=None,  # numbers of rows (default: those in view)
     ):
         "Apply a rule to many rows, as one step"
         where = self.rows.tolist() if rows is None else [int(i) for i in rows]
-        after = {i: new for i in where if changed(self[i], new := rule(self[i]))}
+        plain = isinstance(rule, Rule) # such a rule hands back the row itself where it changes nothing
+        made = ((i, self[i], rule(self[i])) for i in where)
+        after = {i: new for i,row,new in made if new is not row and (plain or changed(row, new))}
         some = '' if len(where)==len(self.set) else f', {list(after)}'
         self.change(f'e.apply({rule!r}{some})', after)
     def mend(self,

@@ -19,7 +19,7 @@ def test_toggle_a_segment(light, editor):
     light.until(lambda: states(editor)==labels(light))
     light.until(lambda: share.inner_text()!=before)
     chip = editor.locator('.sm-seg').nth(1)
-    assert chip.inner_text().startswith('○') and chip.get_attribute('aria-pressed')=='false'
+    assert '○' in chip.inner_text() and chip.get_attribute('aria-pressed')=='false'
 
 def test_undo_and_redo(light, editor):
     editor.locator('.sm-seg').nth(0).click()
@@ -105,7 +105,7 @@ def test_hits_by_key_and_masked_at_once(light, editor):
     light.page.keyboard.press('Enter') # on to the next row with one
     prints(light, 'e.state.row', '2')
     editor.get_by_role('button', name='mask all hits').click()
-    says(light, editor, '4 characters at 4 places in 2 rows: done')
+    says(light, editor, '2 rows changed')
     prints(light, 'e.state.dirty', '[1, 2]')
     assert light.kernel("print(e.python().split(chr(10))[3])")=="e.apply(Rule('='), [1, 2])"
 
@@ -114,10 +114,10 @@ def test_a_list_of_rows(light, browser):
     assert line.first.get_attribute('aria-setsize')=='44'
     line.nth(3).click()
     prints(light, 'b.state.row', '3')
-    light.until(lambda: browser.locator('.sm-line[aria-selected=true]').inner_text().split()[0], '3')
+    light.until(lambda: 'row 3' in ' '.join(browser.locator('.sm-line[aria-selected=true]').inner_text().split()))
     browser.get_by_role('button', name='sort by length').click()
     browser.get_by_role('button', name='sort by length').click()
-    light.until(lambda: line.first.inner_text().split()[0], '1') # the longest
+    light.until(lambda: 'row 1' in ' '.join(line.first.inner_text().split())) # the longest
     browser.locator('.sm-rows').focus()
     light.page.keyboard.press('ArrowDown')
     prints(light, 'b.view["sort"], b.state.position > 0', '-tokens True')
@@ -149,10 +149,12 @@ def test_rule_over_rows_in_view(light, editor):
     editor.get_by_role('button', name='apply').click()
     prints(light, 'e.state.dirty', '[1, 2]')
     assert light.kernel('print(e.state[2][2])')=="masked('<<50/2=25>>')"
-    says(light, editor, 'in 2 rows: done')
+    says(light, editor, '2 rows changed')
+    says(light, editor, 'nothing to change in the rows in view')
     light.page.keyboard.press('Escape')
     light.page.keyboard.press('u')
     prints(light, 'e.state.dirty', '[]')
+    says(light, editor, '21 characters at 2 places in 2 rows') # after undo it says again what it would do
     find.fill('(')
     editor.get_by_role('button', name='rule: regular expressions').click()
     says(light, editor, 'no regular expression')
@@ -189,7 +191,7 @@ e.state.undo = broken
 
 def test_hover_links_token_and_segment(light, editor):
     editor.locator('[data-i="8"]').hover()
-    light.until(lambda: editor.locator('.sm-seg.sm-hover').all_inner_texts(), ['○ goodbye·'])
+    light.until(lambda: [o[-10:] for o in editor.locator('.sm-seg.sm-hover').all_inner_texts()], ['○ goodbye·'])
     info = editor.locator('.sm-info').inner_text()
     assert info.startswith('token 8 · id ') and 'segment 2' in info
     assert info==editor.locator('[data-i="8"]').get_attribute('title')
@@ -332,6 +334,31 @@ def test_the_form(tmp_path_factory, axe):
         says(rig, form, 'the older one is config.yaml.bak')
         prints(rig, "sm.TrainingConfig.load('config.yaml').seed, sm.TrainingConfig.load('config.yaml').sequence_len", '5 896')
         assert not rig.errors() and not rig.page_errors
+
+def test_a_page_without_a_kernel(tmp_path):
+    "A file that anyone opens: drawn, searched and stepped through, without a network"
+    from rig import Browser
+    from segmask import Encoder, load_tokenizer, masked, trained
+    from segmask.widgets.page import write_page
+    rows = [masked(f'<s>Q: {i}+{i}?\nA:') + trained(f' {2*i}</s>') for i in range(80)] + [masked('<s>nothing</script><img src=x>')]
+    write_page(rows, tmp_path/'page.html', Encoder(load_tokenizer('mistralai/Mistral-7B-v0.1'), 'prompt'))
+    with Browser() as b:
+        b.page.goto(f'file://{tmp_path}/page.html')
+        box = b.page.locator('.segmask-box')
+        box.locator('[data-i]').first.wait_for()
+        box.locator('.sm-view').focus()
+        b.page.keyboard.press('j')
+        assert box.locator('.sm-where').inner_text().startswith('row 1 ·')
+        box.get_by_label('search', exact=True).fill('7+7')
+        box.get_by_text('of 81 · 2 in view').wait_for()
+        assert ''.join(box.locator('.sm-hit').all_inner_texts()).strip('·')=='7+7' and 'hit 1 of 1' in box.inner_text()
+        box.get_by_label('search', exact=True).fill('')
+        box.get_by_text('in view').wait_for(state='detached')
+        box.locator('.sm-view').focus()
+        b.page.keyboard.press('n') # on to the row of which nothing is trained
+        box.locator('.sm-picked').wait_for()
+        assert 'nothing-trained' in box.inner_text() and box.locator('img').count()==0
+        assert not b.page_errors and not b.console_errors and not b.blocked
 
 CONTRAST = """sel => {
     const f = v => { v /= 255; return v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4; };

@@ -39,7 +39,7 @@ const group = (name, ...inside) => make('div', { role: 'group', 'aria-label': na
 /** @param {string} name @param {[string, string][]} options @returns {HTMLSelectElement} */
 const choice = (name, options) => make('select', { 'aria-label': name, title: name }, ...options.map(([value, text]) => make('option', { value, textContent: text })));
 /** @param {string} text @param {string} hint @returns {HTMLButtonElement} */
-const flag = (text, hint) => button(text, hint, undefined, { 'aria-pressed': 'false', 'aria-label': hint });
+const flag = (text, hint) => button(text, hint, undefined, { 'aria-pressed': 'false', 'aria-label': `${text}: ${hint}` });
 /** @param {Element} o */
 const pressed = o => o.getAttribute('aria-pressed') === 'true';
 /** @param {Element} o @param {boolean} v */
@@ -287,7 +287,7 @@ function rowList(send, id) {
   const pad = make('div', { className: 'sm-pad' });
   const box = make('div', { className: 'sm-rows', role: 'listbox', tabIndex: 0, 'aria-label': 'Rows in view' }, pad);
   const sorts = [['number', 'row', 'number'], ['tokens', 'tokens', 'length'], ['share', 'trained', 'trained share'], ['findings', 'found', 'findings']].map(([key, text, name]) => {
-    const b = button(text, `sort by ${name}; again turns it around`, () => send('sort', { sort: view.sort === key ? '-' + key : key }), { 'aria-label': `sort by ${name}` });
+    const b = button(text, `sort by ${name}; again turns it around`, () => send('sort', { sort: view.sort === key ? '-' + key : key }), { 'aria-label': `${text}: sort by ${name}` });
     b.dataset.sort = key;
     head.append(b);
     return b;
@@ -310,12 +310,12 @@ function rowList(send, id) {
   /** @param {any} row @param {number} k */
   function line(row, k) {
     const [n, where, tokens, share, found, text] = row, here = k === view.position;
-    const said = `row ${n}, ${tokens < 0 ? 'not counted' : many(tokens, 'token') + ', ' + Math.round(100 * share) + '% trained'}${found < 0 ? '' : ', ' + many(found, 'finding')}`;
+    const word = (/** @type {string} */ text) => make('span', { className: 'sm-said', textContent: text });
     const bar = make('span', { className: 'sm-share' });
-    if (share >= 0) bar.style.setProperty('--share', 100 * share + '%');
-    const o = make('div', { className: 'sm-line', role: 'option', id: `${id}-${k}`, 'aria-selected': here, 'aria-posinset': k + 1, 'aria-setsize': view.shown, title: where, 'aria-label': said },
-      make('span', { textContent: String(n) }), make('span', { textContent: tokens < 0 ? '…' : count(tokens) }), bar,
-      make('span', { textContent: found < 0 ? '' : String(found), className: found > 0 ? 'sm-some' : '' }), make('span', { className: 'sm-begins', textContent: text, dir: 'auto' }));
+    if (share >= 0) { bar.style.setProperty('--share', 100 * share + '%'); bar.append(word(`${Math.round(100 * share)}% trained, `)); }
+    const o = make('div', { className: 'sm-line', role: 'option', id: `${id}-${k}`, 'aria-selected': here, 'aria-posinset': k + 1, 'aria-setsize': view.shown, title: where },
+      make('span', {}, word('row '), String(n), word(', ')), make('span', {}, tokens < 0 ? '…' : count(tokens), word(tokens < 0 ? 'not counted, ' : ' tokens, ')), bar,
+      make('span', { className: found > 0 ? 'sm-some' : '' }, found < 0 ? '' : String(found), word(found < 0 ? '' : ' findings, ')), make('span', { className: 'sm-begins', textContent: text, dir: 'auto' }));
     o.dataset.at = String(k);
     o.onclick = () => send('at', { position: k });
     return o;
@@ -332,7 +332,8 @@ function rowList(send, id) {
       if (whole && (y < box.scrollTop || y + LINE > box.scrollTop + box.clientHeight)) { pad.style.height = height() + 'px'; box.scrollTop = y - box.clientHeight / 3; }
       else if (!whole && (at < first() || at > first() + box.clientHeight / LINE - 1)) { pad.style.height = height() + 'px'; box.scrollTop = at / v.shown * 8e6; }
     }
-    box.setAttribute('aria-activedescendant', `${id}-${v.position}`);
+    const there = v.position >= list.from && v.position < list.from + list.rows.length;
+    there ? box.setAttribute('aria-activedescendant', `${id}-${v.position}`) : box.removeAttribute('aria-activedescendant');
     place();
     want();
   }
@@ -375,11 +376,12 @@ function sidePane(tell) {
     const most = 150;
     refill(chips, make('div', { className: 'sm-title', textContent: many(r.runs.length, editable ? 'segment' : 'stretch').replace('stretchs', 'stretches') }), ...r.runs.slice(0, most).map(([text, weight], n) => {
       const shown = [...text.slice(0, 60)].slice(0, 28).join('').replaceAll(' ', '·').replaceAll('\n', '⏎').replaceAll('\t', '→');
-      const name = `segment ${n}, ${weight ? 'trained' : 'masked'}${weight > 0 && weight < 1 ? ` with weight ${weight}` : ''}: ${text.slice(0, 40)}`;
-      const chip = button(`${weight ? '●' : '○'} ${shown}${text.length > 28 ? '…' : ''}`, editable ? 'turn it around' : '', () => editable && tell.turn(n), { className: 'sm-seg', 'aria-label': name });
+      const name = make('span', { className: 'sm-said', textContent: `segment ${n}, ${weight ? 'trained' : 'masked'}: ` });
+      const chip = button('', editable ? 'turn it around' : '', () => editable && tell.turn(n), { className: 'sm-seg' });
+      chip.append(name, `${weight ? '●' : '○'} ${shown}${text.length > 28 ? '…' : ''}`);
       if (editable) press(chip, !!weight);
       else chip.disabled = true;
-      if (weight > 0 && weight < 1) chip.append(make('small', { textContent: ` ${weight}` }));
+      if (weight > 0 && weight < 1) chip.append(make('small', { textContent: ` weight ${weight}` }));
       chip.onmouseenter = chip.onfocus = () => tell.over(n);
       chip.onmouseleave = chip.onblur = () => tell.over(null);
       return chip;
@@ -488,10 +490,13 @@ function renderRows({ model, el }) {
   const opener = (/** @type {string} */ text, /** @type {string} */ hint, /** @type {string} */ which) => button(text, hint, () => open(which), { 'aria-expanded': 'false', className: 'sm-opener', 'data-drawer': which });
   const working = make('span', { className: 'sm-work' }), bar = make('progress', { 'aria-label': 'progress' }), doing = make('span', { role: 'status' });
   working.append(doing, bar, button('stop', 'stop here', () => { stopped = true; send('stop'); }));
+  const check = button('find mistakes', 'lint the rows in view', () => { stopped = false; send('check'); });
   const rows = make('div', { className: 'sm-row', role: 'group', 'aria-label': 'Rows: move and find' },
-    button('‹ prev', 'the row before (k)', () => go(-1), { 'aria-label': 'previous row' }), box, of, button('next ›', 'the row after (j)', () => go(1), { 'aria-label': 'next row' }),
+    button('prev', 'the row before (k)', () => go(-1), { 'aria-label': 'prev row' }), box, of, button('next', 'the row after (j)', () => go(1), { 'aria-label': 'next row' }),
     search, kase, word, regex, within, hits, opener('filters', 'length, trained share, status, findings', 'filters'),
-    button('find mistakes', 'lint the rows in view', () => { stopped = false; send('check'); }), working, opener('? keys', 'all keys', 'help'));
+    check, working, opener('? keys', 'all keys', 'help'));
+
+  if (head().offline) { check.remove(); rows.querySelector('[data-drawer=filters]')?.remove(); } // these need a kernel
 
   // what one does to the text
   const act = (/** @type {string} */ what, more = {}) => send(what, { n: row().n, key: row().key, ...selection, ...more });
@@ -602,6 +607,7 @@ function renderRows({ model, el }) {
     if (h.boundary) boundary.value = h.boundary;
     dirty.textContent = !h.editable ? '' : h.dirty ? `● ${many(h.dirty, 'row')} not saved` : 'saved';
     dirty.classList.toggle('sm-unsaved', !!h.dirty);
+    if (shelf.firstElementChild === rule.el) rule.ask(); // what it would do now
     undo.disabled = !h.undo; redo.disabled = !h.redo; save.disabled = !h.dirty;
     const inside = offer.contains(document.activeElement);
     offer.replaceChildren(...(h.left ? [h.left + ' ', button('take up', 'repeat these steps', () => send('restore')), button('discard', 'remove them', () => send('discard'))] : []));
@@ -820,6 +826,80 @@ function renderForm({ model, el }) {
   return () => root.remove();
 }
 
+// ---- a page without a kernel --------------------------------------------------------------------------------------------------------
+
+/** A row as the widgets get it, from what a page holds of it. @param {any} data @param {number} k @returns {Row} */
+function unpacked(data, k) {
+  const r = data.rows[k], [n, where] = data.lines[k], names = r.id.map((/** @type {number} */ i) => data.vocabulary[i]);
+  let at = 0;
+  const a = r.step.map((/** @type {number} */ o) => (at += o));
+  return { n, key: String(k), where, said: r.said, id: r.id, t: names.map((/** @type {any} */ o) => o[0]), sp: names.map((/** @type {any} */ o) => o[1]).join(''),
+    l: r.l.map((/** @type {[string, number]} */ [v, n]) => v.repeat(n)).join(''), s: r.s, a, b: a.map((/** @type {number} */ o, /** @type {number} */ i) => o + r.len[i]), runs: r.runs, hits: [] };
+}
+
+/** Where a query is found in a row: characters. @param {[string, number][]} runs @param {any} q @returns {[number, number][]} */
+function found(runs, q) {
+  const source = q.regex ? q.text : q.text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+  const pattern = new RegExp(q.word ? `\\b(?:${source})\\b` : source, 'gu' + (q.case ? '' : 'i')), out = /** @type {[number, number][]} */ ([]);
+  const parts = /** @type {[string, number][]} */ ([]);
+  let at = 0, last = /** @type {boolean|null} */ (null);
+  for (const [text, weight] of runs) { // neighbours of one label are one stretch
+    const lit = weight > 0;
+    if (q.within === 'all' || lit === (q.within === 'trained')) { if (parts.length && (q.within === 'all' || last === lit)) parts[parts.length - 1][0] += text; else parts.push([text, at]); }
+    at += size(text); last = lit;
+  }
+  for (const [text, start] of parts) for (const m of text.matchAll(pattern)) if (m[0]) { const a = start + size(text.slice(0, m.index)); out.push([a, a + size(m[0])]); }
+  return out;
+}
+
+/** The rows of a file, with all that a kernel would do for looking. @param {any} data @returns {Model} */
+function offline(data) {
+  const none = { text: '', regex: false, case: true, word: false, within: 'all', tokens: [null, null], share: [null, null], codes: [], status: '' };
+  const heard = /** @type {Record<string, Function[]>} */ ({}), all = data.rows.map((/** @type {any} */ _, /** @type {number} */ k) => k);
+  let order = all, position = 0, sort = 'number', query = { ...none }, shown = all, generation = 0, from = 0, to = 60;
+  const state = /** @type {Record<string, any>} */ ({ uid: 'page', head: data.head, note: {}, work: {}, filters: {}, preview: {}, code: '' });
+  const value = (/** @type {number} */ k, /** @type {string} */ key) => data.lines[k][/** @type {Record<string, number>} */ ({ number: 0, tokens: 2, share: 3, findings: 4 })[key]];
+  function update() {
+    const k = shown[position], row = k == null ? { n: -1, key: '', t: [], id: [], l: '', sp: '', s: [], a: [], b: [], runs: [], hits: [], said: '', where: '' } : unpacked(data, k);
+    if (k != null && query.text) row.hits = /** @type {any} */ (found(row.runs, query).map(([a, b]) => [row.a.length ? row.b.findIndex(o => o > a) : -1, row.a.length ? row.a.findLastIndex(o => o < b) : -1, a, b]));
+    const next = { text: JSON.stringify(row), view: { shown: shown.length, position, sort, generation, asked: !!query.text, query }, lines: { from, rows: shown.slice(from, to).map((/** @type {number} */ k) => data.lines[k]) }, found: { n: row.n, key: row.key, state: '', groups: k == null ? [] : data.found[k] }, note: state.note };
+    const changed = Object.entries(next).filter(([name, v]) => JSON.stringify(v) !== JSON.stringify(state[name]));
+    Object.assign(state, next);
+    for (const [name] of changed) for (const f of heard['change:' + name] || []) f();
+  }
+  function arrange() {
+    const here = shown[position], key = sort.replace('-', ''), sign = sort.startsWith('-') ? -1 : 1;
+    order = [...all].sort((x, y) => sign * (value(x, key) - value(y, key)) || x - y);
+    shown = query.text ? order.filter((/** @type {number} */ k) => found(data.rows[k].runs, query).length) : order;
+    position = Math.max(0, shown.indexOf(here));
+  }
+  /** @type {Record<string, (m: any) => void>} */
+  const does = {
+    go: m => { const n = Math.max(1, shown.length); position = m.around ? (position + m.by + n) % n : Math.max(0, Math.min(n - 1, position + m.by)); },
+    at: m => { position = m.position; }, window: m => { from = m.from; to = m.to; },
+    jump: m => { const k = shown.findIndex((/** @type {number} */ k) => data.lines[k][0] >= m.row); position = k < 0 ? Math.max(0, shown.length - 1) : k; },
+    sort: m => { sort = m.sort; arrange(); },
+    query: m => { const before = query; query = { ...none, ...m.query }; generation += 1; try { arrange(); } catch (e) { query = before; state.note = { text: String(e), kind: 'error' }; } },
+    'next-finding': m => { let k = position + m.by; while (k >= 0 && k < shown.length && !value(shown[k], 'findings')) k += m.by; if (k >= 0 && k < shown.length) position = k; else state.note = { text: `no more findings ${m.by > 0 ? 'below' : 'above'}` }; },
+    copy: m => { const r = unpacked(data, shown[position]), text = r.runs.map(o => o[0]).join('');
+      const json = JSON.stringify({ segments: r.runs.map(([t, w]) => ({ label: w > 0, text: t, ...(w > 0 && w < 1 ? { weight: w } : {}) })) });
+      for (const f of heard['msg:custom'] || []) f({ copy: m.what === 'ids' ? JSON.stringify(r.id) : m.what === 'text' ? text : json }); },
+  };
+  update();
+  return {
+    get: name => state[name], on: (event, f) => { (heard[event] ||= []).push(f); },
+    send: m => { if (!does[m.do]) return; if (m.do !== 'window') state.note = {}; does[m.do](m); const note = state.note; update(); if (note.text) for (const f of heard['change:note'] || []) f(); },
+  };
+}
+
+/** Draw a page from its rows: JSON, compressed, as text. @param {HTMLElement} el @param {string} text */
+async function page(el, text) {
+  const bytes = Uint8Array.from(atob(text.trim()), c => c.charCodeAt(0));
+  const data = await new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream('gzip'))).json();
+  el.replaceChildren();
+  renderRows({ model: offline(data), el });
+}
+
 /** @param {string} text @returns {Promise<boolean>} */
 async function toClipboard(text) {
   try { await navigator.clipboard.writeText(text); return true; } catch { /* not allowed here: the old way */ }
@@ -832,4 +912,5 @@ async function toClipboard(text) {
 /** @param {{model: Model, el: HTMLElement}} where */
 const render = where => where.model.get('form') ? renderForm(where) : renderRows(where);
 
+export { page };
 export default { render };
