@@ -21,7 +21,8 @@ from ..core import SegmentError
 from .prepared import Numbers, decide, record
 from .rules import Limits, Measured, limits, order_of
 from .store import shard, shard_name, write_info
-from ..formats.sources import FormatError, Rows, line_and_turn
+from ..formats.fields import FormatError
+from ..formats.sources import Rows, line_and_turn
 from ..problems import Problem
 from ..tokens.encoder import list_column
 

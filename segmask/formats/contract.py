@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .rendering import by_difference, common_prefix
-from .sources import FormatError
+from .fields import FormatError
 
 if TYPE_CHECKING:
     from segmask.core import Segments

@@ -98,6 +98,7 @@ class Run:
         "Are the weights divided among devices?"
         return bool(self.args.fsdp or self.args.deepspeed)
 
+# %% ../../nbs/training/764_run.ipynb #46e308f7
 def ready(
     cfg: TrainingConfig, # of the run
     model: Any,          # a model object, or None to load what the config names

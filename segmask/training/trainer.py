@@ -48,6 +48,7 @@ class Loaded(NamedTuple):
 
 def _padded(rows: Sequence[Mapping]) -> int: return max(len(r['input_ids']) for r in rows)*len(rows)
 
+# %% ../../nbs/training/762_trainer.ipynb #5c91404d
 class CountingTrainer(Trainer):
     "Counts what was read and scored"
     def __init__(self, *args: Any, cfg: 'TrainingConfig', prepared: 'Prepared|None'=None, live: Live|None=None,

@@ -184,6 +184,11 @@ class Browsing(Asking):
         work.go_on(seconds)
         return work.codes()
 
+    def recount(self):
+        "Forget how long rows are"
+        for k in ('tokens', 'trained', '_counts'): self.set.__dict__.pop(k, None)
+        self.counting = Counting(self.set)
+
     def findings(self) -> 'list[Finding]':
         "What the linter says about the row that is looked at; it is asked once"
         if (i := self.row) is None: return []
@@ -210,8 +215,8 @@ def set_boundary(
             raise ValueError('these rows are tokens already, or their encoders differ')
         mode: Any = boundary
         state.set.encoder = Encoder(old.tokenizer, mode, old.train_on_inputs)
-        for k in ('tokens', 'trained', '_counts'): state.set.__dict__.pop(k, None)
-        state.counting, state.checking = Counting(state.set), Checking(state.set, [], {})
+        state.recount()
+        state.checking = Checking(state.set, [], {})
 
 # %% ../../nbs/widgets/83_browsing.ipynb #98c30e61
 def left_out(

@@ -56,13 +56,15 @@ class Changing(Browsing):
             return True
 
     def _put(self, rows: dict[int, Segments]):
+        few = len(rows)<20 # many are counted and checked again when that is asked for
+        if not few: self.recount()
         for i,r in rows.items():
             self.set.rows[i] = r
             (self._dirty.discard if r==self.saved[i] else self._dirty.add)(i)
             checked = self.found.pop(i, None)
-            if checked is not None and len(rows)<20:
+            if few and checked is not None:
                 self.found.update(lint_rows(self.set, [i], self.checking.known, Linter()))
-            if self.counting.tokens[i]>=0: self.counting.again(i, self.encode(i).labels)
+            if few and self.counting.tokens[i]>=0: self.counting.again(i, self.encode(i).labels)
         self.selection = None
 
     def undo(self) -> bool: return self._back(self._undo, self._redo, lambda step: step.before)

@@ -150,17 +150,23 @@ def _example(n: int, before: Segments, after: Segments) -> dict:
 def _preview(editor: 'Editor', m: dict):
     editor.preview = {}
     if not any(m['rule'].get(k) for k in ('find', 'role', 'turn')): return
-    try: p = editor.state.preview(rule_of(m['rule']))
-    except ValueError as e: editor.preview = dict(error=str(e))
-    else: editor.preview = dict(said=str(p), examples=[_example(*o) for o in p.examples])
+    try: p = editor.state.preview(rule_of(m['rule']), 1.)
+    except ValueError as e: editor.preview = dict(error=visible(str(e)))
+    else:
+        part = f' (of the first {p.looked:,} rows in view)' if p.looked<len(editor.rows) else ''
+        editor.preview = dict(said=f'{p}{part}', examples=[_example(*o) for o in p.examples])
 
 @does(EDIT, 'apply')
 def _apply(editor: 'Editor', m: dict):
     _as_seen(editor, m)
-    p = editor.state.preview(rule := rule_of(m['rule']))
+    _apply_rule(editor, rule_of(m['rule']))
+
+def _apply_rule(editor: 'Editor', rule: Any):
+    before = len(editor.state.steps)
     editor.state.apply(rule)
-    editor.say(f'{p}: done' if p.rows else str(p), 'done')
-    _preview(editor, m)
+    if len(editor.state.steps)==before: return editor.say('nothing to change in the rows in view', 'done')
+    n = len(editor.state.steps[-1].after)
+    editor.say(f'{n:,} row{"s"*(n!=1)} changed', 'done')
 
 @does(EDIT, 'hits')
 def _hits(editor: 'Editor', m: dict):
@@ -169,9 +175,7 @@ def _hits(editor: 'Editor', m: dict):
     if not q.text: raise ValueError('nothing is searched for')
     editor.state.search()
     rule = Rule(q.text, label=bool(m['label']), regex=q.regex, case=q.case, word=q.word, within=q.within)
-    p = editor.state.preview(rule)
-    editor.state.apply(rule)
-    editor.say(f'{p}: done' if p.rows else str(p), 'done')
+    _apply_rule(editor, rule)
 
 # %% ../../nbs/widgets/88_editor.ipynb #d238795c
 @does(EDIT, 'save')
