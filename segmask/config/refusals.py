@@ -26,7 +26,7 @@ from .schema import did_you_mean, shown
 from ..formats.formats import lowering
 from ..formats.instruct import FORMATS
 from ..formats.rendering import words_read
-from ..formats.sources import FormatError
+from ..formats.fields import FormatError
 from ..formats.templates import chat_template
 from ..masks import MaskError, rules_from
 from ..problems import Problem

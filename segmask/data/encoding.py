@@ -24,7 +24,8 @@ from ..core import IGNORE_INDEX, Segments
 from .rules import Limits, Measured, measure
 from ..files import iter_jsonl
 from ..formats.formats import lower_all, lowering
-from ..formats.sources import FormatError, Rows, SourceError, format_error
+from ..formats.fields import FormatError, format_error
+from ..formats.sources import Rows, SourceError
 from ..problems import Problem, Problems
 from ..tokens.encoder import Encoder, EncoderError
 from ..tokens.tokenizer import TokenizerError, load_tokenizer
@@ -51,7 +52,7 @@ class Batch(NamedTuple):
         "Rows that are encoded one by one"
         flat = lambda key: np.fromiter(chain.from_iterable(o[key] for o in rows), np.int32)
         own = [getattr(o, 'weights', None) for o in rows]
-        weights = None if any(o is None for o in own) else np.fromiter(chain.from_iterable(own), np.float32) # type: ignore[arg-type]
+        weights = None if any(o is None for o in own) else np.concatenate([[], *own]).astype(np.float32)
         lens = np.array([len(o['input_ids']) for o in rows], np.int64)
         return cls(flat('input_ids'), flat('labels'), lens, numbers, weights=weights)
 

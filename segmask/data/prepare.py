@@ -26,7 +26,8 @@ from .prepared import Numbers, Prepared, Report, Source, decide, record
 from .rules import Limits, limits, order_of
 from .store import Spool, Spooled, StoreError, broken, hash_file, make_folder, scratch_folder, write_dataset
 from .store import write_manifest
-from ..formats.sources import FormatError, Rows
+from ..formats.fields import FormatError
+from ..formats.sources import Rows
 from ..problems import Problem, Problems
 from ..tokens.encoder import debug_line
 

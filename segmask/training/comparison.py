@@ -167,7 +167,8 @@ def _baseline_lines(c: Comparison) -> list[str]:
     if c.primary!='accuracy': return []
     if c.baseline is None: return ['`answer` finds nothing in the answers of the rows, so there is no baseline.']
     asked = counted(len(c.expected), 'row')
-    lines = f'Always answering {c.majority!r} is right in {c.baseline:.1%} of the {asked} that were asked for an answer.'
+    share = f'{c.baseline:.1%} of the {asked} that were asked for an answer'
+    lines = f'Always answering {c.majority!r} is right in {share}.'
     if c.seeds<2: return [lines]
     found = {o: c.estimate('accuracy', o) for o in c.runs}
     ps = holm([p_value(e, c.baseline) for e in found.values()])

@@ -49,7 +49,8 @@ class Counts(NamedTuple):
 
     def __repr__(self):
         return (f'{self.computed:,} of {self.padded:,} positions read ({self.skipped:.0%} skipped), '
-                f'{self.head:,} scored ({self.unscored:.0%} skipped), {self.trained:,} of {self.tokens:,} tokens trained')
+                f'{self.head:,} scored ({self.unscored:.0%} skipped), '
+                f'{self.trained:,} of {self.tokens:,} tokens trained')
 
 def counts(
     history: Sequence[dict], # lines with the counts of a few steps each

@@ -11,13 +11,12 @@ __all__ = ['typed_value', 'Settings', 'ConfigFile', 'choices', 'form_drawing', '
 import os, secrets
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import anywidget
 import yaml
 from traitlets import Dict, List, Unicode
 
-from ..config.advice import Advice
 from ..config.config import ConfigError, TrainingConfig
 from ..config.keys import grouped
 from ..files import keep_copy
@@ -27,6 +26,9 @@ from ..problems import Problem, Problems, visible
 from ..tokens.encoder import BOUNDARIES
 from .drawing import script
 from .state import file_stamp
+
+if TYPE_CHECKING:
+    from segmask.config.advice import Advice
 
 # %% ../../nbs/widgets/89_form.ipynb #00cc5a31
 def _parts(key: str) -> list: # 'datasets[0].path' -> ['datasets', 0, 'path']
@@ -97,7 +99,7 @@ class Settings:
         return True
 
     @property
-    def advice(self) -> list[Advice]:
+    def advice(self) -> 'list[Advice]':
         "What will not do what its author thinks"
         return self.config.check()
     @property
