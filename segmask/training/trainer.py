@@ -13,22 +13,26 @@ __all__ = ['memory_used', 'noise_share', 'Loaded', 'CountingTrainer', 'sources',
 import itertools, math, shutil, sys, time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from transformers import Trainer, TrainerCallback
 
 from ..core import IGNORE_INDEX
 from ..problems import Problem
-from ..config.config import TrainingConfig
+
 from ..config.keys import without_secrets
-from ..data.prepared import Prepared
+
 from .arguments import accumulation
 from .checkpoint import TrainingError, newest, remove_old, seal
 from .live import Counts, Live, Status
 from .proof import flat_rows
 from .updates import regrouped
 from .weights import core_of
+
+if TYPE_CHECKING:
+    from segmask.config.config import TrainingConfig
+    from segmask.data.prepared import Prepared
 
 # %% ../../nbs/training/762_trainer.ipynb #60376940
 def memory_used() -> int|None: # bytes; None on Windows
@@ -52,7 +56,7 @@ def _padded(rows: Sequence[Mapping]) -> int: return max(len(r['input_ids']) for 
 # %% ../../nbs/training/762_trainer.ipynb #fcf1ec3b
 class CountingTrainer(Trainer):
     "Counts what was read and scored"
-    def __init__(self, *args: Any, cfg: TrainingConfig, prepared: Prepared|None=None, live: Live|None=None,
+    def __init__(self, *args: Any, cfg: 'TrainingConfig', prepared: 'Prepared|None'=None, live: Live|None=None,
                  regroup: bool=True, room: int=0, **kwargs: Any):
         self.cfg, self.prepared, self.live, self.note = cfg, prepared, live, ''
         self.pending, self.timed = Counts(), Counts() # since the last line of the log; since this process began
@@ -112,7 +116,7 @@ class CountingTrainer(Trainer):
 
 # %% ../../nbs/training/762_trainer.ipynb #da303ce0
 def sources(
-    p: Prepared|None,    # knows where rows come from
+    p: 'Prepared|None',    # knows where rows come from
     rows: Sequence[int], # stored rows
     limit: int=8,        # how many to name
 ) -> str:
@@ -127,7 +131,7 @@ def out_of_memory(e: BaseException) -> bool:
     return isinstance(e, torch.OutOfMemoryError) or (isinstance(e, RuntimeError) and any(o in str(e) for o in told))
 
 def memory_advice(
-    cfg: TrainingConfig, # of the run
+    cfg: 'TrainingConfig', # of the run
     longest: int,        # tokens of the longest row so far
 ) -> Problem:
     "Which setting to change first when the memory is full"
