@@ -12,7 +12,7 @@ from segmask.data.rows import row_set
 from segmask.formats.chat import Chat
 from segmask.formats.chatrows import as_marked, chat_rows
 from segmask.formats.contract import Contract
-from segmask.formats.sources import FormatError
+from segmask.formats.fields import FormatError
 from segmask.linting.linter import lint
 from segmask.tokens.encoder import Encoder
 from segmask.tokens.tokenizer import load_tokenizer
