@@ -27,7 +27,7 @@ from ..formats.chatrows import own_problems
 from ..formats.formats import lowering
 from ..formats.instruct import FORMATS
 from ..formats.rendering import words_read
-from ..formats.sources import FormatError
+from ..formats.fields import FormatError
 from ..formats.templates import chat_template
 from ..masks import MaskError, rules_from
 from ..problems import Problem

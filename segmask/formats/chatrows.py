@@ -17,7 +17,7 @@ from ..core import Segment, Segments
 from .chat import Chat, Conversation, Named, Span, as_axolotl, cut, turn_name
 from .contract import WRITERS, Contract, Note, Written, asking, compare_mask, outside, trained_spans
 from .rendering import by_difference, by_placeholders
-from .sources import FormatError, format_error
+from .fields import FormatError, format_error
 from ..problems import Problem
 
 # %% ../../nbs/formats/26a_chatrows.ipynb #26k00035
