@@ -273,7 +273,7 @@ def on_ray(
     encoded = _encoded(encodings, units, within)
     numbers = encoded.map_batches(_without_tokens, batch_size=None, batch_format='pyarrow', zero_copy_batch=True)
     m = merge(pa.concat_tables(ray.get(numbers.to_arrow_refs())), units, encodings, within.once)
-    p = decide(m.numbers, order_of(m.sizes, cfg), within)
+    p = decide(m.numbers, order_of(m.sizes, cfg, m.numbers.together), within)
     lens = np.minimum(m.numbers.rows.tokens, within.longest)
     which = shards_of(lens[p.stored], shard_tokens)
     names = [shard_name(i, int(which[-1])+1) for i in range(int(which[-1])+1)]

@@ -85,7 +85,7 @@ def on_this_machine(
     "Encode, decide, write"
     within = limits(cfg, side)
     rows, sizes, numbers = read_all(encodings, scratch, within)
-    p = decide(numbers, order_of(sizes, cfg), within)
+    p = decide(numbers, order_of(sizes, cfg, numbers.together), within)
     write_dataset(rows, p.stored, np.minimum(rows.lens[p.stored], within.longest), out, fingerprint)
     return record(numbers, p, within, out), rows.weighted
 
