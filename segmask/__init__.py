@@ -11,7 +11,8 @@ _where = {
     'files': 'read_jsonl write_jsonl',
     'tokens.tokenizer': 'TokenizerError load_tokenizer',
     'tokens.encoder': 'Encoded Encoder',
-    'formats.sources': 'FormatError SourceError',
+    'formats.fields': 'FormatError',
+    'formats.sources': 'SourceError',
     'formats.formats': 'FORMATS register to_segments',
     'config.config': 'ConfigError DatasetConfig TrainingConfig',
     'data.store': 'StoreError',
@@ -80,7 +81,8 @@ if _TYPE_CHECKING:
     from .data.prepared import Prepared, Report, Source
     from .data.prepare import preprocess
     from .tokens.skew import inference_skew, round_trip
-    from .formats.sources import FormatError, SourceError
+    from .formats.fields import FormatError
+    from .formats.sources import SourceError
     from .data.store import StoreError
     from .tokens.tokenizer import TokenizerError, load_tokenizer
     from .training.result import TrainResult

@@ -12,13 +12,16 @@ import difflib, json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Real
-from typing import Any, Unpack, overload
+from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from . import masks
 from .html import runs_html
-from .masks import Choice, Rule, Rules
+
 from .patterns import PatternError
 from .problems import Problem, Problems
+
+if TYPE_CHECKING:
+    from segmask.masks import Choice, Rule, Rules
 
 # %% ../nbs/04_core.ipynb #a2712dbb
 IGNORE_INDEX = -100 # the label that the loss skips (torch.nn.CrossEntropyLoss(ignore_index=-100))
@@ -190,7 +193,7 @@ class _Ruled:
     segments: tuple[Segment, ...]
 
     def apply(self,
-        *rules: Rule|Rules, # from `segmask.masks`, in order
+        *rules: 'Rule|Rules', # from `segmask.masks`, in order
     ) -> 'Segments': # the same text with other weights; the same object when nothing changes
         "Apply rules to the example"
         new: Any = self.segments
@@ -202,16 +205,16 @@ class _Ruled:
 
     def _with(self, segments: Iterable[Segment]) -> 'Segments': raise NotImplementedError
 
-    def mask(self, regex: str|None=None, **choice: Unpack[Choice]) -> 'Segments':
+    def mask(self, regex: str|None=None, **choice: 'Unpack[Choice]') -> 'Segments':
         "Mask what a pattern finds, or what `Choice` says: `s.mask(r'<<.*?>>')`, `s.mask(role='user')`"
         return self.apply(masks.mask(regex, **choice))
-    def train(self, regex: str|None=None, **choice: Unpack[Choice]) -> 'Segments':
+    def train(self, regex: str|None=None, **choice: 'Unpack[Choice]') -> 'Segments':
         "Train it"
         return self.apply(masks.train(regex, **choice))
-    def weigh(self, regex: str|None=None, weight: float=1., **choice: Unpack[Choice]) -> 'Segments':
+    def weigh(self, regex: str|None=None, weight: float=1., **choice: 'Unpack[Choice]') -> 'Segments':
         "Give it a weight between 0 and 1"
         return self.apply(masks.weigh(regex, weight, **choice))
-    def only(self, regex: str|None=None, **choice: Unpack[Choice]) -> 'Segments':
+    def only(self, regex: str|None=None, **choice: 'Unpack[Choice]') -> 'Segments':
         "Mask everything else"
         return self.apply(masks.only(regex, **choice))
     def only_last_turn(self) -> 'Segments':

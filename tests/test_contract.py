@@ -4,11 +4,15 @@ from pathlib import Path
 
 import pytest
 
+from segmask.config.config import ConfigError, TrainingConfig
+from segmask.config.refusals import all_advice
+from segmask.data import rules
 from segmask.data.prepare import preprocess
+from segmask.data.rows import row_set
 from segmask.formats.chat import Chat
 from segmask.formats.chatrows import as_marked, chat_rows
 from segmask.formats.contract import Contract
-from segmask.formats.sources import FormatError
+from segmask.formats.fields import FormatError
 from segmask.linting.linter import lint
 from segmask.tokens.encoder import Encoder
 from segmask.tokens.tokenizer import load_tokenizer
@@ -120,7 +124,41 @@ def test_expand_gives_one_row_a_turn_with_its_source(base_models, tmp_path, monk
     text = p.tokenizer.decode([i for i in p.train[0]['labels'] if i!=-100])
     assert text == '<think>\nThink.\n</think>\n\nHello<|im_end|>'
     assert all(l==-100 for l in p.train[2]['labels'])
-    with pytest.raises(Exception, match='both sides'): preprocess(dict(cfg, val_set_size=.5))
+
+def sides(p): return [{str(p.source(i)) for i in o} for o in (range(len(p)-p.n_eval), range(len(p)-p.n_eval, len(p)))]
+
+@pytest.mark.parametrize('more', [dict(val_set_size=.3), dict(val_set_size=4), dict(val_set_size=.3, dataset_exact_deduplication=True, sequence_len=40),
+                                  dict(val_set_size=2, shuffle_merged_datasets=False), dict(val_set_size=.5, shuffle_before_merging_datasets=True)], ids=str)
+def test_a_conversation_lies_on_one_side(more, base_models, tmp_path, monkeypatch):
+    "preprocess, the functions of the cluster, browse and lint: one split, which counts conversations"
+    import test_rules
+    talks = [[dict(o, content=f'{o["content"]} {i}{j}') for j,o in enumerate(TALK*(1+i%3))] for i in range(12)]
+    cfg = config(tmp_path, monkeypatch, base_models['gpt2'], talks+[TALK[:1]]+talks[:2], expand='turns')
+    (tmp_path/'plain.jsonl').write_text(''.join(json.dumps(dict(segments=[dict(label=True, text=f'row {i}')]))+'\n' for i in range(5)))
+    cfg['datasets'].append(dict(path='plain.jsonl', type='input_output'))
+    cfg = TrainingConfig.of({**cfg, 'shuffle_merged_datasets':True, **more})
+    p = preprocess(cfg)
+    train, held = ({re.sub(' turn.*', '', o) for o in side} for side in sides(p))
+    n, size = len(train | held), cfg.val_set_size
+    assert not train & held and len(held)==(size if size>=1 else -(-n*size//1)) and p.n_eval>=len(held)
+    found, order = test_rules.by_the_cluster(cfg, 'datasets', p.tokenizer)
+    assert order==[(p.source(i).file, line) for i,line in enumerate(p.sizes['line'].to_pylist())] and sum(found.values())==p.report.totals['read']
+    s = row_set(cfg)
+    kept = {s.where(i) for i,o in enumerate(s.statuses()) if o<rules.DROPPED}
+    assert kept==set.union(*sides(p))
+    a, b = test_rules.linted(cfg, monkeypatch)
+    assert [set(a), set(b)]==sides(p)
+
+def test_config_check_says_first_what_is_refused_beside_train_and_expand(base_models, tmp_path, monkeypatch):
+    cfg = config(tmp_path, monkeypatch, base_models['gpt2'], [TALK], expand='turns', train='marked')
+    cfg['datasets'][0] |= dict(train_on_eos='all', train_on_eot='turn')
+    cfg |= dict(train_on_inputs=True, chat_template='chatml')
+    del cfg['chat_template_jinja']
+    found = {o.problem.field: o.problem.what for o in all_advice(cfg) if o.problem.code=='option-value' and o.stops=='preprocess'}
+    assert set(found)=={'train_on_inputs', *(f'datasets[0].{o}' for o in ('train_on_eos', 'train_on_eot', 'segmask.train'))}
+    assert 'expand: turns trains what is written' in found['datasets[0].segmask.train']
+    with pytest.raises(ConfigError) as e: preprocess(cfg)
+    assert set(found) <= {o.field for o in e.value.problems}
 
 def test_written_changes_where_and_keeps_ids(base_models, tmp_path, monkeypatch):
     plain = preprocess(config(tmp_path, monkeypatch, base_models['gpt2'], [THOUGHTS]))

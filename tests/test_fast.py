@@ -101,3 +101,34 @@ def test_differences_are_told_text_by_text():
     texts = [f'{i} words' for i in range(2000)]
     found = differing(backend, Wrong(fast), texts)
     assert 0<len(found)<=len(raw_ids(backend, texts).ids)//1000+1
+
+@pytest.mark.parametrize('kind', ['segments', 'completion'])
+def test_a_set_has_the_same_bytes_whichever_tokenizer_made_it(kind, tmp_path, monkeypatch):
+    from segmask import preprocess, write_jsonl
+    from segmask.core import masked, trained
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(module, 'PATIENCE', 100)
+    if kind=='segments': write_jsonl([masked(f'<s>{i}+1=')+trained(f'{i+1}</s>') for i in range(3000)], 'rows.jsonl')
+    else: (tmp_path/'rows.jsonl').write_text(''.join(json.dumps({'text': f'{i} and {i}'})+'\n' for i in range(3000)))
+    name = 'input_output' if kind=='segments' else 'completion'
+    (tmp_path/'c.yaml').write_text('base_model: mistralai/Mistral-7B-v0.1\nsequence_len: 64\n'
+                                   f'datasets: [{{path: rows.jsonl, type: {name}}}]\n')
+    def made(engine):
+        p = preprocess('c.yaml', force=True, engine=engine)
+        return p.path.name, {f.name: f.read_bytes() for f in sorted(p.path.iterdir()) if f.suffix in ('.arrow', '.parquet')}
+    assert made('local')==made('raw')
+
+def test_a_wrong_engine_in_preprocess_is_noticed_and_everything_encoded_again(tmp_path, monkeypatch, capsys):
+    from segmask import preprocess, write_jsonl
+    from segmask.core import masked, trained
+    monkeypatch.chdir(tmp_path)
+    write_jsonl([masked(f'<s>{i}+1=')+trained(f'{i+1}</s>') for i in range(30_000)], 'rows.jsonl')
+    (tmp_path/'c.yaml').write_text('base_model: mistralai/Mistral-7B-v0.1\nsequence_len: 64\n'
+                                   'datasets: [{path: rows.jsonl, type: input_output}]\n')
+    real = preprocess('c.yaml', engine='raw')
+    rows = real.dataset['input_ids'][:]
+    load = gigatoken.Tokenizer.from_json
+    monkeypatch.setattr(gigatoken.Tokenizer, 'from_json', lambda spec: Wrong(load(spec)))
+    again = preprocess('c.yaml', force=True)
+    assert 'made other tokens of a text' in capsys.readouterr().err
+    assert again.dataset['input_ids'][:]==rows

@@ -12,7 +12,7 @@ from segmask.tokens.encoder import Encoder
 from segmask.data.exchange import convert, export
 from segmask.formats.formats import to_segments
 from segmask.data.prepare import preprocess
-from segmask.formats.sources import FormatError
+from segmask.formats.fields import FormatError
 from segmask.formats.templates import TEMPLATES
 from segmask.tokens.tokenizer import load_tokenizer
 

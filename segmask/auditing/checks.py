@@ -13,12 +13,14 @@ __all__ = ['AUDIT_CODES', 'Hit', 'nothing_trained', 'doubled_labels', 'Known', '
 # %% ../../nbs/auditing/79a_checks.ipynb #5d14b9ea
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .reading import Row
 from ..core import IGNORE_INDEX
+
+if TYPE_CHECKING:
+    from segmask.auditing.reading import Row
 
 # %% ../../nbs/auditing/79a_checks.ipynb #af9ca443
 class Hit(NamedTuple):
@@ -27,11 +29,11 @@ class Hit(NamedTuple):
     at: int = 0  # position in the row
     note: str = '' # what is particular here
 
-def nothing_trained(row: Row) -> Iterator[Hit]:
+def nothing_trained(row: 'Row') -> Iterator[Hit]:
     "The first label has no place that predicts it, so that it does not count"
     if not row.trained[1:].any(): yield Hit('nothing-trained')
 
-def doubled_labels(row: Row) -> Iterator[Hit]:
+def doubled_labels(row: 'Row') -> Iterator[Hit]:
     "Labels are the ids at their place; the model moves them by one. Labels that were moved already are moved twice"
     at = np.flatnonzero(row.trained & row.attended)
     if row.shifted or not len(at) or (row.labels[at]==row.ids[at]).all(): return
@@ -103,19 +105,19 @@ def known_of(
                  tuple(ids_of(tokenizer, before)), frozenset(pictures), tuple(split), behind, longest)
 
 # %% ../../nbs/auditing/79a_checks.ipynb #421b9529
-def begin(row: Row, known: Known) -> Iterator[Hit]:
+def begin(row: 'Row', known: Known) -> Iterator[Hit]:
     "BOS stands once at the beginning of each example, where the tokenizer puts one before every text"
     if known.bos is None: return
     ids = row.ids[row.attended]
     if len(ids)>1 and ids[0]==ids[1]==known.bos: yield Hit('bos-doubled', int(np.flatnonzero(row.attended)[0]))
     elif len(ids) and ids[0]!=known.bos: yield Hit('bos-missing', int(np.flatnonzero(row.attended)[0]))
 
-def tail(row: Row, token: int|None) -> int: # how many times it stands at the very end
+def tail(row: 'Row', token: int|None) -> int: # how many times it stands at the very end
     if token is None: return 0
     other = np.flatnonzero(row.ids!=token)
     return len(row.ids) - (int(other[-1])+1 if len(other) else 0)
 
-def padding(row: Row, known: Known) -> Iterator[Hit]:
+def padding(row: 'Row', known: Known) -> Iterator[Hit]:
     "Padding is neither trained nor looked at. One token for padding and end: two at the end are an end and padding"
     trained = np.flatnonzero(row.trained & ~row.attended)
     if len(trained): return (yield Hit('pad-trained', int(trained[0]), f'{len(trained)} tokens'))
@@ -131,7 +133,7 @@ class Turn(NamedTuple):
     begin: int        # the first token of the answer
     stop: int         # its end token; len(row) when there is none
 
-def turns_of(row: Row, known: Known) -> list[Turn]:
+def turns_of(row: 'Row', known: Known) -> list[Turn]:
     "The answers of a row, by the template's cue"
     n, cue = len(row.ids), np.array(known.cue)
     if not len(cue) or n<len(cue): return []
@@ -145,7 +147,7 @@ def turns_of(row: Row, known: Known) -> list[Turn]:
         out.append(Turn(i, begins, int(after[0]) if len(after) else n))
     return out
 
-def scaffolding(row: Row, known: Known) -> Iterator[Hit]:
+def scaffolding(row: 'Row', known: Known) -> Iterator[Hit]:
     "What inference supplies is masked, what the model must write is trained, in every answer that is trained"
     turns = turns_of(row, known)
     written = np.zeros(len(row.ids), bool)
@@ -158,7 +160,7 @@ def scaffolding(row: Row, known: Known) -> Iterator[Hit]:
         if answer.any() and not answer[0]: yield Hit('written-but-masked', turn.begin, f'answer {n+1}')
 
 # %% ../../nbs/auditing/79a_checks.ipynb #6d0c2f7c
-def stops(row: Row, known: Known) -> Iterator[Hit]:
+def stops(row: 'Row', known: Known) -> Iterator[Hit]:
     "Every trained answer ends with an end token, and that token is trained"
     turns = turns_of(row, known)
     for n,turn in enumerate(turns):
@@ -170,11 +172,11 @@ def stops(row: Row, known: Known) -> Iterator[Hit]:
             yield Hit('stop-alone', turn.stop, which)
     if not turns: yield from last_stop(row, known)
 
-def is_cut(row: Row, known: Known) -> bool:
+def is_cut(row: 'Row', known: Known) -> bool:
     "Does the row have as many tokens as a row may have?"
     return known.longest is not None and len(row.ids)>=known.longest and bool(row.attended[-1])
 
-def last_stop(row: Row, known: Known) -> Iterator[Hit]:
+def last_stop(row: 'Row', known: Known) -> Iterator[Hit]:
     "The same where no template is known: for the last trained text of each example"
     starts = [*(row.starts or [0]), len(row.ids)]
     for a,b in zip(starts, starts[1:]):
@@ -185,12 +187,12 @@ def last_stop(row: Row, known: Known) -> Iterator[Hit]:
         if last+1<b and int(row.ids[last+1]) in known.ends: yield Hit('eos-masked', last+1)
         elif not is_cut(row, known) or last<len(row.ids)-1: yield Hit('eos-missing', last)
 
-def cut_answers(row: Row, known: Known) -> Iterator[Hit]:
+def cut_answers(row: 'Row', known: Known) -> Iterator[Hit]:
     "A row that is as long as a row may be and ends in the middle of a trained answer"
     if is_cut(row, known) and row.trained[-1] and int(row.ids[-1]) not in known.ends:
         yield Hit('target-cut', len(row.ids)-1)
 
-def doubled_stops(row: Row, known: Known) -> Iterator[Hit]:
+def doubled_stops(row: 'Row', known: Known) -> Iterator[Hit]:
     "Two end tokens after one another, both trained (more than two are padding)"
     inner = row.trained & row.attended & np.isin(row.ids, list(known.ends))
     at = np.flatnonzero(inner[:-1] & inner[1:])
@@ -200,7 +202,7 @@ def doubled_stops(row: Row, known: Known) -> Iterator[Hit]:
     if len(apart): yield Hit('eos-doubled', int(apart[0])+2)
 
 # %% ../../nbs/auditing/79a_checks.ipynb #9550d136
-def borders(row: Row, known: Known) -> Iterator[Hit]:
+def borders(row: 'Row', known: Known) -> Iterator[Hit]:
     "Examples in one row are told apart, and nothing is predicted across their borders"
     if row.starts is not None and len(row.starts)>1:
         over = [s for s in row.starts[1:] if row.trained[s]]
@@ -210,19 +212,19 @@ def borders(row: Row, known: Known) -> Iterator[Hit]:
     inner = [int(i) for i in inner if row.ids[i-1]!=known.bos]
     if inner: yield Hit('packed-no-border', inner[0], f'{len(inner)+1} examples')
 
-def pictures(row: Row, known: Known) -> Iterator[Hit]:
+def pictures(row: 'Row', known: Known) -> Iterator[Hit]:
     "Placeholders stand for what an encoder puts in; the model does not write them"
     at = np.flatnonzero(row.trained & np.isin(row.ids, list(known.pictures))) if known.pictures else []
     if len(at): yield Hit('placeholder-trained', int(at[0]), f'{len(at)} tokens')
 
-def all_trained(row: Row, known: Known) -> Iterator[Hit]:
+def all_trained(row: 'Row', known: Known) -> Iterator[Hit]:
     "Is the whole row trained, whatever it is? In a chat that is the prompts as well"
     at = np.flatnonzero(row.attended)
     if len(at)<3 or not row.trained[at[1:]].mean()>.98: return
     yield Hit('prompt-trained' if turns_of(row, known) else 'everything-trained')
 
 def look(
-    row: Row,
+    row: 'Row',
     known: Known,
 ) -> list[Hit]: # in the order in which they stand in the row
     "All that is wrong with one row"
@@ -331,13 +333,13 @@ AUDIT_CODES |= {
 }
 
 # %% ../../nbs/auditing/79a_checks.ipynb #d7fdb032
-def spread_markers(rows: Sequence[Row], known: Known) -> Iterator[tuple[int, Hit]]:
+def spread_markers(rows: 'Sequence[Row]', known: Known) -> Iterator[tuple[int, Hit]]:
     "Markers that are several tokens: said once, for all rows"
     if known.split and rows: yield 0, Hit('split-marker', 0, ', '.join(known.split))
 
-def repeated(rows: Sequence[Row], others: Sequence[Row]=()) -> Iterator[tuple[int, Hit]]:
+def repeated(rows: 'Sequence[Row]', others: 'Sequence[Row]'=()) -> Iterator[tuple[int, Hit]]:
     "(number of the row, hit) for rows that stand twice, or on both sides"
-    first: dict[bytes, Row] = {}
+    first: 'dict[bytes, Row]' = {}
     keys = [row.ids[row.attended].tobytes()+b'|'+row.labels[row.attended].tobytes() for row in rows]
     for i,(row,key) in enumerate(zip(rows, keys)):
         if key in first: yield i, Hit('duplicate-row', 0, f'as {first[key].where}')
@@ -346,18 +348,18 @@ def repeated(rows: Sequence[Row], others: Sequence[Row]=()) -> Iterator[tuple[in
     for i,row in enumerate(rows):
         if row.ids[row.attended].tobytes() in held: yield i, Hit('train-eval-leak')
 
-def share(rows: Sequence[Row]) -> float: # from 0 to 1
+def share(rows: 'Sequence[Row]') -> float: # from 0 to 1
     "How much of the tokens is trained"
     tokens = sum(int(r.attended.sum()) for r in rows)
     return sum(int((r.trained & r.attended).sum()) for r in rows)/max(1, tokens)
 
-def masked_otherwise(train: Sequence[Row], held: Sequence[Row]) -> Iterator[tuple[int, Hit]]:
+def masked_otherwise(train: 'Sequence[Row]', held: 'Sequence[Row]') -> Iterator[tuple[int, Hit]]:
     "One side masks, and the other does not"
     if not train or not held: return
     a, b = share(train), share(held)
     if (a>.97)!=(b>.97) and abs(a-b)>.1: yield 0, Hit('eval-mask-differs', 0, f'{a:.0%} trained here, {b:.0%} there')
 
-def unused_weights(rows: Sequence[Row], columns: Iterable[str], used: bool) -> Iterator[tuple[int, Hit]]:
+def unused_weights(rows: 'Sequence[Row]', columns: Iterable[str], used: bool) -> Iterator[tuple[int, Hit]]:
     "Weights in the data that the loss does not know of"
     found = (v for r in rows for k,v in r.extra.items() if k!='cut' and v is not None)
     given = any(set(np.unique(v).tolist()) - {0., 1.} for v in found)

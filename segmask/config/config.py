@@ -11,11 +11,10 @@ __all__ = ['written', 'ordered', 'as_in', 'ConfigFile', 'TrainingConfig', 'ignor
 import copy, difflib, os, warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import PrivateAttr
 
-from .advice import Advice
 from .arguments import arguments, left_over
 from .fields import DatasetConfig, TrainingFields, checked
 from .hardware import Gpu, find_gpu, model_config
@@ -30,6 +29,9 @@ from ..formats.formats import to_segments
 from ..problems import Problem
 from ..tokens.encoder import Boundary, Encoder
 from ..tokens.tokenizer import load_tokenizer
+
+if TYPE_CHECKING:
+    from segmask.config.advice import Advice
 
 # %% ../../nbs/config/38_config.ipynb #cb8c63ae
 def written(
@@ -145,7 +147,7 @@ class TrainingConfig(ConfigFile):
 
     def check(self,
         gpu: str|float|Gpu|None = None, # what it is to run on: 'auto', a name such as 'T4', GiB; None: not looked at
-    ) -> list[Advice]: # errors first; empty when all is well
+    ) -> 'list[Advice]': # errors first; empty when all is well
         "What will not do what its author thinks, and what `preprocess` or `train` would refuse"
         return all_advice(self.to_dict(), lambda path: self.where(*path), find_gpu(gpu))
 

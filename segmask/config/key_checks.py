@@ -9,15 +9,18 @@ __all__ = ['EXACT_PLUGINS', 'KEY_CHECKS', 'key_checks', 'train_checks', 'unused'
 
 # %% ../../nbs/config/344_key_checks.ipynb #b8a748b5
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .advice import Check, Found, error, info, warning
-from .hardware import Gpu
+
 from .keys import changes_nothing, key, names, renamed, unknown_keys
 from .schema import axolotl_keys, plugin_keys, shown
 
+if TYPE_CHECKING:
+    from segmask.config.hardware import Gpu
+
 # %% ../../nbs/config/344_key_checks.ipynb #afad95df
-def key_checks(values: Mapping, gpu: Gpu|None) -> Iterator[Found]:
+def key_checks(values: Mapping, gpu: 'Gpu|None') -> Iterator[Found]:
     "Keys that nobody reads, and old names"
     for path,hint in unknown_keys(values):
         old = renamed(str(path[0])) or key(str(path[0])).note=='removed'
@@ -51,7 +54,7 @@ def _old_prefix(settings: Mapping) -> Iterator[Found]:
 # plugins with the same losses, made faster or told elsewhere
 EXACT_PLUGINS = 'liger', 'cut_cross_entropy', 'swanlab', 'integrations.kernels'
 
-def train_checks(values: Mapping, gpu: Gpu|None) -> Iterator[Found]:
+def train_checks(values: Mapping, gpu: 'Gpu|None') -> Iterator[Found]:
     "Settings that `segmask train` does not honour"
     plugins = {o for keys in plugin_keys().values() for o in keys}
     for k,v in values.items():
@@ -80,7 +83,7 @@ def unused(
     return [k for k in told if key(k).note!='secret']
 
 # %% ../../nbs/config/344_key_checks.ipynb #ba8a4799
-def other_trainer_checks(values: Mapping, gpu: Gpu|None) -> Iterator[Found]:
+def other_trainer_checks(values: Mapping, gpu: 'Gpu|None') -> Iterator[Found]:
     "What axolotl refuses of parts that only axolotl runs"
     get, named = values.get, any('swanlab' in str(o).lower() for o in values.get('plugins') or ())
     if named and get('use_swanlab') is not False and not get('swanlab_project'):

@@ -23,10 +23,11 @@ from .keys import changes_nothing, key
 from .model_checks import MODEL_CHECKS
 from .run_checks import RUN_CHECKS
 from .schema import did_you_mean, shown
+from ..formats.chatrows import own_problems
 from ..formats.formats import lowering
 from ..formats.instruct import FORMATS
 from ..formats.rendering import words_read
-from ..formats.sources import FormatError
+from ..formats.fields import FormatError
 from ..formats.templates import chat_template
 from ..masks import MaskError, rules_from
 from ..problems import Problem
@@ -118,13 +119,27 @@ def chat_checks(values: Mapping, gpu: Gpu|None=None) -> Iterator[Found]:
         if name not in FORMATS or FORMATS[name].boundary!='joint': continue
         place: tuple
         place, source = (at, entry) if entry.get('chat_template') else ((), values)
-        if found := _template(place, source.get('chat_template'), source.get('chat_template_jinja')): yield found
+        choice = source.get('chat_template'), source.get('chat_template_jinja')
+        if found := _template(place, *choice): yield found
+        elif isinstance(entry.get('segmask'), Mapping): yield from _beside_mask(at, entry, values, choice)
+
+def _beside_mask(at: tuple, entry: Mapping, values: Mapping, choice: tuple) -> Iterator[Found]:
+    "Settings beside which `segmask: {train: ...}` and `{expand: ...}` have no meaning"
+    for p in own_problems(_text_of(*choice), entry, values):
+        place = () if p.field=='train_on_inputs' else at
+        yield error(p.code, place+tuple(p.field.split('.')), p.what, p.hint, 'preprocess')
+
+def _text_of(choice: Any, jinja: Any) -> str|None: # Jinja
+    "A template that is known without the tokenizer"
+    if _is_own(choice): return None
+    return chat_template(choice, jinja if isinstance(jinja, str) else None)
+
+def _is_own(choice: Any) -> bool: # the tokenizer's own
+    return not isinstance(choice, str) or not choice or choice.startswith('tokenizer_default')
 
 def _template(at: tuple, choice: Any, jinja: Any) -> Found|None:
-    own = not isinstance(choice, str) or not choice or choice.startswith('tokenizer_default')
-    if own: return None # known only with the tokenizer
     where = 'chat_template_jinja' if choice=='jinja' else 'chat_template'
-    try: words_read(chat_template(choice, jinja if isinstance(jinja, str) else None))
+    try: words_read(_text_of(choice, jinja) or '')
     except FormatError as e: return error('template', at+(where,), e.problems[0].what, e.problems[0].hint, 'preprocess')
     return None
 

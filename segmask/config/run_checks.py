@@ -9,13 +9,15 @@ __all__ = ['RUN_CHECKS', 'required_checks', 'batch_checks', 'step_checks', 'eval
 
 # %% ../../nbs/config/342_run_checks.ipynb #7aac0c97
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .advice import Check, Found, error, info, number, twice, warning, whole
-from .hardware import Gpu
+
+if TYPE_CHECKING:
+    from segmask.config.hardware import Gpu
 
 # %% ../../nbs/config/342_run_checks.ipynb #abb148a6
-def required_checks(values: Mapping, gpu: Gpu|None) -> Iterator[Found]:
+def required_checks(values: Mapping, gpu: 'Gpu|None') -> Iterator[Found]:
     "What has no default"
     if values.get('learning_rate') is None:
         yield error('no-learning-rate', 'learning_rate', 'is missing; axolotl has no default for it',
@@ -23,7 +25,7 @@ def required_checks(values: Mapping, gpu: Gpu|None) -> Iterator[Found]:
     for k in ('datasets', 'test_datasets', 'pretraining_dataset'):
         if values.get(k)==[]: yield error('no-data', k, 'is an empty list', 'Name a data set, or remove the key.')
 
-def batch_checks(values: Mapping, gpu: Gpu|None) -> Iterator[Found]:
+def batch_checks(values: Mapping, gpu: 'Gpu|None') -> Iterator[Found]:
     "Rows of a step and of an update"
     get, sizes = values.get, ('micro_batch_size', 'gradient_accumulation_steps', 'batch_size')
     micro, steps, rows = (get(k) for k in sizes)
@@ -43,7 +45,7 @@ def batch_checks(values: Mapping, gpu: Gpu|None) -> Iterator[Found]:
                       'evaluation may run out of memory where training did not', 'Make them equal.')
 
 # %% ../../nbs/config/342_run_checks.ipynb #4a56bf32
-def step_checks(values: Mapping, gpu: Gpu|None) -> Iterator[Found]:
+def step_checks(values: Mapping, gpu: 'Gpu|None') -> Iterator[Found]:
     "How long, how often"
     get = values.get
     if get('warmup_steps') and get('warmup_ratio'): yield twice('warmup_ratio', 'warmup_steps')
@@ -73,7 +75,7 @@ def _how_often(values: Mapping, what: str) -> Iterator[Found]:
                     f'Set {strategy}: steps, or remove the other.')
 
 # %% ../../nbs/config/342_run_checks.ipynb #b903a903
-def evaluation_checks(values: Mapping, gpu: Gpu|None) -> Iterator[Found]:
+def evaluation_checks(values: Mapping, gpu: 'Gpu|None') -> Iterator[Found]:
     "Rows to evaluate on, and what depends on them"
     get = values.get
     share = number(get('val_set_size'))

@@ -16,17 +16,20 @@ from typing import Any, NamedTuple, TYPE_CHECKING
 
 import numpy as np
 
-from ..config.config import TrainingConfig
 from ..core import SegmentError
-from .encoding import Batch, Encoding
+
 from .prepared import Numbers, decide, record
 from .rules import Limits, Measured, limits, order_of
 from .store import shard, shard_name, write_info
-from ..formats.sources import FormatError, Rows, line_and_turn
+from ..formats.fields import FormatError
+from ..formats.sources import Rows, line_and_turn
 from ..problems import Problem
 from ..tokens.encoder import list_column
 
-if TYPE_CHECKING: import pyarrow as pa
+if TYPE_CHECKING:
+    from segmask.config.config import TrainingConfig
+    from segmask.data.encoding import Batch, Encoding
+    import pyarrow as pa
 
 # %% ../../nbs/data/45_cluster.ipynb #71ae9a56
 class Unit(NamedTuple):
@@ -37,7 +40,7 @@ class Unit(NamedTuple):
     end: int = -1  # -1 for a whole file
 
 def units_of(
-    encodings: list[Encoding],
+    encodings: 'list[Encoding]',
     size: int = 32<<20, # bytes of a JSONL file in a unit
 ) -> list[Unit]: # in the order of the rows
     "Cut the input into parts that can be read by themselves"
@@ -76,7 +79,7 @@ def _type():
              'labels':pa.list_(pa.int32()), 'mask':pa.list_(pa.int8()), 'weights':pa.list_(pa.float32())}
     return pa.schema(list(kinds.items()))
 
-def _table(b: Batch, unit: int, k: int, limits: Limits) -> 'pa.Table':
+def _table(b: 'Batch', unit: int, k: int, limits: Limits) -> 'pa.Table':
     "The rows of a batch; `k` numbers them within the unit"
     import pyarrow as pa
     n, m = len(b.lens), b.measure(limits)
@@ -90,7 +93,7 @@ def _table(b: Batch, unit: int, k: int, limits: Limits) -> 'pa.Table':
 
 # %% ../../nbs/data/45_cluster.ipynb #67162794
 def encode_unit(
-    encodings: list[Encoding], # of all entries
+    encodings: 'list[Encoding]', # of all entries
     n: int,                    # number of the unit
     unit: Unit,
     limits: Limits,            # what is asked of the rows
@@ -145,7 +148,7 @@ class Merged(NamedTuple):
 def merge(
     few: 'pa.Table',           # all rows' numbers and notes, in any order
     units: list[Unit],
-    encodings: list[Encoding],
+    encodings: 'list[Encoding]',
     digests: bool=False,       # are repeated rows to be found?
 ) -> Merged:
     "Count rows and lines through all units. Raises one `SegmentError` that lists the bad rows of all"
@@ -255,8 +258,8 @@ def _silent(address: str, seconds: float=5) -> str|None: # why nobody can be rea
 _job: dict[str, Any] = {} # what a worker was told about the job it works on; one job at a time
 
 def on_ray(
-    encodings: list[Encoding],
-    cfg: TrainingConfig,
+    encodings: 'list[Encoding]',
+    cfg: 'TrainingConfig',
     side: str,              # 'datasets' or 'test_datasets'
     out: Path,              # must lie where all machines can write
     scratch: Path,          # not used: Ray has its own
@@ -270,7 +273,7 @@ def on_ray(
     encoded = _encoded(encodings, units, within)
     numbers = encoded.map_batches(_without_tokens, batch_size=None, batch_format='pyarrow', zero_copy_batch=True)
     m = merge(pa.concat_tables(ray.get(numbers.to_arrow_refs())), units, encodings, within.once)
-    p = decide(m.numbers, order_of(m.sizes, cfg), within)
+    p = decide(m.numbers, order_of(m.sizes, cfg, m.numbers.together), within)
     lens = np.minimum(m.numbers.rows.tokens, within.longest)
     which = shards_of(lens[p.stored], shard_tokens)
     names = [shard_name(i, int(which[-1])+1) for i in range(int(which[-1])+1)]
@@ -287,7 +290,7 @@ def _without_tokens(t: 'pa.Table') -> 'pa.Table':
     return t.drop_columns(['ids', 'labels', 'mask', 'weights']).append_column('weighted', weighted)
 
 # %% ../../nbs/data/45_cluster.ipynb #9f944f24
-def _encoded(encodings: list[Encoding], units: list[Unit], within: Limits) -> Any:
+def _encoded(encodings: 'list[Encoding]', units: list[Unit], within: Limits) -> Any:
     "A Ray data set of all rows, encoded"
     import logging, ray, ray.data
     ray.data.DataContext.get_current().enable_progress_bars = False

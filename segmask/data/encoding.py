@@ -24,7 +24,8 @@ from ..core import IGNORE_INDEX, Segments
 from .rules import Limits, Measured, measure
 from ..files import iter_jsonl
 from ..formats.formats import lower_all, lowering
-from ..formats.sources import FormatError, Rows, SourceError, format_error
+from ..formats.fields import FormatError, format_error
+from ..formats.sources import Rows, SourceError
 from ..problems import Problem, Problems
 from ..tokens.encoder import Encoder, EncoderError
 from ..tokens.tokenizer import TokenizerError, load_tokenizer

@@ -16,16 +16,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
-from ..config.config import TrainingConfig
 from ..core import Segment, Segments
 from ..files import write_beside, write_jsonl
 from ..tokens.encoder import Boundary, Encoder
 from ..formats.formats import check_config, check_options, lower_all, lowering
 from .encoding import batches
-from .prepared import Prepared
+
 from ..formats.sources import Rows
 
-if TYPE_CHECKING: from transformers import PreTrainedTokenizerBase
+if TYPE_CHECKING:
+    from segmask.config.config import TrainingConfig
+    from segmask.data.prepared import Prepared
+    from transformers import PreTrainedTokenizerBase
 
 # %% ../../nbs/data/48_exchange.ipynb #e99e58b9
 def _joined(s: Segments) -> Segments:
@@ -117,7 +119,7 @@ class Exported(NamedTuple):
     trl: str         # Python for TRL
     def __str__(self): return f'# axolotl\n{self.axolotl}\n# TRL\n{self.trl}'
 
-def _stanza(cfg: TrainingConfig, files: Mapping[str, str], kind: str) -> str:
+def _stanza(cfg: 'TrainingConfig', files: Mapping[str, str], kind: str) -> str:
     "The config that makes axolotl read the files"
     entry = lambda path, more='': f'  - path: {path}\n    ds_type: {kind}\n{more}    type:\n'
     text = f'base_model: {cfg.base_model}\n{_tokens_of(cfg.model_dump())}datasets:\n{entry(files["train"])}'
@@ -149,7 +151,7 @@ def _write(ds, path: str, format: str):
             for t in parts: w.write_table(t.replace_schema_metadata())
 
 def export(
-    prepared: Prepared,               # from `preprocess`
+    prepared: 'Prepared',               # from `preprocess`
     format: str = 'parquet',          # 'parquet' or 'jsonl'
     folder: str|os.PathLike = 'exported', # where the files go
 ) -> Exported:

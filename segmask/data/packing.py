@@ -10,13 +10,15 @@ __all__ = ['best_fit', 'pack', 'fewest', 'Fill', 'fill_of', 'join_rows', 'Packed
 # %% ../../nbs/data/47_packing.ipynb #ee7f5e07
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ..config.config import TrainingConfig
 from ..core import IGNORE_INDEX
-from .prepared import Prepared
+
+if TYPE_CHECKING:
+    from segmask.data.prepared import Prepared
 
 # %% ../../nbs/data/47_packing.ipynb #6e8c0108
 def best_fit(
@@ -165,7 +167,7 @@ class Packed(Sequence):
     def __getitem__(self, i): return join_rows(self.rows[int(n)] for n in self.bins[range(len(self))[i]])
     def __repr__(self): return f'Packed({self.fill})' if self.fill else f'Packed({len(self.bins):,} sequences)'
 
-def _lengths(prepared: Prepared, held_back: bool) -> np.ndarray:
+def _lengths(prepared: 'Prepared', held_back: bool) -> np.ndarray:
     "Tokens of each row of the train side, or of the evaluation side"
     if held_back and prepared._test is not None: return prepared._test.sizes['tokens'].to_numpy()
     tokens = prepared.sizes['tokens'].to_numpy()
@@ -173,7 +175,7 @@ def _lengths(prepared: Prepared, held_back: bool) -> np.ndarray:
     return tokens[n_train:] if held_back else tokens[:n_train]
 
 def pack_prepared(
-    prepared: Prepared,      # from `preprocess`
+    prepared: 'Prepared',      # from `preprocess`
     epoch: int = 0,          # each epoch is packed differently
     held_back: bool = False, # the evaluation rows instead of the train rows
 ) -> Packed:

@@ -19,7 +19,7 @@ import numpy as np
 from ..config.config import ConfigError, TrainingConfig
 from ..core import SegmentError
 from .encoding import tokenizer_of
-from .rules import STATUSES, Limits, Measured, Plan, held_back, plan
+from .rules import STATUSES, Limits, Measured, Plan, conversations, held_back, plan
 from .store import ArrowRows, broken, read_manifest, read_set
 from ..formats.sources import line_and_turn, lines_of, number_of, place
 from ..html import escape, plain, table_html, tag
@@ -47,6 +47,8 @@ class Numbers(NamedTuple):
     names: list[str]    # of the data sets, as the config names them
     empty: Sequence[tuple[int,int]] = () # (number of the data set, line) of texts that became no row
     behind: dict[int,int] = {}           # row -> tokens of the text that it is the end of, where more was behind
+    @property
+    def together(self) -> np.ndarray: return conversations(self.file, self.line) # which rows are of one conversation
     def source(self, i: int) -> Source: return Source(self.names[self.file[i]], *line_and_turn(int(self.line[i])))
 
 # %% ../../nbs/data/44_prepared.ipynb #f0b643dc
@@ -262,11 +264,14 @@ class Prepared(Folder):
         from datasets import load_from_disk
         return load_from_disk(str(self.path))
 
+    @cached_property
+    def _together(self) -> np.ndarray: return conversations(*(self.sizes[k].to_numpy() for k in ('file', 'line')))
+
     @property
     def n_eval(self) -> int: # rows at the end that `val_set_size` holds back
         "A share of the rows, rounded up, or a number of rows; none when `test_datasets` are given"
         if self._test is not None: return 0
-        n, size = held_back(self.config, len(self)), self.config.val_set_size
+        n, size = held_back(self.config, self._together), self.config.val_set_size
         if n<len(self): return n
         raise ConfigError([Problem(self.config.where('val_set_size'), 'val_set_size',
                                    f'is {size:g}, which holds back all of {n} rows', 'Write a smaller one.')])

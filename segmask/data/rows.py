@@ -146,14 +146,17 @@ class WrittenRows(RowSet):
 class ConfigRows(WrittenRows):
     "The rows that a config names, before they are prepared: those too that will be dropped"
     def __init__(self, cfg: TrainingConfig):
-        self._entries: list[tuple[Encoding, range]] = [] # with the numbers of its rows
+        self._entries: list[tuple[Encoding, range]] = [] # with the positions of its rows
+        self._numbers: list[int] = [] # line and turn of each row
         rows: list[Segments] = []
         for enc in encodings_of(cfg, 'datasets', tokenizer_of(cfg)):
             if enc.tokenized:
                 what = f'{enc.rows.path} holds tokens already'
                 raise TypeError(f'{what}; prepare it and look at that: browse(preprocess(config))')
             before = len(rows)
-            rows += [s for _,s in enc.examples()]
+            for n,s in enc.examples():
+                rows.append(s)
+                self._numbers.append(n)
             self._entries.append((enc, range(before, len(rows))))
         super().__init__(rows, [enc.enc for enc,own in self._entries for _ in own], cfg.where() or 'config')
         self.config, self.sequence_len, self.strategy = cfg, cfg.sequence_len, limits(cfg).strategy
@@ -164,7 +167,8 @@ class ConfigRows(WrittenRows):
             tally.entry()
             for part in (own[a:a+1000] for a in range(0, len(own), 1000)):
                 b = enc.encode([self.rows[i] for i in part], np.array(part))
-                tally.add(b.measure(tally.limits), b.numbers.tolist(), b.behind or ())
+                numbers = np.array(self._numbers, np.int64)[b.numbers]
+                tally.add(b.measure(tally.limits), b.numbers.tolist(), b.behind or (), numbers)
         return of_texts(tally.plan().status, np.array(tally.texts, np.int64), len(self))
 
 # %% ../../nbs/data/49_rows.ipynb #556ff0a1

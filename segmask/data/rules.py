@@ -6,7 +6,7 @@ Docs: https://example.github.io/segmask/data/rules.html.md"""
 
 # %% auto #0
 __all__ = ['STATUSES', 'DROPPED', 'Limits', 'statuses', 'limits', 'row_sums', 'Measured', 'measure', 'row_digests', 'joined',
-           'order_of', 'Plan', 'plan', 'held_back', 'split_of', 'Tally', 'of_texts']
+           'order_of', 'conversations', 'Plan', 'plan', 'held_back', 'split_of', 'Tally', 'of_texts']
 
 # %% ../../nbs/data/40_rules.ipynb #4dac3bd5
 import math
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ..core import IGNORE_INDEX
+from ..formats.sources import lines_of
 
 if TYPE_CHECKING: from segmask.config.config import TrainingConfig
 
@@ -115,26 +116,45 @@ def joined(
 def order_of(
     sizes: Sequence[int], # rows of each data set entry
     cfg: 'TrainingConfig',  # its shuffling keys and seed
+    together: np.ndarray|None = None, # from `conversations`: their rows stay side by side
 ) -> np.ndarray: # row numbers, int64
     "The order in which rows are stored, as axolotl 0.19 merges and shuffles (axolotl/utils/data/shared.py)"
     seed, n, starts = 42 if cfg.seed is None else cfg.seed, sum(sizes), np.cumsum([0, *sizes])
+    if together is not None and n and together[-1]<n-1: return _side_by_side(sizes, cfg, together)
     order = np.arange(n)
     if len(sizes)>1 and cfg.get('shuffle_before_merging_datasets'):
         order = np.concatenate([a+np.random.default_rng(seed).permutation(k) for a,k in zip(starts, sizes)])
     if not cfg.shuffle_merged_datasets or (len(sizes)==1 and cfg.get('curriculum_sampling')): return order
     return order[np.random.default_rng(seed).permutation(n)]
 
+def _side_by_side(sizes: Sequence[int], cfg: 'TrainingConfig', together: np.ndarray) -> np.ndarray:
+    "Conversations in their order, each with its rows as they follow one another"
+    ends = np.cumsum(sizes)
+    each = [len(np.unique(together[end-n:end])) for end,n in zip(ends, sizes)]
+    return np.argsort(np.argsort(order_of(each, cfg))[together], kind='stable')
+
+def conversations(
+    file: np.ndarray,    # number of the entry that each row is of
+    numbers: np.ndarray, # its line and turn (`number_of`)
+) -> np.ndarray: # int64, for each row the number of its conversation, counted from 0 as they come
+    "Which rows are turns of one conversation; any other row is one by itself"
+    begins, line = np.ones(len(numbers), bool), lines_of(numbers)
+    begins[1:] = (numbers==line)[1:] | (np.diff(line)!=0) | (np.diff(file)!=0)
+    return np.cumsum(begins)-1
+
 # %% ../../nbs/data/40_rules.ipynb #968517a0
 class Plan(NamedTuple):
     "What becomes of every row of one side"
     status: np.ndarray # int8, an index into STATUSES, shape (rows,)
     stored: np.ndarray # int64, the rows that are stored, in their order
+    together: np.ndarray|None = None # of each row: its conversation, where rows are turns
 
 def plan(
     rows: Measured,
     order: np.ndarray,       # from `order_of`
     limits: Limits,
     cut: Iterable[int] = (), # rows known to be shorter than their text
+    together: np.ndarray|None = None, # from `conversations`
 ) -> Plan:
     "Decide every row's status; nothing is raised"
     status = statuses(rows.tokens, rows.kept, limits)
@@ -144,16 +164,17 @@ def plan(
             if rows.digests[i] in seen: status[i] = _again
             seen.add(rows.digests[i])
     for i in cut: status[i] = status[i] or _cut
-    return Plan(status, order[status[order]<DROPPED])
+    return Plan(status, order[status[order]<DROPPED], together)
 
 # %% ../../nbs/data/40_rules.ipynb #8f723f1d
 def held_back(
     cfg: 'TrainingConfig',
-    n: int, # rows that are stored
+    together: np.ndarray, # of each row that is stored: its conversation, rows of one side by side
 ) -> int: # how many of them, at the end
     "How many rows `val_set_size` holds back"
-    size = 0 if cfg.test_datasets else cfg.val_set_size or 0
-    return min(n, math.ceil(size*n) if size<1 else int(size))
+    size, starts = 0 if cfg.test_datasets else cfg.val_set_size or 0, np.flatnonzero(np.diff(together, prepend=-1))
+    n = min(len(starts), math.ceil(size*len(starts)) if size<1 else int(size))
+    return len(together)-int(starts[-n]) if n else 0
 
 def split_of(
     cfg: 'TrainingConfig',
@@ -162,7 +183,8 @@ def split_of(
 ) -> tuple[np.ndarray, np.ndarray]: # numbers of the rows that are trained on, and of those to evaluate on
     "Which rows are on which side"
     if test is not None: return train.stored, len(train.status)+test.stored
-    n = len(train.stored)-held_back(cfg, len(train.stored))
+    which = train.stored if train.together is None else train.together[train.stored]
+    n = len(which)-held_back(cfg, which)
     return train.stored[:n], train.stored[n:]
 
 # %% ../../nbs/data/40_rules.ipynb #35e53d73
@@ -176,6 +198,7 @@ class Tally:
         self.sizes: list[int] = [] # rows of each entry
         self.texts: list[int] = [] # number of the text that each row is of
         self._parts: list[Measured] = []
+        self._numbers: list[np.ndarray] = []
         self._cut: list[int] = []
 
     def entry(self):
@@ -186,14 +209,19 @@ class Tally:
         rows: Measured,
         texts: Iterable[int],   # of which text each row is
         cut: Iterable[int] = (),# which of them are shorter than their text, by position
+        numbers: np.ndarray|None = None, # their lines and turns (`number_of`), where rows may be turns
     ):
         "Count rows of an entry"
         self._cut += [sum(self.sizes)+i for i in cut]
         self._parts.append(rows)
+        self._numbers.append(np.arange(len(rows.tokens)) if numbers is None else numbers)
         self.texts += texts
         self.sizes[-1] += len(rows.tokens)
 
-    def plan(self) -> Plan: return plan(joined(self._parts), order_of(self.sizes, self.cfg), self.limits, self._cut)
+    def plan(self) -> Plan:
+        entry = np.repeat(np.arange(len(self.sizes)), self.sizes)
+        together = conversations(entry, np.concatenate([np.zeros(0, np.int64), *self._numbers]))
+        return plan(joined(self._parts), order_of(self.sizes, self.cfg, together), self.limits, self._cut, together)
 
 # %% ../../nbs/data/40_rules.ipynb #d8491a97
 def of_texts(

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..core import Segment, Segments
 from .messages import Reader, Turn, chat_options, tools_of
 from .rendering import by_difference, render, turn_spans, words_read
-from .sources import format_error
+from .fields import format_error
 from .templates import chat_template
 
 if TYPE_CHECKING: from transformers import PreTrainedTokenizerBase

@@ -6,7 +6,7 @@ Docs: https://example.github.io/segmask/formats/chatrows.html.md"""
 
 # %% auto #0
 __all__ = ['as_written', 'as_marked', 'as_turns', 'unrendered_fields', 'ignored_weights', 'ChatRow', 'Several', 'chat_rows',
-           'own_options']
+           'own_problems', 'own_options']
 
 # %% ../../nbs/formats/26a_chatrows.ipynb #26r00004
 import re
@@ -17,7 +17,8 @@ from ..core import Segment, Segments
 from .chat import Chat, Conversation, Named, Span, as_axolotl, cut, turn_name
 from .contract import WRITERS, Contract, Note, Written, asking, compare_mask, outside, trained_spans
 from .rendering import by_difference, by_placeholders
-from .sources import format_error
+from .fields import FormatError, format_error
+from ..problems import Problem
 
 # %% ../../nbs/formats/26a_chatrows.ipynb #26k00035
 def _names(chat: Chat, c: Conversation, turns: Sequence[Written]) -> list[Named]:
@@ -181,29 +182,34 @@ def chat_rows(
     return ChatRow.made(as_axolotl(contract.chat, c), c, contract, raw)
 
 # %% ../../nbs/formats/26a_chatrows.ipynb #26k00046
+_own = {'train': ('written', 'marked'), 'expand': ('turns',)}
+
+def own_problems(
+    template: str|None, # Jinja; None when it is not known yet
+    options: Mapping,   # keys of a data set entry
+    config: Mapping,    # keys of the config
+) -> Iterator[Problem]: # `field` is a key of the entry, or of the config where the entry has none
+    "Why `train` and `expand` under `segmask:` in a data set entry are refused beside other settings"
+    own = options.get('segmask') or {}
+    bad = lambda field, what, hint: Problem('', field, what, hint, 'option-value')
+    if own.get('train')=='marked' and template is not None and not re.search(r'\{%-?\s*generation\b', template):
+        what = 'is marked, and the chat template has no {% generation %} marks'
+        yield bad('segmask.train', what, 'Write train: written.')
+    if own.get('train')=='marked' and own.get('expand'):
+        yield bad('segmask.train', 'is marked, and expand: turns trains what is written', 'Remove train:.')
+    for k,source in (('train_on_inputs', config), ('train_on_eos', options), ('train_on_eot', options)):
+        if (own.get('train') or own.get('expand')) and source.get(k):
+            yield bad(k, 'has no meaning beside segmask: train or expand', 'Remove it.')
+
 def own_options(
     chat: Chat,
     options: Mapping, # keys of a data set entry
     config: Mapping,  # keys of the config
 ) -> dict[str, str|None]: # train and expand
     "What `segmask:` in a data set entry says about the mask. Raises `FormatError`"
-    own = options.get('segmask') or {}
-    train, expand = own.get('train'), own.get('expand')
-    for k,v,known in (('train', train, ('written', 'marked')), ('expand', expand, ('turns',))):
-        if v is not None and v not in known:
-            raise format_error(f'segmask.{k}', f'is {v!r:.40}', f'Write {" or ".join(known)}.', 'option-value')
-    if train=='marked' and not re.search(r'\{%-?\s*generation\b', chat.template):
-        what = 'is marked, and the chat template has no {% generation %} marks'
-        raise format_error('segmask.train', what, 'Write train: written.', 'option-value')
-    if expand and train=='marked':
-        what = 'is marked, and expand: turns trains what is written'
-        raise format_error('segmask.train', what, 'Remove train:.', 'option-value')
-    if train or expand:
-        for k,source in (('train_on_inputs', config), ('train_on_eos', options), ('train_on_eot', options)):
-            if not source.get(k): continue
-            raise format_error(k, 'has no meaning beside segmask: train or expand', 'Remove it.', 'option-value')
-    if expand and config.get('val_set_size'):
-        what = 'is turns, and val_set_size would put turns of one conversation on both sides'
-        hint = 'Set val_set_size: 0, and name other conversations under test_datasets.'
-        raise format_error('segmask.expand', what, hint, 'option-value')
-    return dict(train=train, expand=expand)
+    own = {k: (options.get('segmask') or {}).get(k) for k in _own}
+    for k,v in own.items():
+        if v is not None and v not in _own[k]:
+            raise format_error(f'segmask.{k}', f'is {v!r:.40}', f'Write {" or ".join(_own[k])}.', 'option-value')
+    if bad := list(own_problems(chat.template, options, config)): raise FormatError(bad)
+    return own

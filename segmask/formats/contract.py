@@ -14,11 +14,12 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..core import Segments
 from .rendering import by_difference, common_prefix
-from .sources import FormatError
+from .fields import FormatError
 
-if TYPE_CHECKING: from segmask.formats.chat import Chat, Conversation
+if TYPE_CHECKING:
+    from segmask.core import Segments
+    from segmask.formats.chat import Chat, Conversation
 
 Span = tuple[int, int] # characters [start, end)
 
@@ -195,7 +196,7 @@ CONTRACT_CODES = { # code -> (severity, what it means, what to do)
     'weight-ignored': ('warning', 'a weight between 0 and 1 counts as 1 here', 'write 0 or 1, or template-free rows'),
 }
 
-def trained_spans(row: Segments, encoded: Any=None) -> list[Span]:
+def trained_spans(row: 'Segments', encoded: Any=None) -> list[Span]:
     "Stretches of trained characters: of the segments, or of the tokens where there are any"
     if encoded is not None and encoded.offsets: spans = [o for o,l in zip(encoded.offsets, encoded.labels) if l!=-100]
     else:

@@ -21,7 +21,8 @@ from .chatrows import Several, chat_rows, own_options
 from .contract import Contract
 from .instruct import FORMATS, STYLES, USER_DEFINED, Context, Format, register, user_defined, user_keys
 from .messages import UNREAD, ChatOptions
-from .sources import SOURCE_OPTIONS, FormatError, Rows, format_error, known, meant, number_of, place
+from .fields import FormatError, format_error, known, meant
+from .sources import SOURCE_OPTIONS, Rows, number_of, place
 
 if TYPE_CHECKING:
     from segmask.tokens.encoder import Boundary

@@ -15,7 +15,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..core import Segment, Segments
-from .sources import FormatError, format_error, known, meant, text_of
+from .fields import FormatError, format_error, known, meant, text_of
 
 if TYPE_CHECKING:
     from segmask.tokens.encoder import Boundary

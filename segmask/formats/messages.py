@@ -13,7 +13,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from .sources import FormatError, format_error, known, meant, text_of
+from .fields import FormatError, format_error, known, meant, text_of
 
 # %% ../../nbs/formats/23_messages.ipynb #e52f0aad
 class Turn(NamedTuple):

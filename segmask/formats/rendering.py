@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from .sources import FormatError, format_error
+from .fields import FormatError, format_error
 
 if TYPE_CHECKING: from transformers import PreTrainedTokenizerBase
 

@@ -11,7 +11,7 @@ __all__ = ['TEMPLATES', 'chat_template']
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .sources import format_error, meant
+from .fields import format_error, meant
 
 if TYPE_CHECKING: from transformers import PreTrainedTokenizerBase
 

@@ -11,14 +11,17 @@ __all__ = ['around', 'segment_at', 'start_of', 'Known', 'Look', 'look_at', 'look
 import re
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..problems import visible
 from ..core import IGNORE_INDEX, Segments
 from ..formats.chatrows import ChatRow
-from ..formats.contract import Note
+
 from ..tokens.encoder import Encoded, Encoder
 from ..tokens.skew import Habits, Lost, prompt_tokens_at_inference, round_trip, token_text
+
+if TYPE_CHECKING:
+    from segmask.formats.contract import Note
 
 # %% ../../nbs/linting/51_look.ipynb #07646cc9
 def around(
@@ -107,7 +110,7 @@ class Look:
         return self.encoded.segment[self.last_trained] if self.has_text and self.last_trained is not None else None
 
     @cached_property
-    def notes(self) -> list[Note]:
+    def notes(self) -> 'list[Note]':
         "What a conversation's template says about its mask; nothing for other rows"
         return self.row.notes(self.encoded) if isinstance(self.row, ChatRow) else []
 

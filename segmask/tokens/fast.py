@@ -137,7 +137,7 @@ def prove(
     odd = differing(backend, fast, hostile(strings, tokens, set(found)))
     return Proof(tuple(found), f'{len(odd)} of {strings:,} strings are tokenized otherwise' if odd else '')
 
-# %% ../../nbs/tokens/11_fast.ipynb #f07eafe3
+# %% ../../nbs/tokens/11_fast.ipynb #97bffda7
 PROOF_VERSION = 1
 
 def proof_name(spec: str) -> str: # of the file that keeps it
@@ -162,12 +162,14 @@ def known_proof(name: str) -> Proof|None: # None where it must be proved first
     return Proof(tuple(found['suspects']), found['reason'])
 
 def keep_proof(name: str, proof: Proof):
-    "Keep a proof in the user's cache; a cache that cannot be written is no error"
-    from segmask.files import write_beside
+    "Keep a proof in the user's cache, written beside and renamed; a cache that cannot be written is no error"
+    file = cache_folder()/f'{name}.json'
     try:
-        cache_folder().mkdir(parents=True, exist_ok=True)
-        with write_beside(cache_folder()/f'{name}.json') as f: f.write(json.dumps(proof._asdict()).encode())
-    except (OSError, ValueError): pass
+        file.parent.mkdir(parents=True, exist_ok=True)
+        beside = file.with_suffix(f'.{os.getpid()}')
+        beside.write_text(json.dumps(proof._asdict()))
+        beside.replace(file)
+    except OSError: pass
 
 # %% ../../nbs/tokens/11_fast.ipynb #1fd94af5
 def pattern_of(proof: Proof) -> str|None: # a regular expression; None when no character is suspect

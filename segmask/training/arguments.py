@@ -9,15 +9,18 @@ __all__ = ['total_steps', 'warmup', 'training_arguments']
 
 # %% ../../nbs/training/732_arguments.ipynb #367830cf
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..config.arguments import accumulation, arguments
-from ..config.config import TrainingConfig
+
 from .model import refuse
+
+if TYPE_CHECKING:
+    from segmask.config.config import TrainingConfig
 
 # %% ../../nbs/training/732_arguments.ipynb #dd0c8074
 def total_steps(
-    cfg: TrainingConfig, # epochs or steps, batch sizes
+    cfg: 'TrainingConfig', # epochs or steps, batch sizes
     items: int,          # rows, or packed sequences
     world: int=1,        # devices
 ) -> tuple[int, int]: # (updates in an epoch, updates in all)
@@ -28,7 +31,7 @@ def total_steps(
     return epoch, most if most>0 else max(1, math.ceil(epoch*cfg.num_epochs))
 
 def warmup(
-    cfg: TrainingConfig, # warmup_steps, warmup_ratio
+    cfg: 'TrainingConfig', # warmup_steps, warmup_ratio
     total: int,          # updates in all
 ) -> int: # updates
     "As axolotl 0.19 counts: what the config says, else 3 %, at most 100"
@@ -42,7 +45,7 @@ _accused = dict(optimizernames='optimizer', schedulertype='lr_scheduler', optim=
                 load_best_model_at_end='load_best_model_at_end', bf16='bf16', fp16='fp16')
 
 def training_arguments(
-    cfg: TrainingConfig, # all of it
+    cfg: 'TrainingConfig', # all of it
     has_eval: bool,      # are rows held back?
     **more: Any,         # set in any case
 ) -> Any: # transformers.TrainingArguments

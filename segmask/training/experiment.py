@@ -11,7 +11,7 @@ __all__ = ['Cost', 'updates_of', 'machine_speed', 'to_stderr', 'Progress', 'Job'
 import contextlib, hashlib, json, math, os, shutil, sys, time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import __version__
 from ..config.config import TrainingConfig
@@ -19,12 +19,15 @@ from ..core import IGNORE_INDEX
 from ..data.prepare import tokenizer_of
 from ..files import write_beside
 from ..html import counted
-from ..tokens.encoder import Encoded
+
 from .arms import RULES, Rule, Split, as_written, chooses, everything, rule_of, ruled, split_rows
 from .comparison import Comparison
 from .live import clock, in_notebook, without_bars
 from .measure import answer_ids, expected_text, measure
 from .run import train
+
+if TYPE_CHECKING:
+    from segmask.tokens.encoder import Encoded
 
 # %% ../../nbs/training/78_experiment.ipynb #a79c62d5
 class Cost(NamedTuple):
@@ -113,7 +116,7 @@ def _meter(progress: Progress) -> Any:
     return Meter()
 
 # %% ../../nbs/training/78_experiment.ipynb #c8c4d5ba
-def _write_rows(path: Path, rows: Sequence[Encoded], weights: Sequence[Sequence[float]]):
+def _write_rows(path: Path, rows: 'Sequence[Encoded]', weights: Sequence[Sequence[float]]):
     import pyarrow as pa
     import pyarrow.parquet as pq
     labels = [[i if v>0 else IGNORE_INDEX for i,v in zip(e.input_ids, w)] for e,w in zip(rows, weights)]
@@ -123,7 +126,7 @@ def _write_rows(path: Path, rows: Sequence[Encoded], weights: Sequence[Sequence[
     if any(0<v<1 for w in weights for v in w): columns['weights'] = pa.array(weights, pa.list_(pa.float32()))
     with write_beside(path) as f: pq.write_table(pa.table(columns), f)
 
-def _own(rows: Sequence[Encoded]) -> list[list[float]]:
+def _own(rows: 'Sequence[Encoded]') -> list[list[float]]:
     "The rows' own mask"
     return [[float(l!=IGNORE_INDEX) for l in e.labels] for e in rows]
 
@@ -245,7 +248,7 @@ def _checked(seeds: 'int|Iterable[int]', model: Any, metrics: Mapping[str, Calla
     if not found: raise ValueError('seeds is empty; give one at least')
     return found
 
-def _arms(rules: Mapping[str, Rule], rows: Sequence[Encoded]) -> dict[str, list[list[float]]]:
+def _arms(rules: Mapping[str, Rule], rows: 'Sequence[Encoded]') -> dict[str, list[list[float]]]:
     "The weights of all tokens in each arm"
     out = {name: [ruled(name, rule, e) for e in rows] for name,rule in rules.items()}
     for name,weights in out.items():

@@ -10,18 +10,21 @@ __all__ = ['prompt_of', 'answer_of', 'answer_ids', 'expected_text', 'Measured', 
 # %% ../../nbs/training/772_measure.ipynb #e65f9c5d
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ..core import IGNORE_INDEX, Segments
-from ..tokens.encoder import Encoded
+
 from .losses import token_losses
 from .result import continued
 
+if TYPE_CHECKING:
+    from segmask.tokens.encoder import Encoded
+
 # %% ../../nbs/training/772_measure.ipynb #694c5040
 def prompt_of(
-    e: Encoded, # a row
+    e: 'Encoded', # a row
 ) -> str:
     "The text before the answer; the whole text of a row without a prompt"
     return e.row.text[:e.prompts[0][0]] if e.prompts else e.row.text
@@ -34,7 +37,7 @@ def _trained_ends(row: Segments) -> list[int]: # characters where trained text e
     return out
 
 def answer_of(
-    e: Encoded, # a row with a prompt
+    e: 'Encoded', # a row with a prompt
     tok: Any,   # its tokenizer
 ) -> str:
     "What follows the prompt: to where trained text ends in a special token, else to the last trained text"
@@ -42,10 +45,10 @@ def answer_of(
     ends = [b for b in _trained_ends(e.row) if b>start] or [len(text)]
     return text[start:next((b for b in ends if text[start:b].rstrip().endswith(specials)), ends[-1])]
 
-def answer_ids(e: Encoded, tok: Any) -> list[int]: return tok(answer_of(e, tok), add_special_tokens=False)['input_ids']
+def answer_ids(e: 'Encoded', tok: Any) -> list[int]: return tok(answer_of(e, tok), add_special_tokens=False)['input_ids']
 
 def expected_text(
-    e: Encoded, # a row with a prompt
+    e: 'Encoded', # a row with a prompt
     tok: Any,   # its tokenizer
 ) -> str:
     "The answer as a decoder shows it: without special tokens and outer spaces"
@@ -69,7 +72,7 @@ def _means(losses: Sequence[float], labels: Sequence[int], wanted: bool) -> tupl
 def measure(
     model: Any,                # a causal language model; it is not changed
     tok: Any,                  # its tokenizer
-    held: Sequence[Encoded],   # rows by their own mask
+    held: 'Sequence[Encoded]',   # rows by their own mask
     generate: int = 200,       # let it answer so many of them
     max_new_tokens: int = 64,  # of at most so many tokens
 ) -> Measured:

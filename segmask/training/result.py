@@ -16,20 +16,23 @@ from typing import TYPE_CHECKING, Any, cast
 from ..core import Segments, masked
 from ..tokens.encoder import Boundary, Encoder
 from ..formats.formats import FORMATS
-from ..config.config import TrainingConfig
+
 from ..config.keys import without_secrets
-from ..data.prepared import Prepared
+
 from ..html import Plot, escape
 from .live import Counts, loss_plot
 from .losses import row_losses
 
-if TYPE_CHECKING: import pandas as pd
+if TYPE_CHECKING:
+    from segmask.config.config import TrainingConfig
+    from segmask.data.prepared import Prepared
+    import pandas as pd
 
 # %% ../../nbs/training/763_result.ipynb #a2b8d6ff
 def prompt_ids(
     prompt: 'str|Segments', # segments, or text as one masked segment
     tok: Any,               # of the run
-    cfg: TrainingConfig,    # its first data set says how rows are cut
+    cfg: 'TrainingConfig',    # its first data set says how rows are cut
 ) -> list[int]:
     "The ids of a prompt, made as the rows' were. Raises ValueError"
     spec = cfg.datasets[0]
@@ -76,8 +79,8 @@ class TrainResult:
     output_dir: Path        # model, tokenizer, model card and checkpoints
     log: list[dict]         # the trainer's lines
     saved: Counts           # positions read and scored, and those that padding would have made
-    config: TrainingConfig  # of the run
-    prepared: Prepared|None # its data
+    config: 'TrainingConfig'  # of the run
+    prepared: 'Prepared|None' # its data
     note: str = ''          # the trial's and the proof's lines
 
     @property
@@ -125,7 +128,7 @@ class TrainResult:
     def _repr_html_(self) -> str: return f'{self.plot().html}<br><small>{escape(repr(self))}</small>'
 
 # %% ../../nbs/training/763_result.ipynb #295e6a1f
-def _data_lines(p: Prepared) -> list[str]:
+def _data_lines(p: 'Prepared') -> list[str]:
     files = [f'- file: `{o["path"]}`' for o in p.manifest['inputs']]
     return [f'- prepared data: `{p.path.name}` (the hash of rows, tokenizer and settings)', *files]
 

@@ -10,12 +10,14 @@ __all__ = ['other_run', 'resume_point']
 # %% ../../nbs/training/742_resume.ipynb #d3e81506
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..config.config import TrainingConfig
 from ..config.keys import may_change, without_secrets
 from .checkpoint import checkpoints, half, newest, read_seal
 from .model import refuse
+
+if TYPE_CHECKING:
+    from segmask.config.config import TrainingConfig
 
 # %% ../../nbs/training/742_resume.ipynb #3df5427c
 def _steady(config: Mapping) -> bool: # does the learning rate not depend on the length of the run?
@@ -34,7 +36,7 @@ def other_run(
 
 # %% ../../nbs/training/742_resume.ipynb #d66788e1
 def _wanted(
-    cfg: TrainingConfig, # resume_from_checkpoint, auto_resume_from_checkpoints
+    cfg: 'TrainingConfig', # resume_from_checkpoint, auto_resume_from_checkpoints
     output_dir: Path,    # of the run
 ) -> tuple[Path|None, list[str]]:
     "The checkpoint that a config names, if it is whole. Raises ConfigError"
@@ -49,7 +51,7 @@ def _wanted(
     return path, []
 
 def resume_point(
-    cfg: TrainingConfig, # resume_from_checkpoint, auto_resume_from_checkpoints
+    cfg: 'TrainingConfig', # resume_from_checkpoint, auto_resume_from_checkpoints
     output_dir: Path,    # of the run
     data: str,           # the hash of the prepared data
 ) -> tuple[Path|None, list[str]]: # (checkpoint or None, lines to tell)

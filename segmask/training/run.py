@@ -21,12 +21,12 @@ from ..config.arguments import evaluates, reporters, wandb_environment
 from ..config.config import TrainingConfig
 from ..data.batches import batch_rows
 from ..data.prepare import preprocess
-from ..data.prepared import Prepared
+
 from ..views.batches import show_batch
 from .arguments import total_steps, training_arguments, warmup
 from .attention import KERNEL
 from .checkpoint import TrainingError, checkpoints, newest
-from .collator import SegmentCollator
+
 from .live import Live, counts, without_bars
 from .model import fit_vocabulary, load_model, refuse, with_adapter
 from .proof import flat_rows, label_fault, prove
@@ -37,6 +37,8 @@ from .updates import Rows, collator_of, sequences
 from .weights import core_of, use_weights
 
 if TYPE_CHECKING:
+    from segmask.data.prepared import Prepared
+    from segmask.training.collator import SegmentCollator
     from segmask.training.trainer import SegmentTrainer
 
 # %% ../../nbs/training/764_run.ipynb #e1b4998c
@@ -72,9 +74,9 @@ class Run:
     cfg: TrainingConfig
     output_dir: Path
     args: Any             # transformers.TrainingArguments
-    prepared: Prepared
+    prepared: 'Prepared'
     model: Any            # with its adapter
-    collator: SegmentCollator
+    collator: 'SegmentCollator'
     rows: Rows            # to train on
     held: Rows|None       # to evaluate on
     said: list[str] = field(default_factory=list) # lines about the run

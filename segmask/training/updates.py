@@ -12,16 +12,19 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..core import IGNORE_INDEX
-from ..config.config import TrainingConfig
+
 from ..data.packing import pack
-from ..data.prepared import Prepared
+
 from .collator import Needed, SegmentCollator, needed
 from .model import refuse
 from .proof import flat_rows
 from .tree import common
 from .trial import segment_attention
 
-if TYPE_CHECKING: from transformers import PreTrainedModel
+if TYPE_CHECKING:
+    from segmask.config.config import TrainingConfig
+    from segmask.data.prepared import Prepared
+    from transformers import PreTrainedModel
 
 # %% ../../nbs/training/761_updates.ipynb #93f66f84
 class Rows(Sequence):
@@ -39,8 +42,8 @@ class Rows(Sequence):
 
 # %% ../../nbs/training/761_updates.ipynb #a0cd1878
 def sequences(
-    p: Prepared,         # knows the lengths of its rows
-    cfg: TrainingConfig, # sequence_len, seed, sample_packing_*
+    p: 'Prepared',         # knows the lengths of its rows
+    cfg: 'TrainingConfig', # sequence_len, seed, sample_packing_*
 ) -> list[list[int]]: # row numbers, for each sequence
     "Which rows share a sequence under `sample_packing`"
     lens = p.sizes['tokens'].to_numpy()[:len(p)-p.n_eval]
@@ -92,7 +95,7 @@ def regrouped(
 
 # %% ../../nbs/training/761_updates.ipynb #75a46051
 def collator_of(
-    cfg: TrainingConfig,      # sample_packing, batch_flattening, segmask: {share_prefixes, keep_trained, cut_tail}
+    cfg: 'TrainingConfig',      # sample_packing, batch_flattening, segmask: {share_prefixes, keep_trained, cut_tail}
     model: 'PreTrainedModel', # gets its attention replaced, if that is needed and it passes the trial
     tok: Any,                 # for its pad token
 ) -> tuple[SegmentCollator, str]: # (the collator, a line about the trial; '' when packing was not asked for)

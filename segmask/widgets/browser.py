@@ -11,12 +11,11 @@ __all__ = ['Action', 'BROWSE', 'copied', 'does', 'Board', 'DrawnRow', 'Drawn', '
 import json, secrets, time
 from collections.abc import Callable
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anywidget
 from traitlets import Dict, Unicode
 
-from ..core import Segments
 from ..data.rows import WrittenRows
 from ..html import View
 from ..linting.linter import Linter
@@ -26,8 +25,11 @@ from .drawing import filters_drawing, findings_drawing, how, list_drawing, pictu
 from .query import Query
 from .work import Work, lint_rows
 
+if TYPE_CHECKING:
+    from segmask.core import Segments
+
 # %% ../../nbs/widgets/87_browser.ipynb #7b4ca5b8
-def _content(state: Browsing, i: int|None) -> Segments|None: # None where there are only tokens
+def _content(state: Browsing, i: int|None) -> 'Segments|None': # None where there are only tokens
     return state.set.rows[i] if isinstance(state.set, WrittenRows) and i is not None else None
 
 def copied(

@@ -14,14 +14,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..data.rows import RowSet, StoredRows, WrittenRows, row_set
-from ..linting.findings import Finding
+
 from ..linting.linter import Linter
-from ..linting.look import Known
+
 from ..tokens.encoder import Encoder
 from .query import Query, candidates
 from .work import Checking, Counting, Search, lint_rows
 
-if TYPE_CHECKING: import pandas as pd
+if TYPE_CHECKING:
+    from segmask.linting.findings import Finding
+    from segmask.linting.look import Known
+    import pandas as pd
 
 # %% ../../nbs/widgets/83_browsing.ipynb #809d698b
 SORTS = 'number', 'tokens', 'share', 'findings'
@@ -30,7 +33,7 @@ def arranged(
     rows: np.ndarray,   # int, numbers of rows, ascending
     sort: str,          # one of `SORTS`; '-tokens' for the largest first
     counting: Counting, # how long rows are, as far as that is known
-    found: dict[int, list[Finding]], # findings of rows that were checked
+    found: 'dict[int, list[Finding]]', # findings of rows that were checked
 ) -> np.ndarray: # int, the same rows in order
     "Sort rows by what is known of them"
     name, down = sort.removeprefix('-'), sort.startswith('-')
@@ -90,7 +93,7 @@ class Viewed:
         return made
 
     @property
-    def found(self) -> dict[int, list[Finding]]:
+    def found(self) -> 'dict[int, list[Finding]]':
         "Findings of each row that was checked"
         return self.checking.found
 
@@ -120,7 +123,7 @@ class Looking(Viewed):
             self.position = int(at[0]) if len(at) else len(self._rows)-1
 
 # %% ../../nbs/widgets/83_browsing.ipynb #8377ccd6
-def _check_all(rows: RowSet, known: dict[Any, Known], most: int=20_000) -> Checking:
+def _check_all(rows: RowSet, known: 'dict[Any, Known]', most: int=20_000) -> Checking:
     work = Checking(rows, list(range(min(len(rows), most))), known)
     work.go_on()
     return work
@@ -186,7 +189,7 @@ class Browsing(Asking):
         for k in ('tokens', 'trained', '_counts'): self.set.__dict__.pop(k, None)
         self.counting = Counting(self.set)
 
-    def findings(self) -> list[Finding]:
+    def findings(self) -> 'list[Finding]':
         "What the linter says about the row that is looked at; it is asked once"
         if (i := self.row) is None: return []
         found = self.found

@@ -12,13 +12,16 @@ import hashlib, json, os
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..core import Segments
-from ..data.rows import WrittenRows
+
 from ..linting.linter import Linter
 from .browsing import Browsing
 from .work import lint_rows
+
+if TYPE_CHECKING:
+    from segmask.data.rows import WrittenRows
 
 # %% ../../nbs/widgets/84_drafts.ipynb #6ac41345
 class Step(NamedTuple):
@@ -30,8 +33,8 @@ class Step(NamedTuple):
 # %% ../../nbs/widgets/84_drafts.ipynb #c1629043
 class Changing(Browsing):
     "Rows whose segments change, one step after the other"
-    set: WrittenRows
-    def __init__(self, rows: WrittenRows):
+    set: 'WrittenRows'
+    def __init__(self, rows: 'WrittenRows'):
         super().__init__(rows)
         self.saved, self._undo, self._redo, self._dirty = list(rows.rows), [], [], set()
         self.selection: tuple[int, int]|None = None # characters of the row that is looked at

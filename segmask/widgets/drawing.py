@@ -12,7 +12,7 @@ __all__ = ['script', 'one_for_one', 'row_drawing', 'Places', 'place_of', 'findin
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,12 +21,16 @@ from ..data.rows import WrittenRows
 from ..data.rules import STATUSES
 from ..html import View, escape, note, plain, tag
 from ..linting.codes import CODES, SEVERITIES
-from ..linting.findings import Finding
+
 from ..tokens.encoder import Encoded
 from ..views.plots import length_bins
 from ..views.tokens import glyphs, show_tokens
-from .browsing import Browsing
+
 from .query import Query, hits, token_hits
+
+if TYPE_CHECKING:
+    from segmask.linting.findings import Finding
+    from segmask.widgets.browsing import Browsing
 
 # %% ../../nbs/widgets/86_drawing.ipynb #60977dbb
 def script(
@@ -107,7 +111,7 @@ def _of_tokens(ids: list[int], labels: list[int], tokenizer: Any, query: Query) 
 
 # %% ../../nbs/widgets/86_drawing.ipynb #1b520f9b
 def place_of(
-    f: Finding,    # what the linter found
+    f: 'Finding',    # what the linter found
     row: Segments, # the row it found it in
 ) -> tuple[int,int]|None: # characters [start, end); None when it is about the whole row
     "Where in a row a finding lies"
@@ -122,16 +126,16 @@ def place_of(
     return (start, end) if end>start else None
 
 def findings_drawing(
-    found: Sequence[Finding], # of one row
+    found: 'Sequence[Finding]', # of one row
     row: Mapping,             # that row, encoded
 ) -> list[dict]: # code, severity, hint, fixable, items; errors first
     "What a page is told of findings"
     find = Places(row.offsets if isinstance(row, Encoded) else None)
-    def item(f: Finding) -> dict:
+    def item(f: 'Finding') -> dict:
         at = place_of(f, row.row) if isinstance(row, Encoded) else None
         where = dict(tokens=find(*at) if at else (-1, -1), chars=at or (-1, -1))
         return dict(message=one_for_one(f.message), text=one_for_one(f.text), segment=f.segment, **where)
-    def group(code: str, items: list[Finding]) -> dict:
+    def group(code: str, items: 'list[Finding]') -> dict:
         known = CODES[code] if code in CODES else None
         return dict(code=code, severity=items[0].severity, hint=one_for_one(items[0].hint),
                     fixable=bool(known and known.fixable), items=list(map(item, items)))
@@ -140,7 +144,7 @@ def findings_drawing(
 
 # %% ../../nbs/widgets/86_drawing.ipynb #87a0cebb
 def list_drawing(
-    state: Browsing, # what is looked at
+    state: 'Browsing', # what is looked at
     start: int,      # place of the first row in the view
     end: int,        # one past the last
 ) -> list[list]: # number, where, tokens (-1: not counted), trained share, findings (-1: not checked), text
@@ -153,7 +157,7 @@ def list_drawing(
         return [i, one_for_one(state.set.where(i)), n, share, len(found[i]) if i in found else -1, _beginning(state, i)]
     return [one(i) for i in numbers]
 
-def _beginning(state: Browsing, i: int, most: int=60) -> str:
+def _beginning(state: 'Browsing', i: int, most: int=60) -> str:
     "How the text of a row begins"
     s = state.set
     if isinstance(s, WrittenRows):
@@ -168,7 +172,7 @@ def _beginning(state: Browsing, i: int, most: int=60) -> str:
 _share_edges = [i/20 for i in range(21)]
 
 def filters_drawing(
-    state: Browsing, # what is looked at
+    state: 'Browsing', # what is looked at
 ) -> dict: # lengths and shares: [low, high, rows] of each bar; statuses and codes: [name, rows]
     "What a page is told of the rows as a whole, as far as they were counted"
     known = state.counting.tokens>=0
@@ -183,20 +187,20 @@ def filters_drawing(
                 codes=[[code, n] for code,n in state.checking.codes().items()])
 
 # %% ../../nbs/widgets/86_drawing.ipynb #4600eaae
-def how(state: Browsing) -> str:
+def how(state: 'Browsing') -> str:
     "How the text is encoded"
     tok, enc = state.set.tokenizer, state.set.encoder
     trains = ', train_on_inputs' if enc is not None and enc.train_on_inputs else ''
     return f'tokenizer of {getattr(tok, "name_or_path", "") or type(tok).__name__}{trains}'
 
-def where_of(state: Browsing) -> str:
+def where_of(state: 'Browsing') -> str:
     "Which row is in view, in words"
     query, rows = state.view
     i, n = state.row, len(state.set)
     place = 'no row is in view' if i is None else f'row {i} of {n:,}, {state.set.where(i)}'
     return place + (f'; {len(rows):,} row{"s"*(len(rows)!=1)} with {query!r}' if query else '')
 
-def findings_html(found: Sequence[Finding]) -> str:
+def findings_html(found: 'Sequence[Finding]') -> str:
     "Findings, each code once"
     out = ''
     for code in dict.fromkeys(f.code for f in found):
@@ -207,7 +211,7 @@ def findings_html(found: Sequence[Finding]) -> str:
     return out
 
 def picture_of(
-    state: Browsing,     # what is looked at
+    state: 'Browsing',     # what is looked at
     findings: bool=False, # what the linter says of the row as well?
 ) -> View: # static HTML without scripts; `print` it for text
     "The row in view, without widgets"

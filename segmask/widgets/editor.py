@@ -9,16 +9,19 @@ __all__ = ['EDIT', 'rule_of', 'chosen', 'Editor', 'edit']
 
 # %% ../../nbs/widgets/88_editor.ipynb #b9883c7c
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import masks
 from ..core import SegmentError, Segments
-from ..html import View
+
 from ..problems import visible
 from .browser import BROWSE, Action, Browser, does
 from .changes import Rule, segment_at
 from .drawing import one_for_one, picture_of
 from .state import Edits, span_of
+
+if TYPE_CHECKING:
+    from segmask.html import View
 
 # %% ../../nbs/widgets/88_editor.ipynb #68a48d9d
 def rule_of(
@@ -209,7 +212,7 @@ class Editor(Browser):
         self.say(str(e), 'error', [['reload', 'read it again and repeat my changes']] if stale else None)
 
     @property
-    def picture(self) -> View:
+    def picture(self) -> 'View':
         "The row in view and what the linter says of it, without widgets"
         return picture_of(self.state, True)
 

@@ -11,22 +11,23 @@ __all__ = ['typed_value', 'Settings', 'ConfigFile', 'choices', 'form_drawing', '
 import os, secrets
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import anywidget
 import yaml
 from traitlets import Dict, List, Unicode
 
-from ..config.advice import Advice
 from ..config.config import ConfigError, TrainingConfig
 from ..config.keys import grouped
-from ..files import keep_copy
+from ..files import keep_copy, stamp
 from ..formats.formats import FORMATS
 from ..html import PRE_STYLE, View, escape, note, plain, tag
 from ..problems import Problem, Problems, visible
 from ..tokens.encoder import BOUNDARIES
 from .drawing import script
-from .state import file_stamp
+
+if TYPE_CHECKING:
+    from segmask.config.advice import Advice
 
 # %% ../../nbs/widgets/89_form.ipynb #00cc5a31
 def _parts(key: str) -> list: # 'datasets[0].path' -> ['datasets', 0, 'path']
@@ -60,7 +61,7 @@ class Settings:
     ):
         given = isinstance(config, (str, os.PathLike))
         self.path = Path(path) if path is not None else Path(config) if given else Path('training_config.yaml')
-        self._stamp = file_stamp(self.path)
+        self._stamp = stamp(self.path)
         self.config = TrainingConfig.of(config)
         self.typed: dict[str, str] = {}              # key -> text that was taken up
         self.wrong: dict[str, tuple[str, str]] = {}  # key -> what is wrong with the text typed for it, and the hint
@@ -97,7 +98,7 @@ class Settings:
         return True
 
     @property
-    def advice(self) -> list[Advice]:
+    def advice(self) -> 'list[Advice]':
         "What will not do what its author thinks"
         return self.config.check()
     @property
@@ -109,7 +110,7 @@ class ConfigFile(Settings):
     @property
     def stale(self) -> bool:
         "Was the file changed by something else since it was read?"
-        return file_stamp(self.path)!=self._stamp
+        return stamp(self.path)!=self._stamp
 
     def save(self) -> str|None: # the file that holds the original, if there was one
         "Write the config and keep an older one. `ConfigError` while something is wrong, or the file changed outside"
@@ -119,12 +120,12 @@ class ConfigFile(Settings):
         if faults: raise ConfigError(faults)
         backup = str(keep_copy(self.path)) if self.path.exists() and self.path.read_text()!=self.yaml else None
         self.config.save(self.path)
-        self._stamp, self.typed = file_stamp(self.path), {}
+        self._stamp, self.typed = stamp(self.path), {}
         return backup
 
     def reload(self):
         "Read the file again and repeat what was typed"
-        typed, self.typed, self._stamp = self.typed, {}, file_stamp(self.path)
+        typed, self.typed, self._stamp = self.typed, {}, stamp(self.path)
         self.config = TrainingConfig.load(self.path)
         for key,text in typed.items(): self.set(key, text)
 

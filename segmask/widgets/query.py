@@ -12,14 +12,17 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..core import IGNORE_INDEX, Segment, Segments
 from ..data.rules import STATUSES
-from ..data.rows import RowSet
+
 from ..linting.codes import CODES
+
+if TYPE_CHECKING:
+    from segmask.data.rows import RowSet
 
 # %% ../../nbs/widgets/80_query.ipynb #d26e487b
 def text_pattern(
@@ -104,7 +107,7 @@ def token_hits(
 
 # %% ../../nbs/widgets/80_query.ipynb #ea328bbc
 def candidates(
-    rows: RowSet,  # all rows
+    rows: 'RowSet',  # all rows
     query: Query,  # what is asked for; its text is not looked at
     found: Mapping[int, list], # findings of each row that was checked
 ) -> np.ndarray: # int, numbers of rows

@@ -11,17 +11,20 @@ __all__ = ['Work', 'Search', 'Counting', 'lint_rows', 'Checking']
 import threading, time
 from collections.abc import Sequence
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core import Segments
 from ..data.rows import RowSet, WrittenRows
-from ..linting.findings import Finding
+
 from ..linting.linter import Linter
 from ..linting.look import Known
 from ..tokens.encoder import Encoder
-from .query import Query
+
+if TYPE_CHECKING:
+    from segmask.linting.findings import Finding
+    from segmask.widgets.query import Query
+    from segmask.core import Segments
 
 # %% ../../nbs/widgets/82_work.ipynb #ed3a91a0
 class Work:
@@ -49,7 +52,7 @@ class Search(Work):
     "Rows whose text holds what a query asks. What was found stays; the query never changes"
     def __init__(self,
         rows: RowSet,           # all rows
-        query: Query,           # what to find
+        query: 'Query',           # what to find
         candidates: np.ndarray, # int, numbers of rows that may hold it
     ):
         super().__init__(len(candidates) if query.text else 0)
@@ -90,7 +93,7 @@ class Counting(Work):
         "Row `i` has changed"
         if self.tokens[i]>=0: self.tokens[i], self.trained[i] = len(labels), sum(l>=0 for l in labels)
 
-def _counts(enc: Encoder, rows: Sequence[Segments]) -> tuple[np.ndarray, np.ndarray]:
+def _counts(enc: Encoder, rows: 'Sequence[Segments]') -> tuple[np.ndarray, np.ndarray]:
     _, is_trained, lens, _ = enc.columns(rows)
     seen, ends = np.concatenate([[0], np.cumsum(is_trained)]), np.cumsum(lens)
     return lens, seen[ends]-seen[ends-lens]
@@ -101,9 +104,9 @@ def lint_rows(
     numbers: Sequence[int],  # which of them to look at
     known: dict[Any, Known], # what is known of each encoder, kept between calls
     out: Linter,             # collects, and knows the rows before
-) -> dict[int, list[Finding]]: # findings of each row; empty lists too
+) -> 'dict[int, list[Finding]]': # findings of each row; empty lists too
     "What the linter says of some rows"
-    found: dict[int, list[Finding]] = {i: [] for i in numbers}
+    found: 'dict[int, list[Finding]]' = {i: [] for i in numbers}
     for enc,group in groupby(numbers, key=rows.encoder_of if isinstance(rows, WrittenRows) else lambda i: None):
         part, first, before = list(group), len(out.places), len(out.findings)
         if enc not in known: known[enc] = Known(enc or Encoder(rows.tokenizer), rows.sequence_len, rows.strategy)
@@ -121,7 +124,7 @@ class Checking(Work):
     def __init__(self, rows: RowSet, numbers: Sequence[int], known: dict[Any, Known]):
         super().__init__(len(numbers))
         self.set, self.numbers, self.known, self.linter = rows, list(numbers), known, Linter()
-        self.found: dict[int, list[Finding]] = {}
+        self.found: 'dict[int, list[Finding]]' = {}
 
     def part(self, a: int) -> int:
         new = lint_rows(self.set, self.numbers[a:a+50], self.known, self.linter)
