@@ -212,9 +212,9 @@ def _lines(path: str|os.PathLike, out: Linter) -> Iterator[tuple[str, Segments]]
     return ((f'{path}:{n}', Segments.from_dict(o)) for n,o in iter_jsonl(path, tell=out.problem))
 
 def parts(
-    rows: Iterable[tuple[str, Any]], # (where, row)
+    rows: Iterable[tuple[Any, Any]], # (where or number, row)
     most: int=500,                   # rows in a part
-) -> Iterator[list[tuple[str, Any]]]:
+) -> Iterator[list[tuple[Any, Any]]]:
     "Rows in lists of moderate size, with a progress bar when it takes long"
     from tqdm import tqdm
     part, size = [], 0
@@ -256,11 +256,12 @@ def _lint_source(rows: Any, enc: Encoding, know: Known, tally: Tally, out: Linte
     if enc.tokenized:
         for batch in enc: _lint_batch(rows, batch, know, tally, out)
         return
-    for part in parts((s.where or '', s) for _,s in enc.examples(out.problem)):
+    for part in parts(enc.examples(out.problem)):
         first, looks = len(out.places), look_at([s for _,s in part], know, not enc.segments)
-        for (where,_),look in zip(part, looks): out.look(where, look)
+        for (_,s),look in zip(part, looks): out.look(s.where or '', look)
         batch = enc.in_rows(Batch.of([o.encoded for o in looks], np.arange(first, len(out.places))))
-        tally.add(batch.measure(tally.limits), batch.numbers.tolist(), batch.behind or ())
+        numbers = np.array([n for n,_ in part])[batch.numbers-first]
+        tally.add(batch.measure(tally.limits), batch.numbers.tolist(), batch.behind or (), numbers)
 
 def _lint_batch(rows: Any, batch: Batch, know: Known, tally: Tally, out: Linter):
     "Findings about rows that are tokens already"
