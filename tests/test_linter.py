@@ -6,6 +6,7 @@ import pytest
 
 from families import FAMILIES, family
 from segmask.config.config import TrainingConfig
+from segmask.config.paths import ConfigError
 from segmask.core import Segments, masked, trained
 from segmask.tokens.encoder import Encoder
 from segmask.formats.contract import CONTRACT_CODES
@@ -230,3 +231,11 @@ def test_markers_quoted_in_one_row_are_one_finding(tok):
 def test_the_word_start_mark_is_named_behind_a_special_token(tok):
     found = lint([M('<s>see a▁b and\nA:') + T(' Yes</s>')], Encoder(tok)).query('code=="text-lost"')
     assert 'word-start mark' in found.message.iloc[0]
+
+def test_a_config_says_what_is_not_reported(tmp_path):
+    bad = [M(o.text.replace('\n', '\r\n')) + T(' 4</s>') for o in (r[0] for r in many)]
+    plain = set(lint(config(tmp_path, bad)).code)
+    quiet = set(lint(config(tmp_path, bad, segmask=dict(ignore=['crlf'])), ignore=['pad-is-eos']).code)
+    assert {'crlf', 'pad-is-eos'} <= plain and quiet==plain-{'crlf', 'pad-is-eos'}
+    with pytest.raises(ValueError, match="Did you mean 'crlf'"): lint(config(tmp_path, bad, segmask=dict(ignore=['clrf'])))
+    with pytest.raises(ConfigError, match='not a list of codes'): lint(config(tmp_path, bad, segmask=dict(ignore='crlf')))
