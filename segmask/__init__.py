@@ -1,5 +1,5 @@
 "See, edit, check and prove which tokens a language model is trained on"
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
