@@ -1,5 +1,6 @@
 "Every code of the linter: a row (or config) that has the fault, and its twin that has not"
 import json, random
+from pathlib import Path
 
 import pytest
 
@@ -7,6 +8,7 @@ from families import FAMILIES, family
 from segmask.config.config import TrainingConfig
 from segmask.core import Segments, masked, trained
 from segmask.tokens.encoder import Encoder
+from segmask.formats.contract import CONTRACT_CODES
 from segmask.formats.formats import to_segments
 from segmask.linting.codes import CODES
 from segmask.linting.findings import lint_summary
@@ -147,8 +149,8 @@ def test_leak_between_train_and_eval(tmp_path):
     assert 'train-eval-leak' not in set(lint(config(tmp_path, many*2, val_set_size=0.5, dataset_exact_deduplication=True)).code)
 
 def test_every_code_has_a_test():
-    here = open(__file__).read()
-    assert [c for c in CODES if here.count(f"'{c}'")<1]==[]
+    tests = Path(__file__).read_text() # those about templates are in test_contract
+    assert [c for c in CODES if c not in CONTRACT_CODES and f"'{c}'" not in tests]==[]
 
 def test_the_documentation_example(tok):
     s = T('<s>Hello\n') + T('hi there!. ') + M('goodbye ') + T('farewell</s>')
@@ -220,3 +222,11 @@ def test_what_is_called_fixable_is_gone_after_fix(tok):
             if not CODES[code].fixable or code=='duplicate-row': continue # spaces that make no tokens hide duplicates
             again = lint(fix(rows, [code], tok), enc)
             assert code not in set(again.code), again[again.code==code].head(3).to_dict('records')
+
+def test_markers_quoted_in_one_row_are_one_finding(tok):
+    found = lint([M('<s>+ "<|im_start|>", "<|im_end|>", "<|eot_id|>" +\nA:') + T(' Yes</s>')], Encoder(tok)).query('code=="quoted-marker"')
+    assert len(found)==1 and 'and 2 more' in found.message.iloc[0]
+
+def test_the_word_start_mark_is_named_behind_a_special_token(tok):
+    found = lint([M('<s>see a▁b and\nA:') + T(' Yes</s>')], Encoder(tok)).query('code=="text-lost"')
+    assert 'word-start mark' in found.message.iloc[0]

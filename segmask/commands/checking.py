@@ -19,6 +19,17 @@ from ..files import keep_copy
 from ..linting.codes import CODES, SEVERITIES, at_least
 from ..problems import visible
 
+# %% ../../nbs/commands/94_checking.ipynb #4d260a60
+def _details(found: Any, most: int) -> str:
+    "Each finding with its place, text and hint"
+    lines = []
+    for o in found.head(most).itertuples():
+        place = o.where or (f'row {o.row}' if isinstance(o.row, int) else 'all rows')
+        lines.append(f'{place}: {o.severity}: {o.code}: {o.message}')
+        lines += [f'    {line}' for line in (o.text, f'hint: {o.hint}') if line]
+    more = [f'... and {len(found)-most:,} more'] if len(found)>most else []
+    return '\n'.join(visible(o).replace('\n', '⏎') for o in [*lines, *more]) or 'nothing found'
+
 # %% ../../nbs/commands/94_checking.ipynb #c50c57cf
 def lint_arguments(p: argparse.ArgumentParser):
     p.add_argument('path', metavar='PATH',
@@ -49,6 +60,7 @@ def lint_run(args: argparse.Namespace) -> int:
     print(_report(args, found, fixed))
     return int(found.severity.isin(at_least(args.fail_on)).any())
 
+# %% ../../nbs/commands/94_checking.ipynb #5082a449
 def _report(args: argparse.Namespace, found: Any, fixed: list) -> str:
     from segmask.linting.findings import findings_text, lint_summary
     from segmask.linting.reports import annotations, sarif
@@ -60,16 +72,6 @@ def _report(args: argparse.Namespace, found: Any, fixed: list) -> str:
     if args.format=='github': return annotations(found)
     if args.details: return _details(found, args.details)
     return findings_text(found, bold=colored())
-
-def _details(found: Any, most: int) -> str:
-    "Each finding with its place, text and hint"
-    lines = []
-    for o in found.head(most).itertuples():
-        place = o.where or (f'row {o.row}' if isinstance(o.row, int) else 'all rows')
-        lines.append(f'{place}: {o.severity}: {o.code}: {o.message}')
-        lines += [f'    {line}' for line in (o.text, f'hint: {o.hint}') if line]
-    more = [f'... and {len(found)-most:,} more'] if len(found)>most else []
-    return '\n'.join(visible(o).replace('\n', '⏎') for o in [*lines, *more]) or 'nothing found'
 
 # %% ../../nbs/commands/94_checking.ipynb #e013e4ca
 def _lintable(args: argparse.Namespace, path: str) -> tuple[Any, Any]: # what `lint` takes, and its encoder

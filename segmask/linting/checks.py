@@ -193,10 +193,10 @@ def split_marker(r: Look) -> Iterator[Hit]:
 
 @check
 def quoted_marker(r: Look) -> Iterator[Hit]:
-    for marker,where in _split(r):
-        at = r.text.find(marker)
-        if where is not None: continue
-        yield Hit(f'{marker!r} is {r.know.size(marker)} tokens', segment_at(r.row, at), around(r.text, at))
+    quoted = [o for o,where in _split(r) if where is None]
+    if not quoted: return
+    at, more = r.text.find(quoted[0]), f', and {len(quoted)-1} more like it' if quoted[1:] else ''
+    yield Hit(f'{quoted[0]!r} is {r.know.size(quoted[0])} tokens{more}', segment_at(r.row, at), around(r.text, at))
 
 # %% ../../nbs/linting/52_checks.ipynb #e847f242
 _structure = {'template', 'BOS', 'EOS', 'end'} # origins of segments that a format wrote, not the data
