@@ -4,15 +4,20 @@ from pathlib import Path
 
 import pytest
 
+from segmask.cli import main
 from segmask.config.config import ConfigError, TrainingConfig
 from segmask.config.refusals import all_advice
 from segmask.data import rules
 from segmask.data.prepare import preprocess
+from segmask.data.exchange import convert
+from segmask.data.prepared import Prepared
 from segmask.data.rows import row_set
+from segmask.files import read_jsonl
 from segmask.formats.chat import Chat
 from segmask.formats.chatrows import as_marked, chat_rows
 from segmask.formats.contract import Contract
 from segmask.formats.fields import FormatError
+from segmask.formats.formats import to_segments
 from segmask.linting.linter import lint
 from segmask.tokens.encoder import Encoder
 from segmask.tokens.tokenizer import load_tokenizer
@@ -148,6 +153,56 @@ def test_a_conversation_lies_on_one_side(more, base_models, tmp_path, monkeypatc
     assert kept==set.union(*sides(p))
     a, b = test_rules.linted(cfg, monkeypatch)
     assert [set(a), set(b)]==sides(p)
+
+def trained_text(p) -> list[str]: return [p.tokenizer.decode([i for i in row['labels'] if i!=-100]) for row in p.dataset]
+
+RULES = [{'mask': 'See'}, {'weigh': {'role': 'user'}, 'weight': .5}]
+
+@pytest.mark.parametrize('own', [{}, dict(train='written'), dict(expand='turns')], ids=str)
+def test_a_mask_of_an_entry_changes_what_is_trained_and_makes_another_set(own, base_models, tmp_path, monkeypatch):
+    plain = preprocess(cfg := config(tmp_path, monkeypatch, base_models['gpt2'], [TALK]*2, **own))
+    cfg['datasets'][0]['segmask'] = {**own, 'mask': RULES}
+    p = preprocess(cfg)
+    assert p.path!=plain.path and [o['input_ids'] for o in p.dataset]==[o['input_ids'] for o in plain.dataset]
+    cfg['datasets'][0]['segmask'] = {**own, 'mask': RULES[::-1]}
+    assert preprocess(cfg).path not in (p.path, plain.path)
+    assert any('See you' in o for o in trained_text(plain)) and not any('See' in o for o in trained_text(p))
+    assert any(' you<|im_end|>' in o for o in trained_text(p))
+    if not own.get('expand'): assert all(o.startswith('Hi') for o in trained_text(p)) and {.5, 1.} <= set(p.dataset[0]['weights'])
+    s = row_set(TrainingConfig.of(cfg)) # and the same where rows are looked at
+    assert [[i for i in s[k]['labels'] if i!=-100] for k in range(len(s))]==[[i for i in o['labels'] if i!=-100] for o in preprocess(cfg).dataset]
+    assert not {'written-but-masked', 'supplied-but-trained'} & set(lint(cfg).code) - set(lint(config(tmp_path, monkeypatch, base_models['gpt2'], [TALK]*2, **own)).code)
+
+@pytest.mark.parametrize('kind', ['input_output', 'completion', 'alpaca'])
+def test_a_mask_of_an_entry_works_in_any_format(kind, base_models, tmp_path, monkeypatch):
+    rows = dict(input_output=dict(segments=[dict(label=False, text='Q: a secret?'), dict(label=True, text=' the secret is 42')]),
+                completion=dict(text='the secret is 42'), alpaca=dict(instruction='a secret?', input='', output='the secret is 42'))
+    monkeypatch.chdir(tmp_path)
+    Path('rows.jsonl').write_text(json.dumps(rows[kind])+'\n')
+    entry = dict(path='rows.jsonl', type=kind, segmask=dict(mask='secret'))
+    cfg = dict(base_model=base_models['gpt2'], datasets=[entry], sequence_len=256, test_datasets=[{k:entry[k] for k in ('path', 'type')}])
+    p = preprocess(cfg)
+    assert 'secret' not in trained_text(p)[0] and '42' in trained_text(p)[0] and 'secret' in trained_text(p._test)[0]
+    s, = to_segments('rows.jsonl', kind, p.tokenizer, segmask=dict(mask='secret'))
+    assert 'secret' not in ''.join(o.text for o in s if o.label)
+    made = convert(entry, kind, 'out.jsonl', p.tokenizer)
+    (back,), want = read_jsonl(made.path), [(o.text, o.label) for o in s if o.text]
+    assert back.text==s.text and not any('secret' in o.text for o in back if o.label)
+    shown = row_set(TrainingConfig.of(cfg))[0]
+    assert p.tokenizer.decode([i for i in shown['labels'] if i!=-100])==trained_text(p)[0]
+    # and from the command line
+    Path('c.yaml').write_text(json.dumps({**cfg, 'datasets': [{**entry, 'segmask': None}], 'test_datasets': None}))
+    assert main(['preprocess', 'c.yaml', '--mask', 'secret', '-q'])==0 and main(['preprocess', 'c.yaml', '-q'])==0
+    texts = {tuple(trained_text(Prepared(o.parent))) for o in Path('last_run_prepared').glob('*/segmask.json')}
+    assert len(texts)==2 and any('secret' not in o[0] for o in texts)
+    assert main(['convert', 'rows.jsonl', '--type', kind, '--base-model', base_models['gpt2'], '--mask', 'secret', '-o', 'cli.jsonl'])==0
+    assert not any('secret' in o.text for o in read_jsonl('cli.jsonl')[0] if o.label)
+
+def test_a_mask_beside_tokens_is_refused(base_models, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path('rows.jsonl').write_text(json.dumps(dict(input_ids=[5, 6], labels=[5, 6], attention_mask=[1, 1]))+'\n')
+    cfg = dict(base_model=base_models['gpt2'], datasets=[dict(path='rows.jsonl', type=None, segmask=dict(mask='a'))], sequence_len=64)
+    with pytest.raises(ConfigError, match='hold tokens already'): preprocess(cfg)
 
 def test_config_check_says_first_what_is_refused_beside_train_and_expand(base_models, tmp_path, monkeypatch):
     cfg = config(tmp_path, monkeypatch, base_models['gpt2'], [TALK], expand='turns', train='marked')

@@ -7,7 +7,7 @@ import pytest
 from families import FAMILIES, family
 from segmask.config.config import TrainingConfig
 from segmask.config.paths import ConfigError
-from segmask.core import Segments, masked, trained
+from segmask.core import masked, trained
 from segmask.tokens.encoder import Encoder
 from segmask.formats.contract import CONTRACT_CODES
 from segmask.formats.formats import to_segments
@@ -140,7 +140,7 @@ def test_bad_config_and_good_twin(code, tmp_path):
     assert code not in set(lint(config(tmp_path, many, **fine)).code)
 
 def test_leak_between_train_and_eval(tmp_path):
-    doubled, plain = config(tmp_path, many*2, val_set_size=0.5), config
+    doubled = config(tmp_path, many*2, val_set_size=0.5)
     found = lint(doubled)
     prepared = lint(preprocess(doubled))
     assert {'train-eval-leak', 'duplicate-row'} <= set(found.code)

@@ -6,7 +6,7 @@ Docs: https://example.github.io/segmask/commands/output.html.md"""
 
 # %% auto #0
 __all__ = ['MISTRAL', 'BOUNDARIES', 'colored', 'say', 'emit', 'given', 'named', 'written', 'pair', 'common_arguments',
-           'reading_arguments']
+           'mask_argument', 'reading_arguments']
 
 # %% ../../nbs/commands/90_output.ipynb #69411ad2
 import argparse, atexit, json, os, shutil, sys, tempfile
@@ -82,6 +82,10 @@ def common_arguments(p: argparse.ArgumentParser):
     p.add_argument('--json', action='store_true', help='print the result as JSON')
     p.add_argument('-q', '--quiet', action='store_true', help='print the result and errors, nothing else')
 
+def mask_argument(p: argparse.ArgumentParser):
+    p.add_argument('--mask', action='append', default=[], metavar='RULE',
+                   help="change the mask first: 'mask: <<.*?>>', 'train: ####.*', 'only: last_turn'; may be repeated")
+
 def reading_arguments(p: argparse.ArgumentParser):
     "How rows that are no prepared set are read and encoded"
     p.add_argument('--base-model', metavar='MODEL', help=f'the tokenizer: a folder or a hub id (default: {MISTRAL})')
@@ -89,7 +93,6 @@ def reading_arguments(p: argparse.ArgumentParser):
                    help='how segments are cut for the tokenizer (default: as axolotl does)')
     p.add_argument('--type', metavar='TYPE', help='the format of the data, such as alpaca (default: input_output)')
     p.add_argument('--chat-template', metavar='NAME', help='a named chat template for --type chat_template')
-    p.add_argument('--mask', action='append', default=[], metavar='RULE',
-                   help="change the mask first: 'mask: <<.*?>>', 'train: ####.*', 'only: last_turn'; may be repeated")
+    mask_argument(p)
     p.add_argument('--set', type=pair, action='append', default=[], metavar='KEY=VALUE',
                    help='an option of the data set, such as field_messages=conversations')

@@ -6,8 +6,8 @@ Docs: https://example.github.io/segmask/commands/sets.html.md"""
 
 # %% auto #0
 __all__ = ['is_config', 'is_prepared', 'prepared_of', 'no_mask', 'source_of', 'examples', 'preprocess_arguments',
-           'preprocess_run', 'show_arguments', 'show_run', 'convert_arguments', 'convert_run', 'export_arguments',
-           'export_run', 'diff_arguments', 'diff_run']
+           'preprocess_run', 'with_mask', 'show_arguments', 'show_run', 'convert_arguments', 'convert_run',
+           'export_arguments', 'export_run', 'diff_arguments', 'diff_run']
 
 # %% ../../nbs/commands/92_sets.ipynb #b20067ed
 import argparse
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from .output import (
-    BOUNDARIES, MISTRAL, colored, emit, given, named, pair, reading_arguments, say, written)
+    BOUNDARIES, MISTRAL, colored, emit, given, mask_argument, named, pair, reading_arguments, say, written)
 from ..config.config import TrainingConfig, ignored_keys
 from ..config.yamltext import dotted
 from ..core import Segments
@@ -72,6 +72,7 @@ def preprocess_arguments(p: argparse.ArgumentParser):
     p.add_argument('--debug-text-only', action='store_true', help='print only the text of the tokens')
     p.add_argument('--boundary', choices=BOUNDARIES,
                    help='how the segments of input_output data are cut, whatever the config says')
+    mask_argument(p)
     p.add_argument('--force', action='store_true', help='prepare again, even when the result is there')
     p.add_argument('--engine', choices=('local', 'ray'), default='local',
                    help='prepare here, or on a Ray cluster with the same result (default: %(default)s)')
@@ -83,6 +84,8 @@ def preprocess_arguments(p: argparse.ArgumentParser):
 def preprocess_run(args: argparse.Namespace) -> int:
     cfg = TrainingConfig.load(args.config)
     if args.boundary: _set_boundary(cfg, args.boundary)
+    for ds in [*cfg.datasets, *(cfg.test_datasets or [])] if args.mask else ():
+        ds.segmask = with_mask(ds.segmask, args.mask)
     for path,hint in ignored_keys(cfg):
         say(f'segmask: {cfg.where(*path)}: {dotted(path)}: nobody reads this key. {hint}')
     p = preprocess(cfg, force=args.force, engine=args.engine, ray_address=args.ray_address)
@@ -100,6 +103,14 @@ def _debug_lines(args: argparse.Namespace, p: Prepared) -> list[str]:
     if not (args.debug or args.debug_text_only or args.debug_num_examples is not None): return []
     n = 1 if args.debug_num_examples is None else args.debug_num_examples
     return [debug_line(p.row(i), p.tokenizer, args.debug_text_only, colored()) for i in range(min(n, len(p)))]
+
+def with_mask(
+    own: Any,        # `segmask:` of a data set entry, or nothing
+    more: list[str], # rules of the command line, to be applied after its own
+) -> dict: # the same with these rules
+    "A data set entry's settings with more rules"
+    rules: Any = (own or {}).get('mask') or []
+    return {**(own or {}), 'mask': [*(rules if isinstance(rules, list) else [rules]), *rules_from(more).to_dict()]}
 
 def _set_boundary(cfg: TrainingConfig, boundary: str):
     for ds in [*cfg.datasets, *(cfg.test_datasets or [])]:
@@ -155,10 +166,14 @@ def convert_arguments(p: argparse.ArgumentParser):
     p.add_argument('--train-on-inputs', action='store_true', help='train on prompts too')
     p.add_argument('--set', type=pair, action='append', default=[], metavar='KEY=VALUE',
                    help='an option of the data set, such as field_messages=conversations')
+    mask_argument(p)
     p.add_argument('--dataset', type=int, default=0, metavar='N', help='which data set of a config, from 0')
 
 def convert_run(args: argparse.Namespace) -> int:
     data, kind, tok, config, options = _to_convert(args)
+    if args.mask:
+        entry = data if isinstance(data, dict) else {}
+        options['segmask'] = with_mask(options.get('segmask') or entry.get('segmask'), args.mask)
     made = written(args.output, lambda path: convert(data, kind, path, tok, config, **options))
     if args.output=='-': say(f'{made.rows:,} rows')
     else: emit(args, made._asdict(), made)

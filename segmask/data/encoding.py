@@ -205,6 +205,10 @@ class Encoding:
         self.rows, self.tok = rows, tok
         self.tokenized = not isinstance(spec.type, Mapping) and set(_columns) <= set(_first(rows))
         self.segments = spec.type=='input_output'
+        if self.tokenized and (spec.segmask or {}).get('mask'):
+            hint = 'Remove it, or apply it where the rows are made.'
+            error = format_error('segmask.mask', 'is for text, and these rows hold tokens already', hint, 'option-value')
+            raise _in_config(error, cfg, at)
         if self.tokenized: return
         options = spec.model_dump(exclude_unset=True, exclude={'type'})
         config = cfg.model_dump(exclude_unset=True)
@@ -218,7 +222,7 @@ class Encoding:
     ) -> Iterator[tuple[int, Segments]]: # (number of the row, the example, which knows where it came from)
         "The rows as segments, before they are encoded"
         if self.segments and self.rows.lines:
-            read: Any = ((n, Segments.from_dict(o)) for n,o in iter_jsonl(self.rows.path, tell=tell))
+            read: Any = ((n, self.lower.rules(Segments.from_dict(o))) for n,o in iter_jsonl(self.rows.path, tell=tell))
         else: read = lower_all(self.rows, self.lower, self.rows.at, tell=tell)
         for n,s in read:
             s.where = self.rows.at(n)
@@ -239,7 +243,7 @@ class Encoding:
 
     def __iter__(self) -> Iterator[Batch]:
         if self.tokenized: return _tokenized(self.rows, len(self.tok))
-        if self.segments and self.rows.lines: # checked and read without an object for each segment
+        if self.segments and self.rows.lines and not self.lower.rules: # without an object for each segment
             read: Any = iter_jsonl(self.rows.path)
             size = lambda row: sum([len(o['text']) for o in row['segments']])
         else: read, size = lower_all(self.rows, self.lower, self.rows.at), lambda row: sum([len(o.text) for o in row])

@@ -120,17 +120,24 @@ def ignored_weights(chat: Chat, row: Mapping) -> Iterator[tuple[int, float]]: # 
 # %% ../../nbs/formats/26a_chatrows.ipynb #26k00043
 class ChatRow(Segments):
     "A conversation as segments, which still knows its messages"
-    __slots__ = ('conversation', 'contract', 'raw', 'turns')
+    __slots__ = ('conversation', 'contract', 'raw', 'turns', 'before')
     conversation: Conversation
     contract: Contract
     raw: Mapping                   # the row of the data set
     turns: Sequence[Written]|None  # what is known of its turns already
+    before: 'ChatRow|None'         # the row before rules changed its mask
 
     @classmethod
     def made(cls, s: Segments, c: Conversation, contract: Contract, raw: Mapping, turns: Any=None) -> 'ChatRow':
         "Segments that were made of a conversation"
         row = cls(s.segments, s.extra, s.where)
-        row.conversation, row.contract, row.raw, row.turns = c, contract, raw, turns
+        row.conversation, row.contract, row.raw, row.turns, row.before = c, contract, raw, turns, None
+        return row
+
+    def _with(self, segments):
+        if segments is self.segments or ''.join(o.text for o in segments)!=self.text: return super()._with(segments)
+        row = ChatRow.made(super()._with(segments), self.conversation, self.contract, self.raw, self.turns)
+        row.before = self.before or self
         return row
 
     def said(self) -> Iterator[tuple[str, str]]: # ('turn 2, assistant', text)
@@ -140,7 +147,8 @@ class ChatRow(Segments):
                 if isinstance(value, str) and value: yield turn_name(i, m), value
 
     def notes(self, encoded: Any=None) -> list[Note]:
-        "What is wrong with the row; with its tokens, a token counts as trained as a whole"
+        "What is wrong with the row; with its tokens, a token counts as trained as a whole. Rules are no fault"
+        if self.before is not None: return self.before.notes()
         c, turns = self.conversation, self.contract.turns(self.conversation) if self.turns is None else self.turns
         notes = self._of_mask(turns, encoded) if self.turns is None else [
             Note(code, t.turn, what, t.start) for t in turns for code,what in t.notes if code!='history-rewritten']

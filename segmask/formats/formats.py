@@ -14,12 +14,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from ..masks import Rules, rules_from
 from ..problems import Problem, Problems
+from ..masks import Rules, rules_from
 from ..core import SegmentError, Segments, segments_problems
 from .chat import Chat
 from .chatrows import Several, chat_rows, own_options
 from .contract import Contract
-from .instruct import FORMATS, STYLES, USER_DEFINED, Context, Format, register, user_defined, user_keys
+from .instruct import FORMATS, STYLES, Context, Format, register, user_defined, user_keys
 from .messages import UNREAD, ChatOptions
 from .fields import FormatError, format_error, known, meant
 from .sources import SOURCE_OPTIONS, Rows, number_of, place
@@ -66,9 +68,15 @@ class Lowering:
     "The function that lowers rows of a format: call it with a row"
     format: Format
     context: Context
+    rules: Rules = Rules() # `segmask: {mask: [...]}` of the entry, for what the format has written
 
     def __call__(self, row: Mapping) -> Segments|Several:
         "The segments of a row. Raises `FormatError`, and TypeError for a format function that returns something else"
+        made = self._lowered(row)
+        if not self.rules: return made
+        return Several((i, self.rules(s)) for i,s in made) if isinstance(made, Several) else self.rules(made)
+
+    def _lowered(self, row: Mapping) -> Segments|Several:
         try: made = self.format.lower(row, self.context)
         except KeyError as e: # of a format function of one's own, which asks for a field that is not there
             if not e.args or e.args[0] in row: raise
@@ -110,9 +118,10 @@ def lowering(
     "The function that lowers rows of a format, and its boundary mode. Raises `FormatError`"
     format, brought = _format_of(type)
     given = tokenizer, {**brought, **(options or {}), 'type':type}, config
-    if format.boundary!='joint': return Lowering(format, Context(*given)), format.boundary
+    rules = rules_from(((options or {}).get('segmask') or {}).get('mask') or (), 'segmask.mask')
+    if format.boundary!='joint': return Lowering(format, Context(*given), rules), format.boundary
     context = ChatContext(*given)
-    return Lowering(format, context), 'prompt' if context.own['expand'] else 'joint' # reads the template, before a row
+    return Lowering(format, context, rules), 'prompt' if context.own['expand'] else 'joint' # reads the template, before a row
 
 # %% ../../nbs/formats/28_formats.ipynb #28f00005
 def check_options(
