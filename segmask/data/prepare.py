@@ -22,7 +22,7 @@ from ..config.refusals import refused
 from ..core import SegmentError
 from .cluster import connect, on_ray
 from .encoding import Encoding, ahead, encodings_of, tokenizer_of
-from .prepared import Numbers, Prepared, Report, Source, decide, record
+from .prepared import Numbers, Prepared, decide, record
 from .rules import Limits, limits, order_of
 from .store import Spool, Spooled, StoreError, broken, hash_file, make_folder, scratch_folder, write_dataset
 from .store import write_manifest

@@ -30,7 +30,7 @@ from ..problems import Problem
 from ..tokens.encoder import Encoder
 from ..tokens.tokenizer import load_tokenizer
 from .checks import CHECKS, Check, check
-from .codes import CODES, SEVERITIES, known_codes
+from .codes import CODES, known_codes
 from .look import Known, Look, look_at, look_at_tokens
 
 if TYPE_CHECKING: from segmask.linting.findings import Finding, Findings
