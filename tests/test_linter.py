@@ -1,6 +1,7 @@
 "Every code of the linter: a row (or config) that has the fault, and its twin that has not"
 import json, random
 from pathlib import Path
+from runpy import run_path
 
 import pytest
 
@@ -239,3 +240,11 @@ def test_a_config_says_what_is_not_reported(tmp_path):
     assert {'crlf', 'pad-is-eos'} <= plain and quiet==plain-{'crlf', 'pad-is-eos'}
     with pytest.raises(ValueError, match="Did you mean 'crlf'"): lint(config(tmp_path, bad, segmask=dict(ignore=['clrf'])))
     with pytest.raises(ConfigError, match='not a list of codes'): lint(config(tmp_path, bad, segmask=dict(ignore='crlf')))
+
+def test_rows_from_a_git_history(tok):
+    "tools/history.py: bots and empty changes are left out; the type stands in the answer only"
+    entry = lambda *parts: '\0' + '\1'.join(parts)
+    text = entry('Ada', 'fix(io): tabs', 'Quotes </s>.', 'diff --git a/x b/x\n+tab') + entry('renovate[bot]', 'chore: x', '', 'diff') + entry('Bo', 'docs: y', '', '\n')
+    row, = run_path(str(Path(__file__).parents[1]/'tools/history.py'))['rows'](text)
+    assert row.text=='<s>Title: tabs\nDescription: Quotes </s>.\nChanges:\ndiff --git a/x b/x\n+tab\nAnswer: {"category": "fix"}</s>'
+    assert set(lint([row], Encoder(tok), ignore=['pad-is-eos', 'bos-at-inference']).code)=={'special-in-text'}
