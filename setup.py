@@ -15,4 +15,5 @@ setup(
     package_data={cfg['lib_path']: ['py.typed', '*/*.json', '*/*.txt', '*/static/*']},
     install_requires=[*cfg['requirements'].split(), cfg['engine_requirement']], extras_require=extras,
     long_description=open('README.md', encoding='utf-8').read(), long_description_content_type='text/markdown',
-    entry_points=dict(console_scripts=cfg['console_scripts'].split(), nbdev=[f"{cfg['lib_path']}={cfg['lib_path']}._modidx:d"]))
+    entry_points=dict(console_scripts=cfg['console_scripts'].split(),
+                      nbdev=[f"{cfg['lib_path']}={cfg['lib_path']}._modidx:d"]))

@@ -1,5 +1,5 @@
 "See, edit, check and prove which tokens a language model is trained on"
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
@@ -48,8 +48,8 @@ _module_of = {name: module for module, names in _where.items() for name in names
 # What `from segmask import *` and the documentation begin with; every other name of the table can be imported all the same.
 __all__ = '''
     Segment Segments masked trained read_jsonl write_jsonl load_tokenizer Encoder Encoded to_segments register FORMATS
-    TrainingConfig preprocess Prepared convert export pack_prepared inference_skew lint lint_summary fix fix_file
-    SegmentCollator segment_attention loss_table show_losses train compare audit diff show_batch
+    TrainingConfig preprocess Prepared convert export pack_prepared inference_skew lint lint_summary fix fix_file check
+    SegmentCollator segment_attention use_weights loss_table show_losses train compare audit diff show_batch
     plot_lengths plot_lost plot_packing plot_trained_share browse edit configure debug_line show_tokens token_table
 '''.split()
 

@@ -2,7 +2,7 @@
 PWN = 'window.__pwn=1'
 MARKUP = [
     f'<img src=x onerror="{PWN}">', f"<img src=x onerror='{PWN}'>", f'<img/src=x onerror={PWN}>', f'<script>{PWN}</script>', f'</script><script>{PWN}</script>', f'<svg onload={PWN}>',
-    f'<svg><script>{PWN}</script></svg>', f'<body onload={PWN}>', f'<iframe src="javascript:{PWN}"></iframe>', f'<iframe srcdoc="<script>parent.__pwn=1</script>">', f'<a href="javascript:{PWN}">x</a>',
+    f'<svg><script>{PWN}</script></svg>', f'<body onload={PWN}>', f'<iframe src="javascript:{PWN}"></iframe>', '<iframe srcdoc="<script>parent.__pwn=1</script>">', f'<a href="javascript:{PWN}">x</a>',
     f'<details open ontoggle={PWN}>', f'<video><source onerror={PWN}></video>', f'<input autofocus onfocus={PWN}>', f'<select autofocus onfocus={PWN}>', f'<math><mi xlink:href="javascript:{PWN}">', f'<object data="javascript:{PWN}">',
     f'<embed src="javascript:{PWN}">', f'<form action="javascript:{PWN}"><button>go</button></form>', f'<meta http-equiv=refresh content="0;url=javascript:{PWN}">', '<base href="http://example.org/">', '<link rel=stylesheet href="http://example.org/x.css">',
     '<style>* { display: none !important }</style>', '<plaintext>', '<noscript><p title="</noscript><img src=x onerror=window.__pwn=1>">', f'" onmouseover="{PWN}', f"' onfocus='{PWN}", f'"><img src=x onerror={PWN}>', f'`{PWN}`', '</pre><h1>out</h1>',

@@ -198,6 +198,7 @@ def test_what_does_not_matter(place):
     a = sides()
     for k,v in SAME.items(): assert sides({**CONFIG, k:v})==a, k
     assert sides({**CONFIG, **entry(0, token='hf_secret')})==a
+    assert sides({**CONFIG, 'segmask':{'share_prefixes':False, 'cut_tail':True, 'ignore':['crlf']}})==a # of training and of lint
     for o in ('rows.jsonl', 'model/tokenizer.json'): os.utime(o)
     for o in ('README.md', 'model.safetensors', 'config.json', 'generation_config.json'): Path('model', o).write_text('{"model_type": "llama"}')
     os.chmod('rows.jsonl', 0o600)

@@ -369,7 +369,6 @@ def test_weights_in_the_unmodified_trainer(mode, tmp_path):
         return losses(Trainer(model, TrainingArguments(**args, remove_unused_columns=False), train_dataset=Rows(rows), data_collator=collator))
     model = model_of('llama', torch.float32)
     got = run(SegmentCollator(**modes[mode]))
-    from torch.utils.data import RandomSampler
     from transformers import set_seed
     set_seed(3)
     trainer = Trainer(model, TrainingArguments(**{**arguments(tmp_path), 'eval_strategy':'no'}, remove_unused_columns=False), train_dataset=Rows(rows), data_collator=lambda o: o)
@@ -382,12 +381,10 @@ def pull_requests(n=64, seed=5):
     "Two instructions before texts of mixed lengths, an answer of two tokens: in the shape of pull requests to classify"
     rng = random.Random(seed)
     starts = [[rng.randrange(3, V) for _ in range(k)] for k in (40, 28)]
-    text = lambda k: [rng.randrange(3, V) for _ in range(k)]
     return [row(rng, len(s)+k+2, range(len(s)+k, len(s)+k+2), s) for s,k in ((rng.choice(starts), rng.choice([6, 10, 14, 20, 60])) for _ in range(n))]
 
 @pytest.mark.parametrize('micro,less', [(1, .25), (4, 0)])
 def test_regrouped_rows_are_the_same_update(micro, less):
-    from segmask.training.collator import needed
     from segmask.training.updates import regrouped
     rows, model = pull_requests(), model_of('llama')
     collator, longest = SegmentCollator(share_prefixes='auto', keep_trained=True), max(len(r['input_ids']) for r in rows)
@@ -419,7 +416,7 @@ def test_a_loader_with_workers(workers):
 
 def test_a_streaming_data_set(tmp_path):
     "Accelerate cuts batches of a stream by rows, which the usual columns allow"
-    from datasets import Dataset, IterableDataset
+    from datasets import Dataset
     rows = some_rows()+some_rows(1)
     args = {**arguments(tmp_path), 'eval_strategy':'no', 'gradient_accumulation_steps':1}
     def run(data, collator):

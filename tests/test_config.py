@@ -1,5 +1,5 @@
 "Configs: what is wrong is said, with its line; what is right is left alone; what is written reads back"
-import json, random, re
+import random, re
 
 import numpy as np
 import pytest

@@ -5,7 +5,7 @@ import pytest
 
 from segmask import SegmentError, masked, read_jsonl, trained, write_jsonl
 from segmask import files
-from segmask.files import iter_jsonl, keep_copy, line_of, rewrite_lines, stamp, write_beside
+from segmask.files import keep_copy, line_of, rewrite_lines, stamp, write_beside
 
 ROWS = [masked(f'Q{i}') + trained(f'A{i}', weight=.5, role='assistant', turn=1) for i in range(5)]
 

@@ -2,7 +2,6 @@
 import json, random
 
 import pytest
-from datasets import load_from_disk
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from goldens import golden_cases

@@ -3,7 +3,7 @@ import contextlib, io, json, os, random
 
 import pytest
 
-from segmask import (Encoder, Segments, diff, fix, inference_skew, lint, lint_summary, load_tokenizer, masked, preprocess, read_jsonl,
+from segmask import (Encoder, Segments, fix, inference_skew, lint, lint_summary, load_tokenizer, masked, read_jsonl,
                      to_segments, token_table, trained, TrainingConfig)
 from segmask.cli import main
 

@@ -1,12 +1,12 @@
 "Text of strangers in every place that shows text: nothing becomes markup, nothing is typeset, no control character reaches a terminal"
-import io, re
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pandas as pd
 import pytest
-from payloads import ALL, MARKUP, MATHS, TERMINAL
+from payloads import ALL, MARKUP
 
 from segmask import Encoder, browse, diff, edit, load_tokenizer, masked, show_batch, show_tokens, shifted_table, style_tokens, token_table, trained, write_jsonl
 from segmask.core import Segment, Segments

@@ -1,5 +1,4 @@
 "One table of keys: what `preprocess` and `train` refuse, `config check` says first, with the line; secrets are written nowhere"
-import json
 from dataclasses import fields
 
 import pytest

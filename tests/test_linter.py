@@ -1,12 +1,14 @@
 "Every code of the linter: a row (or config) that has the fault, and its twin that has not"
 import json, random
 from pathlib import Path
+from runpy import run_path
 
 import pytest
 
 from families import FAMILIES, family
 from segmask.config.config import TrainingConfig
-from segmask.core import Segments, masked, trained
+from segmask.config.paths import ConfigError
+from segmask.core import masked, trained
 from segmask.tokens.encoder import Encoder
 from segmask.formats.contract import CONTRACT_CODES
 from segmask.formats.formats import to_segments
@@ -139,7 +141,7 @@ def test_bad_config_and_good_twin(code, tmp_path):
     assert code not in set(lint(config(tmp_path, many, **fine)).code)
 
 def test_leak_between_train_and_eval(tmp_path):
-    doubled, plain = config(tmp_path, many*2, val_set_size=0.5), config
+    doubled = config(tmp_path, many*2, val_set_size=0.5)
     found = lint(doubled)
     prepared = lint(preprocess(doubled))
     assert {'train-eval-leak', 'duplicate-row'} <= set(found.code)
@@ -230,3 +232,19 @@ def test_markers_quoted_in_one_row_are_one_finding(tok):
 def test_the_word_start_mark_is_named_behind_a_special_token(tok):
     found = lint([M('<s>see a▁b and\nA:') + T(' Yes</s>')], Encoder(tok)).query('code=="text-lost"')
     assert 'word-start mark' in found.message.iloc[0]
+
+def test_a_config_says_what_is_not_reported(tmp_path):
+    bad = [M(o.text.replace('\n', '\r\n')) + T(' 4</s>') for o in (r[0] for r in many)]
+    plain = set(lint(config(tmp_path, bad)).code)
+    quiet = set(lint(config(tmp_path, bad, segmask=dict(ignore=['crlf'])), ignore=['pad-is-eos']).code)
+    assert {'crlf', 'pad-is-eos'} <= plain and quiet==plain-{'crlf', 'pad-is-eos'}
+    with pytest.raises(ValueError, match="Did you mean 'crlf'"): lint(config(tmp_path, bad, segmask=dict(ignore=['clrf'])))
+    with pytest.raises(ConfigError, match='not a list of codes'): lint(config(tmp_path, bad, segmask=dict(ignore='crlf')))
+
+def test_rows_from_a_git_history(tok):
+    "tools/history.py: bots and empty changes are left out; the type stands in the answer only"
+    entry = lambda *parts: '\0' + '\1'.join(parts)
+    text = entry('Ada', 'fix(io): tabs', 'Quotes </s>.', 'diff --git a/x b/x\n+tab') + entry('renovate[bot]', 'chore: x', '', 'diff') + entry('Bo', 'docs: y', '', '\n')
+    row, = run_path(str(Path(__file__).parents[1]/'tools/history.py'))['rows'](text)
+    assert row.text=='<s>Title: tabs\nDescription: Quotes </s>.\nChanges:\ndiff --git a/x b/x\n+tab\nAnswer: {"category": "fix"}</s>'
+    assert set(lint([row], Encoder(tok), ignore=['pad-is-eos', 'bos-at-inference']).code)=={'special-in-text'}

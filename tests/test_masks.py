@@ -1,13 +1,12 @@
 "Mask rules on random rows: the text never changes, and what a rule says is what becomes of it"
 import re
-from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings, strategies as st
 
 from segmask import Segment, Segments, masked, trained
-from segmask import masks, patterns
-from segmask.masks import MaskError, Rules, by_role, changes, disjoint, effect, mask, only, reweigh, rules_from, train, weigh
+from segmask import patterns
+from segmask.masks import MaskError, Rules, changes, disjoint, effect, mask, only, rules_from, train, weigh
 from segmask.patterns import PatternError
 
 text = st.text('ab<>\n\u202eé日 #', max_size=8)
@@ -42,7 +41,6 @@ def test_boundaries_stay(row, rule):
 @given(rows, st.lists(rules, max_size=4))
 def test_rules_come_back_from_yaml_and_from_python(row, some):
     import yaml
-    from segmask.masks import mask, only, train, weigh
     again = rules_from(yaml.safe_load(yaml.safe_dump(Rules(some).to_dict())))
     assert again==Rules(some) and again(row)==Rules(some)(row)
     assert all(eval(repr(o))==o for o in some)

@@ -68,7 +68,8 @@ def test_completions_too(tok, texts, longest):
     "A long text is several rows; what is behind them, and a text that is none, are told"
     p = prepare([dict(text=t) for t in texts], type='completion', sequence_len=longest)
     if p is None: return
-    t, lines = balanced(p), p.report.rows
+    balanced(p)
+    lines = p.report.rows
     assert {p.source(i).line for i in range(len(p))} | set(lines.line) == set(range(1, len(texts)+1)), 'no text goes unmentioned'
     assert ('64 rows' in ''.join(lines.reason)) == any(len(o)==600 for o in texts) or longest>4
 

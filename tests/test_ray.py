@@ -1,5 +1,5 @@
 "On a cluster, here of two workers on one machine: the rows of the local engine, also when a worker dies"
-import json, os, random, shutil, signal, sys, threading, time
+import json, os, random, signal, threading, time
 from pathlib import Path
 
 import pytest
@@ -8,7 +8,6 @@ ray = pytest.importorskip('ray', reason='Ray is not installed (pip install segma
 os.environ.setdefault('RAY_DATA_DISABLE_PROGRESS_BARS', '1')
 
 from segmask import preprocess
-from segmask.config.config import TrainingConfig
 
 MODEL = 'mistralai/Mistral-7B-v0.1'
 

@@ -1,5 +1,5 @@
 "Real runs: what they give, what stops them, and what is left when they are killed"
-import json, os, random, signal, subprocess, sys, time
+import json, os, random, signal, subprocess, sys
 from pathlib import Path
 
 import pytest
@@ -7,7 +7,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from segmask.views.batches import Batch
-from segmask.training.checkpoint import TrainingError, checkpoints, half, seal
+from segmask.training.checkpoint import TrainingError, checkpoints, half
 from segmask.config.config import ConfigError
 from segmask.core import masked, trained
 from segmask.files import write_jsonl
@@ -264,7 +264,7 @@ def killed(base, tmp_path, runs, kills):
     whole = runs(config={**cfg, 'output_dir':str(tmp_path/'peace')}, file=str(tmp_path/'peace.jsonl'))
     want = dict(read(tmp_path/'peace.jsonl'))
     assert sorted(want)==list(range(1, 13)), runs.said()
-    rng, n, halves, progress = random.Random(7), 0, 0, set()
+    rng, halves, progress = random.Random(7), 0, set()
     job = dict(config={**cfg, 'output_dir':str(tmp_path/'war')}, file=str(tmp_path/'war.jsonl'))
     for k in range(kills):
         runs(**job, kill=whole['seconds']*rng.uniform(.1, .9))

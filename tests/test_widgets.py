@@ -4,7 +4,7 @@ from importlib.resources import files
 
 import pytest
 
-from segmask import Encoder, browse, edit, load_tokenizer, masked, trained, write_jsonl
+from segmask import Encoder, browse, edit, load_tokenizer, masked, write_jsonl
 
 @pytest.fixture(scope='module')
 def tok(): return load_tokenizer('mistralai/Mistral-7B-v0.1')

@@ -1,7 +1,7 @@
 """Rows like pull requests from a git history: `python tools/history.py REPOSITORY OUT.jsonl [N]`
 
-Each of the newest N commits (2,000; merges and bots left out) becomes masked title, description and diff, and a trained
-answer in JSON: the conventional type of the commit, or `other`. Nothing is cleaned: `lint` is to see what histories hold."""
+Each of the newest N commits (2,000; merges and bots left out) becomes masked title, description and diff, and a
+trained answer in JSON: the commit's conventional type, or `other`. Nothing is cleaned: `lint` is to see it all."""
 import json, re, subprocess, sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +15,8 @@ FIELDS, DIFF = '%x00%an%x01%s%x01%b%x01', 1500 # of git log; the most characters
 
 def log(repository: str) -> str:
     "Author, subject, body and changes of all commits"
-    git = 'git', '-C', repository, 'log', '--no-merges', '-p', '-U0', '--no-color', '--no-ext-diff', f'--format={FIELDS}'
+    how = ['--no-merges', '-p', '-U0', '--no-color', '--no-ext-diff', f'--format={FIELDS}']
+    git = ['git', '-C', repository, 'log', *how]
     return subprocess.run(git, capture_output=True, check=True).stdout.decode('utf-8', 'replace')
 
 def rows(history: str) -> Iterator[Segments]:
@@ -23,7 +24,8 @@ def rows(history: str) -> Iterator[Segments]:
         author, subject, body, diff = entry.split('\1', 3)
         if BOT.search(author) or not diff.strip(): continue
         kind = m[1] if (m := TYPE.match(subject)) else 'other'
-        question = f'<s>Title: {TYPE.sub("", subject)}\nDescription: {body.strip()}\nChanges:\n{diff.strip()[:DIFF]}\nAnswer:'
+        title, changes = TYPE.sub('', subject), diff.strip()[:DIFF]
+        question = f'<s>Title: {title}\nDescription: {body.strip()}\nChanges:\n{changes}\nAnswer:'
         yield masked(question) + trained(' ' + json.dumps({'category': kind}) + '</s>')
 
 if __name__=='__main__':

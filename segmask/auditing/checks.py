@@ -16,9 +16,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-
-from ..core import IGNORE_INDEX
-
 if TYPE_CHECKING:
     from segmask.auditing.reading import Row
 

@@ -172,7 +172,7 @@ def _token_list(at: tuple, some: Any) -> Iterator[Found]:
 # %% ../../nbs/config/35_refusals.ipynb #6c4afa6d
 YES_NO = True, False
 AT_TOP: dict[str, tuple] = {'fully_masked': ('warn', 'drop', 'raise'), 'share_prefixes': ('auto', *YES_NO),
-                            'keep_trained': YES_NO, 'cut_tail': YES_NO}
+                            'keep_trained': YES_NO, 'cut_tail': YES_NO, 'ignore': ()}
 IN_ENTRY: dict[str, tuple] = {'boundary': BOUNDARIES, 'train': ('written', 'marked'), 'expand': ('turns',), 'mask': ()}
 
 def own_checks(values: Mapping, gpu: Gpu|None=None) -> Iterator[Found]:
@@ -193,8 +193,14 @@ def _block(at: tuple, block: Any, known: Mapping[str, tuple], elsewhere: Mapping
             hint = did_you_mean(k, known) or f'Known are {", ".join(known)}.'
             yield error('own-setting', at+(k,), 'nobody reads this key', hint, 'preprocess')
         elif k=='mask': yield from _rules(at+(k,), v)
+        elif k=='ignore': yield from _codes(at+(k,), v)
         elif v is not None and not any(v is o or (isinstance(v, str) and v==o) for o in known[k]):
             yield error('own-setting', at+(k,), f'is {shown(v)}', f'Write {_listed(known[k])}.', 'preprocess')
+
+def _codes(at: tuple, codes: Any) -> Iterator[Found]: # which ones there are is known to `lint`
+    if codes is None or (isinstance(codes, list) and all(isinstance(o, str) for o in codes)): return
+    yield error('own-setting', at, f'is {shown(codes)}, not a list of codes of lint', 'Write [crlf, blank-segment].',
+                'preprocess')
 
 def _where_read(k: str) -> str:
     return 'Move it to an entry of datasets:.' if k in IN_ENTRY else 'Move it to segmask: at the top level.'

@@ -9,7 +9,7 @@ __all__ = ['Converted', 'convert', 'Exported', 'export']
 
 # %% ../../nbs/data/48_exchange.ipynb #82b782d1
 import json, os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast

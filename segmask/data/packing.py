@@ -8,13 +8,10 @@ Docs: https://example.github.io/segmask/data/packing.html.md"""
 __all__ = ['best_fit', 'pack', 'fewest', 'Fill', 'fill_of', 'join_rows', 'Packed', 'pack_prepared']
 
 # %% ../../nbs/data/47_packing.ipynb #ee7f5e07
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-
-from ..config.config import TrainingConfig
 from ..core import IGNORE_INDEX
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ __all__ = ['UNREAD', 'Turn', 'joined', 'split_thinking', 'without_nulls', 'parse
 
 # %% ../../nbs/formats/23_messages.ipynb #23m00003
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from .fields import FormatError, format_error, known, meant, text_of
+from .fields import FormatError, format_error, known, text_of
 
 # %% ../../nbs/formats/23_messages.ipynb #e52f0aad
 class Turn(NamedTuple):

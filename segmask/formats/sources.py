@@ -9,15 +9,13 @@ __all__ = ['SOURCE_OPTIONS', 'SourceError', 'number_of', 'line_and_turn', 'lines
 
 # %% ../../nbs/formats/20_sources.ipynb #042ca1b8
 import json, os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..problems import Problem, Problems
 from ..core import SegmentError
 from ..files import iter_jsonl, open_bytes
-from .fields import FormatError, format_error, known, meant, text_of
-
 if TYPE_CHECKING: from datasets import Dataset
 
 # %% ../../nbs/formats/20_sources.ipynb #034a00d3

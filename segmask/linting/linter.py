@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..config.config import TrainingConfig, ignored_keys
+from ..config.paths import ConfigError
 from ..config.yamltext import dotted
 from ..core import Segments, segments_problems
 from ..data.encoding import Batch, Encoding, rows_of, tokenizer_of
@@ -29,7 +30,7 @@ from ..problems import Problem
 from ..tokens.encoder import Encoder
 from ..tokens.tokenizer import load_tokenizer
 from .checks import CHECKS, Check, check
-from .codes import CODES, SEVERITIES, known_codes
+from .codes import CODES, known_codes
 from .look import Known, Look, look_at, look_at_tokens
 
 if TYPE_CHECKING: from segmask.linting.findings import Finding, Findings
@@ -318,9 +319,11 @@ def lint(
 ) -> 'Findings': # a DataFrame: code, severity, where, row, segment, message, text, hint
     "Findings in data, by the codes of `CODES`. Rows are `Segments`, dictionaries, or what has `input_ids` and `labels`"
     from segmask.linting.findings import findings_frame
-    out, is_path = Linter(checks, ignore), isinstance(data, (str, os.PathLike))
+    if not isinstance(data, Prepared) and _is_config(data): data = TrainingConfig.of(data)
+    settled = _ignored(data) if isinstance(data, TrainingConfig) else []
+    out, is_path = Linter(checks, [*ignore, *settled]), isinstance(data, (str, os.PathLike))
     if isinstance(data, Prepared): _lint_prepared(data, out)
-    elif _is_config(data): _lint_config(TrainingConfig.of(data), out)
+    elif isinstance(data, TrainingConfig): _lint_config(data, out)
     elif encoder is None:
         raise TypeError('rows are judged by the tokenizer that reads them; give an encoder: '
                         'lint(rows, Encoder(load_tokenizer("...")))')
@@ -333,3 +336,10 @@ def _is_config(data: Any) -> bool:
     if isinstance(data, Mapping): return not {'segments', 'input_ids'} & set(data)
     is_path = isinstance(data, (str, os.PathLike))
     return isinstance(data, TrainingConfig) or (is_path and Path(data).suffix in ('.yaml', '.yml'))
+
+def _ignored(cfg: TrainingConfig) -> list[str]: # raises ConfigError
+    "Codes that the config says not to report: `segmask: {ignore: [crlf]}`"
+    codes = (cfg.get('segmask') or {}).get('ignore') or []
+    if isinstance(codes, list): return codes
+    raise ConfigError([Problem(cfg.where('segmask', 'ignore'), 'segmask.ignore', f'is {codes!r}, not a list of codes',
+                               'Write [crlf, blank-segment].')])

@@ -8,10 +8,9 @@ Docs: https://example.github.io/segmask/linting/look.html.md"""
 __all__ = ['around', 'segment_at', 'start_of', 'Known', 'Look', 'look_at', 'look_at_tokens']
 
 # %% ../../nbs/linting/51_look.ipynb #50d967c2
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..problems import visible
 from ..core import IGNORE_INDEX, Segments

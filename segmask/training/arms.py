@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..config.config import ConfigError, TrainingConfig
-from ..core import IGNORE_INDEX, SegmentError, Segments
+from ..core import SegmentError, Segments
 from ..data.encoding import Encoding, rows_of
 from ..html import counted
 from ..masks import Rules, rules_from, train as train_rule

@@ -12,7 +12,7 @@ import json, os, re, shutil
 from pathlib import Path
 from typing import Any
 
-from ..problems import Problem, Problems
+from ..problems import Problems
 from ..files import write_beside
 from ..data.store import hash_file
 

@@ -9,7 +9,7 @@ __all__ = ['first_batch', 'Rectangle', 'rectangle', 'unpadded', 'borders', 'Batc
 
 # %% ../../nbs/views/66_batches.ipynb #85edb88a
 import contextlib, math, os, sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np

@@ -9,7 +9,7 @@ __all__ = ['Step', 'Changing', 'row_digest', 'as_line', 'put_step', 'Draft', 'Le
 
 # %% ../../nbs/widgets/84_drafts.ipynb #02da3a0a
 import hashlib, json, os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple

@@ -20,7 +20,6 @@ from ..files import keep_copy, read_jsonl, rewrite_lines, stamp
 from ..linting.fixes import fix
 from ..problems import Problem
 from ..tokens.encoder import Encoded, Encoder
-from .browsing import Browsing
 from .changes import Preview, Rule, changed, merge, preview, relabel, rewrite, split, toggle
 from .drafts import Changing, Draft, Replayed, Step, as_line, left_draft, put_step, replay
 from .query import Query

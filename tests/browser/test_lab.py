@@ -1,9 +1,9 @@
 "The rest of what was promised of the widgets, in JupyterLab: `make browser-test`"
-import json, os, shutil, subprocess, time
+import json, shutil, subprocess, time
 from pathlib import Path
 
 import pytest
-from notebooks import BROWSER, EDITOR, SETUP, lab
+from notebooks import EDITOR, SETUP, lab
 from test_smoke import drag, labels, states
 
 pytestmark = pytest.mark.browser
