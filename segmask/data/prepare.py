@@ -22,7 +22,7 @@ from ..config.refusals import refused
 from ..core import SegmentError
 from .cluster import connect, on_ray
 from .encoding import Encoding, ahead, encodings_of, tokenizer_of
-from .prepared import Numbers, Prepared, Report, Source, decide, record
+from .prepared import Numbers, Prepared, decide, record
 from .rules import Limits, limits, order_of
 from .store import Spool, Spooled, StoreError, broken, hash_file, make_folder, scratch_folder, write_dataset
 from .store import write_manifest
@@ -93,9 +93,8 @@ def on_this_machine(
 def _settings(cfg: TrainingConfig, side: str) -> dict:
     "What the config says about the rows of one side"
     keys = {k: cfg.get(k) for k in names(rows='rows') if k not in _OTHERWISE}
-    own = {k:v for k,v in (cfg.get('segmask') or {}).items() if k!='fully_masked'}
     entries = without_secrets([o.model_dump(exclude_unset=True) for o in getattr(cfg, side)])
-    return dict(side=side, entries=entries, limits=limits(cfg, side)._asdict(), segmask=own, keys=keys)
+    return dict(side=side, entries=entries, limits=limits(cfg, side)._asdict(), keys=keys)
 
 # the entries of both sides, and what `limits` makes of a side's own keys
 _OTHERWISE = 'datasets', 'test_datasets', 'segmask', 'eval_sequence_len', 'min_sample_len', 'excess_length_strategy', \

@@ -21,7 +21,7 @@ from ..core import SegmentError, Segments, segments_problems
 from .chat import Chat
 from .chatrows import Several, chat_rows, own_options
 from .contract import Contract
-from .instruct import FORMATS, STYLES, USER_DEFINED, Context, Format, register, user_defined, user_keys
+from .instruct import FORMATS, STYLES, Context, Format, register, user_defined, user_keys
 from .messages import UNREAD, ChatOptions
 from .fields import FormatError, format_error, known, meant
 from .sources import SOURCE_OPTIONS, Rows, number_of, place
