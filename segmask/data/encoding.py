@@ -206,9 +206,8 @@ class Encoding:
         self.tokenized = not isinstance(spec.type, Mapping) and set(_columns) <= set(_first(rows))
         self.segments = spec.type=='input_output'
         if self.tokenized and (spec.segmask or {}).get('mask'):
-            hint = 'Remove it, or apply it where the rows are made.'
-            error = format_error('segmask.mask', 'is for text, and these rows hold tokens already', hint, 'option-value')
-            raise _in_config(error, cfg, at)
+            what, hint = 'is for text, and these rows hold tokens already', 'Remove it.'
+            raise _in_config(format_error('segmask.mask', what, hint, 'option-value'), cfg, at)
         if self.tokenized: return
         options = spec.model_dump(exclude_unset=True, exclude={'type'})
         config = cfg.model_dump(exclude_unset=True)

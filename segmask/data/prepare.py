@@ -102,7 +102,7 @@ _OTHERWISE = 'datasets', 'test_datasets', 'segmask', 'eval_sequence_len', 'min_s
 
 # %% ../../nbs/data/46_prepare.ipynb #72379686
 _tokenizer_files = '''tokenizer* vocab* merges* *.model *.tiktoken tekken*.json special_tokens_map.json
-    added_tokens.json chat_template* chat_templates/* *.py'''.split()
+    added_tokens.json generation_config.json chat_template* chat_templates/* *.py'''.split()
 
 def _tokenizer(cfg: TrainingConfig, tok: 'PreTrainedTokenizerBase') -> dict:
     "What the tokens depend on"

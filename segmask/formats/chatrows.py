@@ -15,7 +15,7 @@ from typing import Any
 
 from ..core import Segment, Segments
 from .chat import Chat, Conversation, Named, Span, as_axolotl, cut, turn_name
-from .contract import WRITERS, Contract, Note, Written, asking, compare_mask, outside, trained_spans
+from .contract import WRITERS, Contract, Note, Written, asking, compare_mask, joins, outside, trained_spans
 from .rendering import by_difference, by_placeholders
 from .fields import FormatError, format_error
 from ..problems import Problem
@@ -165,9 +165,10 @@ class ChatRow(Segments):
             if o.turn is not None and not own: on_purpose.append((at, at+len(o.text)))
             at += len(o.text)
         notes = compare_mask(c, turns, trained_spans(self), on_purpose)
+        joined = list(joins(c, turns, encoded.offsets or ())) if encoded is not None else []
         asks_mask = any(n.code in ('written-but-masked', 'supplied-but-trained', 'trained-after-stop') for n in notes)
-        if encoded is None or not asks_mask: return notes
-        return compare_mask(c, turns, trained_spans(self, encoded), on_purpose)
+        if encoded is None or not asks_mask: return notes+joined
+        return compare_mask(c, turns, trained_spans(self, encoded), on_purpose)+joined
 
 # %% ../../nbs/formats/26a_chatrows.ipynb #26k00048
 class Several(tuple):

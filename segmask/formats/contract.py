@@ -6,12 +6,14 @@ Docs: https://example.github.io/segmask/formats/contract.html.md"""
 
 # %% auto #0
 __all__ = ['Span', 'WRITERS', 'PROBE', 'CONTRACT_CODES', 'supplied_and_written', 'Ending', 'special_tokens', 'plain', 'ending_of',
-           'Written', 'meeting', 'contradiction', 'stopped', 'asking', 'Contract', 'Note', 'trained_spans', 'outside',
-           'compare_mask']
+           'Written', 'meeting', 'contradiction', 'stopped', 'asking', 'generation_stops', 'Contract', 'Note',
+           'trained_spans', 'outside', 'joins', 'compare_mask']
 
 # %% ../../nbs/formats/26_contract.ipynb #26k00004
-import re
+import json, re
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .rendering import by_difference, common_prefix
@@ -114,10 +116,19 @@ def asking(chat: 'Chat', tools: list|None) -> Callable: # (messages, prompt=Fals
         except FormatError: return None
     return ask
 
+def generation_stops(tokenizer: Any) -> set[str]:
+    "Tokens that end generation, as the generation config in the tokenizer's folder says; none without a folder"
+    path = Path(str(getattr(tokenizer, 'name_or_path', '')))/'generation_config.json'
+    try: ids = json.loads(path.read_text(encoding='utf-8'))['eos_token_id']
+    except (OSError, ValueError, KeyError, TypeError): return set()
+    known = [i for i in (ids if isinstance(ids, list) else [ids]) if type(i) is int and 0<=i<len(tokenizer)]
+    return set(tokenizer.convert_ids_to_tokens(known))
+
 class Contract:
     "Asks a data set's template what inference supplies and what the model writes"
     def __init__(self, chat: 'Chat'):
-        self.chat, self.special, self.declared = chat, special_tokens(chat.tokenizer), {*chat.eos, *chat.eot}
+        self.chat, self.special = chat, special_tokens(chat.tokenizer)
+        self.declared = {*chat.eos, *chat.eot, *generation_stops(chat.tokenizer)}
         self.endings: dict[tuple, Ending] = {}
 
     def ending(self, ask: Callable, c: 'Conversation', i: int) -> Ending:
@@ -235,6 +246,19 @@ def _stray(c: 'Conversation', turns: Sequence[Written], trained: Sequence[Span])
         else:
             into = next((t for t in turns if t.start>=b), turns[-1])
             yield Note('supplied-but-trained', into.turn, message, a)
+
+def joins(
+    c: 'Conversation',
+    turns: Sequence[Written],  # from `Contract.turns`
+    offsets: Sequence[Span],   # characters of each token
+) -> Iterator[Note]:
+    "Tokens that reach from what is supplied into what is written, which inference has no way to make"
+    starts = [a for a,_ in offsets]
+    for t in turns:
+        k = bisect_left(starts, t.start)-1
+        if t.stands and k>=0 and offsets[k][0]<t.start<offsets[k][1]:
+            a, b = offsets[k]
+            yield Note('tokens-join', t.turn, f'{c.text[a:b]!r} is one token, and the prompt ends inside it', t.start)
 
 def compare_mask(
     c: 'Conversation',

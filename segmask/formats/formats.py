@@ -121,7 +121,8 @@ def lowering(
     rules = rules_from(((options or {}).get('segmask') or {}).get('mask') or (), 'segmask.mask')
     if format.boundary!='joint': return Lowering(format, Context(*given), rules), format.boundary
     context = ChatContext(*given)
-    return Lowering(format, context, rules), 'prompt' if context.own['expand'] else 'joint' # reads the template, before a row
+    expand = context.own['expand'] # reads the template, before a row
+    return Lowering(format, context, rules), 'prompt' if expand else 'joint'
 
 # %% ../../nbs/formats/28_formats.ipynb #28f00005
 def check_options(
