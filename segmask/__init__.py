@@ -45,7 +45,7 @@ _where = {
 }
 _module_of = {name: module for module, names in _where.items() for name in names.split()}
 
-# What `from segmask import *` and the documentation begin with; every other name of the table can be imported all the same.
+# What `from segmask import *` and the documentation begin with; every other name of the table can be imported, too.
 __all__ = '''
     Segment Segments masked trained read_jsonl write_jsonl load_tokenizer Encoder Encoded to_segments register FORMATS
     TrainingConfig preprocess Prepared convert export pack_prepared inference_skew lint lint_summary fix fix_file check

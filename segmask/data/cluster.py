@@ -17,7 +17,6 @@ from typing import Any, NamedTuple, TYPE_CHECKING
 import numpy as np
 
 from ..core import SegmentError
-
 from .prepared import Numbers, decide, record
 from .rules import Limits, Measured, limits, order_of
 from .store import shard, shard_name, write_info

@@ -45,7 +45,8 @@ def answer_of(
     ends = [b for b in _trained_ends(e.row) if b>start] or [len(text)]
     return text[start:next((b for b in ends if text[start:b].rstrip().endswith(specials)), ends[-1])]
 
-def answer_ids(e: 'Encoded', tok: Any) -> list[int]: return tok(answer_of(e, tok), add_special_tokens=False)['input_ids']
+def answer_ids(e: 'Encoded', tok: Any) -> list[int]:
+    return tok(answer_of(e, tok), add_special_tokens=False)['input_ids']
 
 def expected_text(
     e: 'Encoded', # a row with a prompt
