@@ -185,6 +185,10 @@ def _tokenized(rows: Rows, vocab: int) -> Iterator[Batch]:
         lens = np.array([len(o[0]) for o in batch], np.int64)
         yield Batch(flat(0), flat(1), lens, n, masks, weights=_flat_weights(batch))
 
+def _no_text() -> FormatError:
+    what, hint = 'is for text, and these rows hold tokens already', 'Remove it.'
+    return format_error('segmask.mask', what, hint, 'option-value')
+
 # %% ../../nbs/data/41_encoding.ipynb #99a42c30
 class Encoding:
     "One data set entry of a config: iterating reads and encodes its rows, a `Batch` at a time"
@@ -205,9 +209,7 @@ class Encoding:
         self.rows, self.tok = rows, tok
         self.tokenized = not isinstance(spec.type, Mapping) and set(_columns) <= set(_first(rows))
         self.segments = spec.type=='input_output'
-        if self.tokenized and (spec.segmask or {}).get('mask'):
-            what, hint = 'is for text, and these rows hold tokens already', 'Remove it.'
-            raise _in_config(format_error('segmask.mask', what, hint, 'option-value'), cfg, at)
+        if self.tokenized and (spec.segmask or {}).get('mask'): raise _in_config(_no_text(), cfg, at)
         if self.tokenized: return
         options = spec.model_dump(exclude_unset=True, exclude={'type'})
         config = cfg.model_dump(exclude_unset=True)

@@ -124,6 +124,7 @@ def generation_stops(tokenizer: Any) -> set[str]:
     known = [i for i in (ids if isinstance(ids, list) else [ids]) if type(i) is int and 0<=i<len(tokenizer)]
     return set(tokenizer.convert_ids_to_tokens(known))
 
+# %% ../../nbs/formats/26_contract.ipynb #c0117ac7
 class Contract:
     "Asks a data set's template what inference supplies and what the model writes"
     def __init__(self, chat: 'Chat'):

@@ -91,6 +91,7 @@ class Lowering:
         "The chat template, for formats that have one"
         return self.context.chat.template if isinstance(self.context, ChatContext) else None
 
+# %% ../../nbs/formats/28_formats.ipynb #f0117a70
 def _format_of(type: Any) -> tuple[Format, dict]:
     "A format, and the options that its `type:` brings. Raises `FormatError`"
     if isinstance(type, Mapping):
