@@ -1,6 +1,7 @@
 "See, edit, check and prove which tokens a language model is trained on"
 __version__ = "0.2.0"
 
+from importlib.util import find_spec as _find_spec
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 # Every public name and the module it lives in. Modules are imported when a name is first used, so that
@@ -49,9 +50,10 @@ _module_of = {name: module for module, names in _where.items() for name in names
 __all__ = '''
     Segment Segments masked trained read_jsonl write_jsonl load_tokenizer Encoder Encoded to_segments register FORMATS
     TrainingConfig preprocess Prepared convert export pack_prepared inference_skew lint lint_summary fix fix_file check
-    SegmentCollator segment_attention use_weights loss_table show_losses train compare audit diff show_batch
+    loss_table show_losses audit diff show_batch
     plot_lengths plot_lost plot_packing plot_trained_share browse edit configure debug_line show_tokens token_table
 '''.split()
+if _find_spec('torch'): __all__ += 'SegmentCollator segment_attention use_weights train compare'.split()
 
 if _TYPE_CHECKING:
     from .training.trial import segment_attention

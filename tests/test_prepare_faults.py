@@ -172,7 +172,7 @@ def test_disk_full(small_disk, tmp_path, leave):
     fill(small_disk/'filler', leave)
     config('rows.jsonl')
     full = run(COMMAND, tmp_path)
-    if full.returncode: assert full.returncode==1 and 'no space left' in full.stderr and 'Free some space' in full.stderr and 'Traceback' not in full.stderr, full.stderr
+    if full.returncode: assert full.returncode==2 and 'no space left' in full.stderr and 'Free some space' in full.stderr and 'Traceback' not in full.stderr, full.stderr
     else: assert leave==1_400_000 # it just fitted
     if leave<1_000_000: assert full.returncode
     from segmask.data.store import broken
@@ -189,7 +189,7 @@ def test_file_too_large(place, limit):
     write_rows(place/'rows.jsonl', 800)
     (place/'c.yaml').write_text(yaml.safe_dump(CONFIG))
     full = run(COMMAND, place, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
-    assert full.returncode==1 and 'cannot be written further' in full.stderr and 'Traceback' not in full.stderr, full.stderr
+    assert full.returncode==2 and 'cannot be written further' in full.stderr and 'Traceback' not in full.stderr, full.stderr
     assert not list((place/PREPARED).iterdir()) and sorted(o.name for o in place.iterdir())==['c.yaml', PREPARED, 'rows.jsonl']
     assert run(COMMAND, place).returncode==0
 
