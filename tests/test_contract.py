@@ -266,3 +266,14 @@ def test_lint_finds_fields_that_leave_no_trace_and_weights(base_models, tmp_path
     found = lint(cfg)
     assert 'tool_calls' in found[found.code=='field-not-rendered'].message.iloc[0]
     assert '0.3' in found[found.code=='weight-ignored'].message.iloc[0]
+
+@pytest.mark.parametrize('key', ['train', 'expand'])
+def test_a_format_without_conversations_has_no_turns_to_choose(key, tmp_path, monkeypatch):
+    from segmask import ConfigError, TrainingConfig, preprocess
+    monkeypatch.chdir(tmp_path)
+    (tmp_path/'rows.jsonl').write_text('{"instruction": "a", "output": "b"}\n')
+    value = dict(train='written', expand='turns')[key]
+    cfg = TrainingConfig.of(dict(base_model='mistralai/Mistral-7B-v0.1', datasets=[
+        dict(path='rows.jsonl', type='alpaca', segmask={key: value})]))
+    with pytest.raises(ConfigError, match=f'segmask.{key}: is for conversations'): preprocess(cfg)
+    assert any(f'segmask.{key}: is for conversations' in str(o) for o in cfg.check())

@@ -23,7 +23,7 @@ from .keys import changes_nothing, key
 from .model_checks import MODEL_CHECKS
 from .run_checks import RUN_CHECKS
 from .schema import did_you_mean, shown
-from ..formats.chatrows import own_problems
+from ..formats.chatrows import own_problems, without_conversations
 from ..formats.formats import lowering
 from ..formats.instruct import FORMATS
 from ..formats.rendering import words_read
@@ -116,7 +116,10 @@ def chat_checks(values: Mapping, gpu: Gpu|None=None) -> Iterator[Found]:
     for at,entry in entries(values):
         kind = entry.get('type')
         name = kind.partition(':')[0] if isinstance(kind, str) else ''
-        if name not in FORMATS or FORMATS[name].boundary!='joint': continue
+        if name not in FORMATS or FORMATS[name].boundary!='joint':
+            for p in without_conversations(entry.get('segmask')):
+                yield error(p.code, at+tuple(p.field.split('.')), p.what, p.hint, 'preprocess')
+            continue
         place: tuple
         place, source = (at, entry) if entry.get('chat_template') else ((), values)
         choice = source.get('chat_template'), source.get('chat_template_jinja')
@@ -129,6 +132,7 @@ def _beside_mask(at: tuple, entry: Mapping, values: Mapping, choice: tuple) -> I
         place = () if p.field=='train_on_inputs' else at
         yield error(p.code, place+tuple(p.field.split('.')), p.what, p.hint, 'preprocess')
 
+# %% ../../nbs/config/32_refusals.ipynb #de60264c
 def _text_of(choice: Any, jinja: Any) -> str|None: # Jinja
     "A template that is known without the tokenizer"
     if _is_own(choice): return None

@@ -6,7 +6,7 @@ Docs: https://example.github.io/segmask/formats/chatrows.html.md"""
 
 # %% auto #0
 __all__ = ['as_written', 'as_marked', 'as_turns', 'unrendered_fields', 'ignored_weights', 'ChatRow', 'Several', 'chat_rows',
-           'own_problems', 'own_options']
+           'without_conversations', 'own_problems', 'own_options']
 
 # %% ../../nbs/formats/20_chatrows.ipynb #26r00004
 import re
@@ -192,6 +192,15 @@ def chat_rows(
 
 # %% ../../nbs/formats/20_chatrows.ipynb #26k00046
 _own = {'train': ('written', 'marked'), 'expand': ('turns',)}
+
+def without_conversations(
+    segmask: Any, # the block of that name in a data set entry
+) -> Iterator[Problem]:
+    "Why `train` and `expand` are refused in a format that has no conversations"
+    hint = 'Remove it, or give conversations: type: chat_template.'
+    for k in ('train', 'expand'):
+        if isinstance(segmask, Mapping) and segmask.get(k):
+            yield Problem('', f'segmask.{k}', 'is for conversations, and this format has none', hint, 'option-value')
 
 def own_problems(
     template: str|None, # Jinja; None when it is not known yet

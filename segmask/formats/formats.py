@@ -19,7 +19,7 @@ from ..problems import Problem, Problems
 from ..masks import Rules, rules_from
 from ..core import SegmentError, Segments, segments_problems
 from .chat import Chat
-from .chatrows import Several, chat_rows, own_options
+from .chatrows import without_conversations, Several, chat_rows, own_options
 from .contract import Contract
 from .instruct import FORMATS, STYLES, Context, Format, register, user_defined, user_keys
 from .messages import UNREAD, ChatOptions
@@ -119,7 +119,9 @@ def lowering(
     "The function that lowers rows of a format, and its boundary mode. Raises `FormatError`"
     format, brought = _format_of(type)
     given = tokenizer, {**brought, **(options or {}), 'type':type}, config
-    rules = rules_from(((options or {}).get('segmask') or {}).get('mask') or (), 'segmask.mask')
+    own = (options or {}).get('segmask') or {}
+    rules = rules_from(own.get('mask') or (), 'segmask.mask')
+    if format.boundary!='joint' and (bad := list(without_conversations(own))): raise FormatError(bad)
     if format.boundary!='joint': return Lowering(format, Context(*given), rules), format.boundary
     context = ChatContext(*given)
     expand = context.own['expand'] # reads the template, before a row
