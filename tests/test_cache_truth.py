@@ -200,10 +200,15 @@ def test_what_does_not_matter(place):
     assert sides({**CONFIG, **entry(0, token='hf_secret')})==a
     assert sides({**CONFIG, 'segmask':{'share_prefixes':False, 'cut_tail':True, 'ignore':['crlf']}})==a # of training and of lint
     for o in ('rows.jsonl', 'model/tokenizer.json'): os.utime(o)
-    for o in ('README.md', 'model.safetensors', 'config.json', 'generation_config.json'): Path('model', o).write_text('{"model_type": "llama"}')
+    for o in ('README.md', 'model.safetensors', 'config.json'): Path('model', o).write_text('{"model_type": "llama"}')
     os.chmod('rows.jsonl', 0o600)
     assert sides()==a
     assert sides({**CONFIG, 'segmask':{'fully_masked':'warn'}, 'min_sample_len':2, 'excess_length_strategy':'drop'})[1]==a[1]
+
+def test_the_stops_of_a_generation_config_matter(place):
+    a = sides()
+    Path('model', 'generation_config.json').write_text('{"eos_token_id": 2}')
+    assert all(x!=y for x,y in zip(a, sides()))
 
 # --- two sides ----------------------------------------------------------------------------------------------------
 
