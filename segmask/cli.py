@@ -73,6 +73,7 @@ def _silence(quiet: bool) -> Iterator[None]:
 def _settings():
     "What this command asks of libraries: no statistics for the hub, no torch for reading a CSV file"
     os.environ.setdefault('HF_UPDATE_DOWNLOAD_COUNTS', 'false')
+    os.environ.setdefault('TRANSFORMERS_NO_ADVISORY_WARNINGS', 'true') # that torch is not there
     if sys.argv[1:2] not in (['train'], ['compare']): os.environ.setdefault('USE_TORCH', '0')
 
 def _error(text: str) -> int: # the exit status

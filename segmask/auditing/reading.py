@@ -6,13 +6,13 @@ Docs: https://example.github.io/segmask/auditing/reading.html.md"""
 
 # %% auto #0
 __all__ = ['MASKS', 'Row', 'array', 'two_dimensional', 'starts_of', 'blocks_of', 'segmask_made', 'segmask_rows', 'padding_of',
-           'check_columns', 'batch_to_rows', 'same_random_numbers', 'generators_of', 'plain_loader', 'trainer_loader',
-           'loader_batches', 'with_labels', 'dataset_rows', 'folder_data', 'Read', 'is_loader', 'read_batches',
-           'read_trainer', 'read_rows', 'is_batch', 'read_splits', 'read_folder']
+           'check_columns', 'batch_to_rows', 'generators_of', 'plain_loader', 'trainer_loader', 'loader_batches',
+           'with_labels', 'dataset_rows', 'folder_data', 'Read', 'is_loader', 'read_batches', 'read_trainer',
+           'read_rows', 'is_batch', 'read_splits', 'read_folder']
 
 # %% ../../nbs/auditing/79_reading.ipynb #56986c5b
-import contextlib, itertools, os, random, sys
-from collections.abc import Iterable, Iterator, Mapping
+import itertools, os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from ..core import IGNORE_INDEX
+from ..data.batches import same_random_numbers
 from ..problems import Problem, Problems
 
 # %% ../../nbs/auditing/79_reading.ipynb #901df1d4
@@ -122,20 +123,6 @@ def batch_to_rows(
                 starts_of(batch, i, len(ids)), extra={k: v[i] for k,v in extra.items()}) for i in range(len(ids))]
 
 # %% ../../nbs/auditing/79_reading.ipynb #fef373ae
-@contextlib.contextmanager
-def same_random_numbers() -> Iterator[None]:
-    "The random generators of Python, numpy and torch are as before; torch is not imported for it"
-    torch: Any = sys.modules.get('torch')
-    state, numbers = random.getstate(), np.random.get_state()
-    own = torch.random.get_rng_state() if torch else None
-    cuda = torch.cuda.get_rng_state_all() if torch and torch.cuda.is_initialized() else None
-    try: yield
-    finally:
-        random.setstate(state)
-        np.random.set_state(numbers)
-        if own is not None: torch.random.set_rng_state(own)
-        if cuda is not None: torch.cuda.set_rng_state_all(cuda)
-
 def generators_of(loader: Any) -> list: # torch generators that belong to the loader or its samplers
     "Random generators that drawing from a loader would move"
     owners = [loader, getattr(loader, 'sampler', None), getattr(loader, 'batch_sampler', None)]

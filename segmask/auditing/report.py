@@ -236,7 +236,8 @@ def leaks(model: Any, batch: Mapping, rows: Sequence[Row]) -> Iterable[tuple[int
 
 def model_findings(what: Any, model: Any, read: Read) -> list[Finding]:
     "What only a model can show"
-    from segmask.auditing.reading import batch_to_rows, same_random_numbers, segmask_made
+    from segmask.auditing.reading import batch_to_rows, segmask_made
+    from segmask.data.batches import same_random_numbers
     batches = [b for b in read.batches if not segmask_made(b)]
     if not batches: return []
     training = model.training

@@ -74,8 +74,9 @@ def preprocess_arguments(p: argparse.ArgumentParser):
                    help='how the segments of input_output data are cut, whatever the config says')
     mask_argument(p)
     p.add_argument('--force', action='store_true', help='prepare again, even when the result is there')
-    p.add_argument('--engine', choices=('local', 'ray'), default='local',
-                   help='prepare here, or on a Ray cluster with the same result (default: %(default)s)')
+    p.add_argument('--engine', choices=('local', 'raw', 'ray'), default='local',
+                   help='prepare here, here without gigatoken (raw), or on a Ray cluster; '
+                        'the result is the same (default: %(default)s)')
     p.add_argument('--ray-address', metavar='ADDRESS',
                    help='of a running cluster, such as ray://host:10001 (default: one is found or started)')
     p.add_argument('--report', action='store_true',

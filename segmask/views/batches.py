@@ -8,33 +8,25 @@ Docs: https://example.github.io/segmask/views/batches.html.md"""
 __all__ = ['first_batch', 'Rectangle', 'rectangle', 'unpadded', 'borders', 'Batch', 'show_batch']
 
 # %% ../../nbs/views/56_batches.ipynb #85edb88a
-import contextlib, math, os, sys
+import math, os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..core import IGNORE_INDEX
-from ..data.batches import batch_rows, plain_batch
+from ..data.batches import batch_rows, plain_batch, same_random_numbers
 from ..html import PRE_STYLE, QUIET, View, counted, legend, note, plain, tag
 from ..tokens.tokenizer import load_tokenizer
 from .tokens import drawn, summary, tokens_of, underlined, weighted
 
 # %% ../../nbs/views/56_batches.ipynb #e7facb07
-@contextlib.contextmanager
-def _same_random_numbers():
-    "torch's random numbers go on as if nothing had been drawn; torch is not imported for it"
-    torch = sys.modules.get('torch')
-    if torch is None: yield
-    else:
-        with torch.random.fork_rng(devices=[]): yield
-
 def first_batch(
     source: Any, # a trainer, a loader, or a batch itself
 ) -> Mapping: # name -> whatever the collator made
     "The first batch that a trainer or a loader would hand to the model"
     if isinstance(source, Mapping) or hasattr(source, 'input_ids'): return source
-    with _same_random_numbers():
+    with same_random_numbers():
         loader = source.get_train_dataloader() if hasattr(source, 'get_train_dataloader') else source
         if not isinstance(loader, Iterable):
             raise TypeError(f'a {type(source).__name__} gives no batches; '
