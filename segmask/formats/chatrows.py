@@ -198,8 +198,8 @@ def without_conversations(
 ) -> Iterator[Problem]:
     "Why `train` and `expand` are refused in a format that has no conversations"
     hint = 'Remove it, or give conversations: type: chat_template.'
-    for k in ('train', 'expand'):
-        if isinstance(segmask, Mapping) and segmask.get(k):
+    for k,known in (('train', ('written', 'marked')), ('expand', ('turns',))): # other values are told as such
+        if isinstance(segmask, Mapping) and segmask.get(k) in known:
             yield Problem('', f'segmask.{k}', 'is for conversations, and this format has none', hint, 'option-value')
 
 def own_problems(
