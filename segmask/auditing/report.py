@@ -203,7 +203,7 @@ def update_loss(trainer: Any, model: Any, batches: Sequence[Mapping]) -> float:
     import inspect, torch
     batches = [dict(b) for b in batches]
     counted = getattr(trainer, '_get_num_items_in_batch', None)
-    items = counted(batches, torch.device('cpu')) if counted else None
+    items = counted(batches, batches[0]['input_ids'].device) if counted else None
     total = 0.
     takes = 'num_items_in_batch' in inspect.signature(trainer.compute_loss).parameters
     told = {'num_items_in_batch': items} if takes else {}
@@ -238,7 +238,8 @@ def model_findings(what: Any, model: Any, read: Read) -> list[Finding]:
     "What only a model can show"
     from segmask.auditing.reading import batch_to_rows, segmask_made
     from segmask.data.batches import same_random_numbers
-    batches = [b for b in read.batches if not segmask_made(b)]
+    device = next(model.parameters()).device # a loader's batches are on the CPU
+    batches = [{k: v.to(device) if hasattr(v, 'to') else v for k,v in b.items()} for b in read.batches if not segmask_made(b)]
     if not batches: return []
     training = model.training
     model.eval()
