@@ -21,7 +21,7 @@ from ..config.keys import names, without_secrets
 from ..config.refusals import refused
 from ..core import SegmentError
 from .cluster import connect, on_ray
-from .encoding import Encoding, ahead, encodings_of, tokenizer_of
+from .encoding import Encoding, ahead, encodings_of, text_tokenizer_of, tokenizer_of
 from .prepared import Numbers, Prepared, decide, record
 from .rules import Limits, limits, order_of
 from .store import Spool, Spooled, StoreError, broken, hash_file, make_folder, scratch_folder, write_dataset
@@ -29,7 +29,6 @@ from .store import write_manifest
 from ..formats.fields import FormatError
 from ..formats.sources import Rows
 from ..problems import Problem, Problems
-from ..tokens.encoder import debug_line
 
 if TYPE_CHECKING: from transformers import PreTrainedTokenizerBase
 
@@ -112,7 +111,8 @@ def _tokenizer(cfg: TrainingConfig, tok: 'PreTrainedTokenizerBase') -> dict:
     files = {o for pattern in _tokenizer_files for o in place.glob(pattern) if o.is_file()} if place.is_dir() else ()
     split, template = bool(getattr(tok, 'split_special_tokens', False)), getattr(tok, 'chat_template', None)
     hashes = {str(o.relative_to(place)): hash_file(o) for o in sorted(files)}
-    return dict(kind=type(tok).__name__, vocabulary=vocabulary, roles=_roles(tok), template=template, split=split,
+    kind = getattr(tok, 'kind', type(tok).__name__)
+    return dict(kind=kind, vocabulary=vocabulary, roles=_roles(tok), template=template, split=split,
                 files=hashes)
 
 def _roles(tok: Any) -> dict[str, str]: # 'eos_token' -> '</s>'
@@ -221,8 +221,8 @@ def preprocess(
     if problems := refused(cfg, 'preprocess'): raise ConfigError(problems) # before anything is read
     if engine=='ray': connect(ray_address)
     how = _Engine(on_ray if engine=='ray' else on_this_machine, force, engine!='raw')
-    tok = tokenizer_of(cfg)
+    tok = (None if engine=='ray' else text_tokenizer_of(cfg)) or tokenizer_of(cfg)
     test = _prepare(cfg, 'test_datasets', tok, how) if cfg.test_datasets else None
     p = _prepare(cfg, 'datasets', tok, how, test)
-    if debug: print(debug_line(p[0], p.tokenizer))
+    if debug: print(p.line(0))
     return p

@@ -24,7 +24,8 @@ from .store import ArrowRows, broken, read_manifest, read_set
 from ..formats.sources import line_and_turn, lines_of, number_of, place
 from ..html import escape, plain, table_html, tag
 from ..problems import Problem
-from ..tokens.encoder import arrow_array
+from ..tokens.encoder import arrow_array, debug_line
+from ..tokens.tokenizer import TextTokenizer
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -256,7 +257,12 @@ class Prepared(Folder):
     @cached_property
     def config(self) -> TrainingConfig: return self._config or TrainingConfig(**self.manifest['config'])
     @cached_property
-    def tokenizer(self) -> 'PreTrainedTokenizerBase': return self._tokenizer or tokenizer_of(self.config)
+    def tokenizer(self) -> 'PreTrainedTokenizerBase':
+        own: Any = self._tokenizer
+        return own.real if isinstance(own, TextTokenizer) else own or tokenizer_of(self.config)
+    def line(self, i: int, text_only: bool=False, color: bool=False) -> str:
+        "Row `i` as `axolotl preprocess --debug` prints it"
+        return debug_line(self[i], self._tokenizer or self.tokenizer, text_only, color)
 
     @cached_property
     def dataset(self) -> 'Dataset': # train rows, then evaluation rows
