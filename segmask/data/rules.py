@@ -53,7 +53,7 @@ def limits(
 ) -> Limits:
     "What a config asks of the rows of one side"
     masked = dict(cfg.get('segmask') or {}).get('fully_masked') or 'warn'
-    if cfg.sample_packing and masked=='warn': masked = 'drop' # axolotl/utils/trainer.py, process_datasets_for_packing
+    if cfg.sample_packing: masked = 'drop' # axolotl/utils/trainer.py, process_datasets_for_packing
     longest = side=='test_datasets' and cfg.get('eval_sequence_len') or cfg.sequence_len
     once = bool(cfg.get('dataset_exact_deduplication'))
     return Limits(longest, cfg.min_sample_len or 2, cfg.excess_length_strategy or 'drop', masked, once)
