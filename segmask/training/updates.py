@@ -28,7 +28,13 @@ if TYPE_CHECKING:
 
 # %% ../../nbs/training/70_updates.ipynb #93f66f84
 class Rows(Sequence):
-    "The rows of a prepared set as the trainer reads them: each knows its number"
+    """The rows of a prepared set as the trainer reads them: each knows its number
+
+    Args:
+        rows (Any): such as `Prepared.train`
+        first (int, default 0): number of the first
+        bins (list[list[int]]|None, default None): which rows share a sequence
+    """
     def __init__(self,
         rows: Any,    # such as `Prepared.train`
         first: int=0, # number of the first
@@ -45,7 +51,15 @@ def sequences(
     p: 'Prepared',         # knows the lengths of its rows
     cfg: 'TrainingConfig', # sequence_len, seed, sample_packing_*
 ) -> list[list[int]]: # row numbers, for each sequence
-    "Which rows share a sequence under `sample_packing`"
+    """Which rows share a sequence under `sample_packing`
+
+    Args:
+        p (Prepared): knows the lengths of its rows
+        cfg (TrainingConfig): sequence_len, seed, sample_packing_*
+
+    Returns:
+        list[list[int]]: row numbers, for each sequence
+    """
     lens = p.sizes['tokens'].to_numpy()[:len(p)-p.n_eval]
     in_order = bool(cfg.get('sample_packing_sequentially') or cfg.get('curriculum_sampling'))
     return pack(lens, cfg.sequence_len, 42 if cfg.seed is None else cfg.seed,
@@ -80,7 +94,16 @@ def regrouped(
     collator: SegmentCollator,   # that will make their batches
     room: int=0,                 # positions that there is memory for: the size times the longest row of the run
 ) -> list[list]: # as many micro batches of rows; the same ones where nothing is gained
-    "The rows of an update, so that fewer positions are read"
+    """The rows of an update, so that fewer positions are read
+
+    Args:
+        micros (Sequence[list]): the items of each micro batch of an update: rows, or lists of rows
+        collator (SegmentCollator): that will make their batches
+        room (int, default 0): positions that there is memory for: the size times the longest row of the run
+
+    Returns:
+        list[list]: as many micro batches of rows; the same ones where nothing is gained
+    """
     rows = [r for micro in micros for r in flat_rows(micro)]
     need, at = [needed(r, collator.cut_tail) for r in rows], 0
     had: list[list[int]] = []
@@ -102,7 +125,17 @@ def collator_of(
     model: 'PreTrainedModel', # gets its attention replaced, if that is needed and it passes the trial
     tok: Any,                 # for its pad token
 ) -> tuple[SegmentCollator, str]: # (the collator, a line about the trial; '' when packing was not asked for)
-    "How batches of a run are made. Raises ConfigError"
+    """How batches of a run are made. Raises ConfigError
+
+    Args:
+        cfg (TrainingConfig): sample_packing, batch_flattening, segmask: {share_prefixes, keep_trained,
+            cut_tail}
+        model (PreTrainedModel): gets its attention replaced, if that is needed and it passes the trial
+        tok (Any): for its pad token
+
+    Returns:
+        tuple[SegmentCollator, str]: (the collator, a line about the trial; '' when packing was not asked for)
+    """
     own, packs = cfg.get('segmask', {}), bool(cfg.get('sample_packing') or cfg.get('batch_flattening'))
     share, line = own.get('share_prefixes', 'auto'), ''
     if share not in (True, False, 'auto'):
