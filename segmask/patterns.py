@@ -48,7 +48,14 @@ _bomb = 'Bound it: no repeat inside a repeat, such as (a+)+, and [^>]* instead o
 def compiled(
     pattern: str, # a regular expression
 ) -> Any: # of the package regex
-    "The pattern, ready to be looked for; a `PatternError` when it is none"
+    """The pattern, ready to be looked for; a `PatternError` when it is none
+
+    Args:
+        pattern (str): a regular expression
+
+    Returns:
+        Any: of the package regex
+    """
     import regex
     if _size(pattern)>100_000:
         raise _refused('regex', f'{pattern!r} repeats a part more than 100,000 times', 'Use * or + for many.')
@@ -62,7 +69,16 @@ def found(
     text: str,          # where to look
     group: int|str = 0, # number or name of a group; 0 is the whole match
 ) -> Iterator[tuple[int,int]]: # [start, end); of a group that repeats, every time
-    "Where a pattern is found. A `PatternError` when it is none, or takes longer than `SECONDS`"
+    """Where a pattern is found. A `PatternError` when it is none, or takes longer than `SECONDS`
+
+    Args:
+        pattern (str): a regular expression; the syntax of `re` and of the package regex
+        text (str): where to look
+        group (int|str, default 0): number or name of a group; 0 is the whole match
+
+    Returns:
+        Iterator[tuple[int, int]]: [start, end); of a group that repeats, every time
+    """
     try:
         for m in compiled(pattern).finditer(text, timeout=SECONDS): yield from m.spans(group)
     except IndexError:
@@ -83,7 +99,14 @@ _call = r'\{\s*(?:"name"\s*:\s*"[^"\\]*"\s*,\s*)?"(arguments|parameters)"\s*:\s*
 def tool_arguments(
     text: str, # of a row
 ) -> Iterator[tuple[int,int]]: # [start, end) of the JSON value
-    "The arguments of each tool call written as JSON: `{\"name\": ..., \"arguments\": {...}}`, or `parameters`"
+    """The arguments of each tool call written as JSON: `{"name": ..., "arguments": {...}}`, or `parameters`
+
+    Args:
+        text (str): of a row
+
+    Returns:
+        Iterator[tuple[int, int]]: [start, end) of the JSON value
+    """
     read, end = json.JSONDecoder().raw_decode, 0
     for m in compiled(_call).finditer(text):
         if m.start()<end: continue
