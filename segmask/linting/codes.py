@@ -17,7 +17,14 @@ from ..problems import Problem, Problems
 
 # %% ../../nbs/linting/47_codes.ipynb #7aa92ee3
 class Code(NamedTuple):
-    "A kind of finding"
+    """A kind of finding
+
+    Args:
+        severity (str): 'error', 'warning' or 'info'
+        what (str): what it means
+        hint (str): what to do
+        fixable (bool, default False): can `fix` do it?
+    """
     severity: str       # 'error', 'warning' or 'info'
     what: str           # what it means
     hint: str           # what to do
@@ -168,7 +175,16 @@ def known_codes(
     more: Iterable[str] = (),   # codes of own checks
     where: Callable[[int], str] = lambda i: '', # where each of them stands
 ) -> list[str]: # the same; `Problems` for those that do not exist, with the nearest that do
-    "Codes, every one of which exists"
+    """Codes, every one of which exists
+
+    Args:
+        codes (Iterable[str]): codes that somebody named
+        more (Iterable[str], default ()): codes of own checks
+        where (Callable[[int], str], default lambda i: ''): where each of them stands
+
+    Returns:
+        list[str]: the same; `Problems` for those that do not exist, with the nearest that do
+    """
     if isinstance(codes, str): raise ValueError(f'{codes!r} is a string; give a list of codes: [{codes!r}]')
     codes, there = list(codes), [*CODES, *more]
     if unknown := [Problem(where(i), '', f'there is no code {o!r}', _nearest(o, there), 'unknown-code')
@@ -182,6 +198,12 @@ def _nearest(code: str, there: list[str]) -> str:
 def at_least(
     severity: str, # a severity, or 'never'
 ) -> list[str]: # the severities that are as bad or worse
-    "From which severity on?"
-    return [] if severity=='never' else SEVERITIES[:SEVERITIES.index(severity)+1]
+    """From which severity on?
 
+    Args:
+        severity (str): a severity, or 'never'
+
+    Returns:
+        list[str]: the severities that are as bad or worse
+    """
+    return [] if severity=='never' else SEVERITIES[:SEVERITIES.index(severity)+1]
