@@ -140,6 +140,16 @@ class ChatRow(Segments):
         row.before = self.before or self
         return row
 
+    def parts(self) -> list[tuple[int, int, str]]: # characters [start, end); all others are context
+        "What of the row is supplied, written, or stands there otherwise than it was written ('rewritten')"
+        c, out = self.conversation, []
+        for t in self.contract.turns(c) if self.turns is None else self.turns:
+            start, end = (t.start, t.end) if self.turns is None else (len(t.supplied), len(self.text))
+            stands = t.stands if self.turns is None else any(o.label for o in self)
+            if stands: out.append((self.contract.cue(c, t), start, 'supplied'))
+            out.append((start, end, 'written' if stands else 'rewritten'))
+        return [o for o in out if o[0]<o[1]]
+
     def said(self) -> Iterator[tuple[str, str]]: # ('turn 2, assistant', text)
         "What the messages say themselves, without what the template writes around it"
         for i,m in enumerate(self.conversation.messages):

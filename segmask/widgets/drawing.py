@@ -24,7 +24,7 @@ from ..linting.codes import CODES, SEVERITIES
 
 from ..tokens.encoder import Encoded
 from ..views.plots import length_bins
-from ..views.tokens import glyphs, show_tokens
+from ..views.tokens import glyphs, parts_of, show_tokens
 
 from .query import Query, hits, token_hits
 
@@ -57,7 +57,8 @@ def row_drawing(
     query: Query=Query(),    # what was searched
 ) -> dict:
     """What a page is told of a row: t, the text of its tokens, id, l and sp ('1' where trained, where special),
-    s (segments), a and b (characters), runs (text and weight) and hits (tokens and characters)"""
+    s (segments), a and b (characters), runs (text and weight), hits (tokens and characters), and p: who each token is
+    from, where a template tells ('s' supplied, 'w' written, 'r' rewritten, 'c' context)"""
     ids, labels = list(row['input_ids']), list(row['labels'])
     known = row if isinstance(row, Encoded) else None
     spans = known.offsets if known is not None else None
@@ -65,7 +66,8 @@ def row_drawing(
     seen = dict(zip(kinds, map(one_for_one, glyphs(tokenizer, kinds)))) if kinds else {}
     out = dict(t=[seen[i] for i in ids], id=ids, l=''.join(['0' if o==IGNORE_INDEX else '1' for o in labels]),
                sp=_special(ids, tokenizer), s=_lengths(_segments(known, spans) if known is not None else []),
-               a=[a for a,_ in spans or ()], b=[b for _,b in spans or ()])
+               a=[a for a,_ in spans or ()], b=[b for _,b in spans or ()],
+               p=''.join([o[0] for o in parts_of(row, tokenizer)]))
     n, lit = len(ids), out['l'].count('1')
     out['said'] = f'{n:,} tokens, {lit:,} trained ({lit/max(n, 1):.0%})' + '. Nothing is trained!'*bool(n and not lit)
     if known is None: return out | _of_tokens(ids, labels, tokenizer, query)
