@@ -8,7 +8,7 @@ Docs: https://example.github.io/segmask/data/prepare.html.md"""
 __all__ = ['read_once', 'read_all', 'on_this_machine', 'Watched', 'fingerprint', 'preprocess']
 
 # %% ../../nbs/data/43_prepare.ipynb #e07eca0f
-import json, os, sys, tempfile, time
+import json, os, sys, time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,16 +16,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from .. import __version__
-from ..config.config import ConfigError, TrainingConfig
+from ..config.config import TrainingConfig
 from ..config.keys import names, without_secrets
-from ..config.refusals import refused
 from ..core import SegmentError
 from .cluster import connect, on_ray
-from .encoding import Encoding, ahead, encodings_of, tokenizer_of
-from .prepared import Numbers, Prepared, decide, record
-from .rules import Limits, limits, order_of
-from .store import Spool, Spooled, StoreError, broken, hash_file, make_folder, scratch_folder, write_dataset
-from .store import write_manifest
+from .encoding import Encoding, ahead, encodings_of
+from .prepared import Prepared
+from .rules import Limits, Numbers, decide, limits, order_of
+from .store import Spool, Spooled, StoreError, broken, hash_file, make_folder, record, scratch_folder
+from .store import write_dataset, write_manifest
 from ..formats.fields import FormatError
 from ..formats.sources import Rows
 from ..problems import Problem, Problems
@@ -218,10 +217,10 @@ def preprocess(
     "Read, encode, shuffle, store. Nothing is dropped without a line in `report`. Raises `ConfigError`, `SegmentError`"
     if engine not in ('local', 'raw', 'ray'): raise ValueError(f'engine={engine!r}: choose local, raw or ray')
     cfg = TrainingConfig.of(config)
-    if problems := refused(cfg, 'preprocess'): raise ConfigError(problems) # before anything is read
+    cfg.refuse('preprocess') # before anything is read
     if engine=='ray': connect(ray_address)
     how = _Engine(on_ray if engine=='ray' else on_this_machine, force, engine!='raw')
-    tok = tokenizer_of(cfg)
+    tok = cfg.tokenizer()
     test = _prepare(cfg, 'test_datasets', tok, how) if cfg.test_datasets else None
     p = _prepare(cfg, 'datasets', tok, how, test)
     if debug: print(debug_line(p[0], p.tokenizer))

@@ -21,7 +21,7 @@ from ..config.config import TrainingConfig, ignored_keys
 from ..config.paths import ConfigError
 from ..config.yamltext import dotted
 from ..core import Segments, segments_problems
-from ..data.encoding import Batch, Encoding, rows_of, tokenizer_of
+from ..data.encoding import Batch, Encoding, rows_of
 from ..data.prepared import Prepared
 from ..data.rules import Tally, split_of
 from ..files import iter_jsonl
@@ -274,7 +274,7 @@ def _lint_batch(rows: Any, batch: Batch, know: Known, tally: Tally, out: Linter)
 def _lint_config(cfg: TrainingConfig, out: Linter):
     _lint_keys(cfg, out)
     if cfg.get('dataset_exact_deduplication'): out.ignored.add('duplicate-row') # no fault then, and on one side only
-    tok, tallies = tokenizer_of(cfg), {k: Tally(cfg, k) for k in ('datasets', 'test_datasets') if getattr(cfg, k)}
+    tok, tallies = cfg.tokenizer(), {k: Tally(cfg, k) for k in ('datasets', 'test_datasets') if getattr(cfg, k)}
     with tempfile.TemporaryDirectory(prefix='segmask-') as cache:
         for key,tally in tallies.items():
             within = tally.limits

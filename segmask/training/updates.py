@@ -16,7 +16,7 @@ from ..core import IGNORE_INDEX
 from ..data.packing import pack
 
 from .collator import Needed, SegmentCollator, needed
-from .model import refuse
+from ..config.paths import refuse
 from .proof import flat_rows
 from .tree import common
 from .trial import segment_attention
