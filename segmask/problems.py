@@ -18,13 +18,29 @@ _commands = re.compile('[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2
 def visible(
     text: str, # any text
 ) -> str: # for a terminal: line breaks and tabs are kept, other control characters are written out
-    "Write out characters that would command a terminal or change the direction of text"
+    """Write out characters that would command a terminal or change the direction of text
+
+    Args:
+        text (str): any text
+
+    Returns:
+        str: for a terminal: line breaks and tabs are kept, other control characters are written out
+    """
     return _commands.sub(lambda m: f'\\x{ord(m[0]):02x}' if ord(m[0])<256 else f'\\u{ord(m[0]):04x}', text)
 
 # %% ../nbs/00_problems.ipynb #0604c283
 @dataclass(frozen=True)
 class Problem:
-    "One thing that is wrong in somebody's data: where, what, and the hint"
+    """One thing that is wrong in somebody's data: where, what, and the hint
+
+    Args:
+        where (str): file and line, such as 'output.jsonl:3'; empty when the data came from no file
+        field (str): such as 'segments[1].label'; empty when the line as a whole is bad
+        what (str): what is wrong
+        hint (str): what to do about it
+        code (str, default ''): a short name of the kind, such as 'label-not-boolean'; nothing needs to read
+            the message
+    """
     where: str # file and line, such as 'output.jsonl:3'; empty when the data came from no file
     field: str # such as 'segments[1].label'; empty when the line as a whole is bad
     what: str  # what is wrong
@@ -35,7 +51,12 @@ class Problem:
 
 # %% ../nbs/00_problems.ipynb #cca4f9eb
 class Problems(ValueError):
-    "Everything wrong that was found, raised together. `problems` holds the first 20, `total` counts all"
+    """Everything wrong that was found, raised together. `problems` holds the first 20, `total` counts all
+
+    Args:
+        problems (Iterable[Problem]): what was found
+        total (int|None, default None): how many there are in all (default: as many as given)
+    """
     def __init__(self,
         problems: Iterable[Problem],   # what was found
         total: int|None = None,        # how many there are in all (default: as many as given)

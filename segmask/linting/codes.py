@@ -16,7 +16,14 @@ from ..formats.contract import CONTRACT_CODES
 
 # %% ../../nbs/linting/47_codes.ipynb #7aa92ee3
 class Code(NamedTuple):
-    "A kind of finding"
+    """A kind of finding
+
+    Args:
+        severity (str): 'error', 'warning' or 'info'
+        what (str): what it means
+        hint (str): what to do
+        fixable (bool, default False): can `fix` do it?
+    """
     severity: str       # 'error', 'warning' or 'info'
     what: str           # what it means
     hint: str           # what to do
@@ -166,7 +173,15 @@ def known_codes(
     codes: Iterable[str],       # codes that somebody named
     more: Iterable[str] = (),   # codes of own checks
 ) -> list[str]: # the same; ValueError for one that does not exist, with the nearest that does
-    "Codes, every one of which exists"
+    """Codes, every one of which exists
+
+    Args:
+        codes (Iterable[str]): codes that somebody named
+        more (Iterable[str], default ()): codes of own checks
+
+    Returns:
+        list[str]: the same; ValueError for one that does not exist, with the nearest that does
+    """
     if isinstance(codes, str): raise ValueError(f'{codes!r} is a string; give a list of codes: [{codes!r}]')
     codes, there = list(codes), [*CODES, *more]
     for o in codes:
@@ -179,5 +194,12 @@ def known_codes(
 def at_least(
     severity: str, # a severity, or 'never'
 ) -> list[str]: # the severities that are as bad or worse
-    "From which severity on?"
+    """From which severity on?
+
+    Args:
+        severity (str): a severity, or 'never'
+
+    Returns:
+        list[str]: the severities that are as bad or worse
+    """
     return [] if severity=='never' else SEVERITIES[:SEVERITIES.index(severity)+1]
