@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import Any
 
-
 # %% ../nbs/02_patterns.ipynb #b9c633b3
 def _size(pattern: str) -> int:
     "How large a pattern becomes when its fixed repeats are written out, as the package regex does before it looks"
@@ -35,7 +34,14 @@ def _size(pattern: str) -> int:
 
 # %% ../nbs/02_patterns.ipynb #fa544855
 class PatternError(ValueError):
-    "A pattern that is none, or that takes too long"
+    """A pattern that is none, or that takes too long
+
+    Args:
+        field (str): of a rule: 'regex' or 'group'
+        what (str): what is wrong
+        hint (str): what to do about it
+        code (str, default 'bad-pattern'): 'slow-pattern' for one that does not finish
+    """
     def __init__(self,
         field: str, # of a rule: 'regex' or 'group'
         what: str,  # what is wrong
@@ -52,7 +58,14 @@ _bomb = 'Bound it: no repeat inside a repeat, such as (a+)+, and [^>]* instead o
 def compiled(
     pattern: str, # a regular expression
 ) -> Any: # of the package regex
-    "The pattern, ready to be looked for; a `PatternError` when it is none"
+    """The pattern, ready to be looked for; a `PatternError` when it is none
+
+    Args:
+        pattern (str): a regular expression
+
+    Returns:
+        Any: of the package regex
+    """
     import regex
     if _size(pattern)>100_000:
         raise PatternError('regex', f'{pattern!r} repeats a part more than 100,000 times', 'Use * or + for many.')
@@ -67,7 +80,16 @@ def found(
     text: str,          # where to look
     group: int|str = 0, # number or name of a group; 0 is the whole match
 ) -> Iterator[tuple[int,int]]: # [start, end); of a group that repeats, every time
-    "Where a pattern is found. A `PatternError` when it is none, or takes longer than `SECONDS`"
+    """Where a pattern is found. A `PatternError` when it is none, or takes longer than `SECONDS`
+
+    Args:
+        pattern (str): a regular expression; the syntax of `re` and of the package regex
+        text (str): where to look
+        group (int|str, default 0): number or name of a group; 0 is the whole match
+
+    Returns:
+        Iterator[tuple[int, int]]: [start, end); of a group that repeats, every time
+    """
     try:
         for m in compiled(pattern).finditer(text, timeout=SECONDS): yield from m.spans(group)
     except IndexError:
@@ -88,7 +110,14 @@ _call = r'\{\s*(?:"name"\s*:\s*"[^"\\]*"\s*,\s*)?"(arguments|parameters)"\s*:\s*
 def tool_arguments(
     text: str, # of a row
 ) -> Iterator[tuple[int,int]]: # [start, end) of the JSON value
-    "The arguments of each tool call written as JSON: `{\"name\": ..., \"arguments\": {...}}`, or `parameters`"
+    """The arguments of each tool call written as JSON: `{"name": ..., "arguments": {...}}`, or `parameters`
+
+    Args:
+        text (str): of a row
+
+    Returns:
+        Iterator[tuple[int, int]]: [start, end) of the JSON value
+    """
     read, end = json.JSONDecoder().raw_decode, 0
     for m in compiled(_call).finditer(text):
         if m.start()<end: continue

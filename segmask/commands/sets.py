@@ -108,7 +108,15 @@ def with_mask(
     own: Any,        # `segmask:` of a data set entry, or nothing
     more: list[str], # rules of the command line, to be applied after its own
 ) -> dict: # the same with these rules
-    "A data set entry's settings with more rules"
+    """A data set entry's settings with more rules
+
+    Args:
+        own (Any): `segmask:` of a data set entry, or nothing
+        more (list[str]): rules of the command line, to be applied after its own
+
+    Returns:
+        dict: the same with these rules
+    """
     rules: Any = (own or {}).get('mask') or []
     return {**(own or {}), 'mask': [*(rules if isinstance(rules, list) else [rules]), *rules_from(more).to_dict()]}
 

@@ -39,7 +39,15 @@ def written(
     values: Mapping,            # a config
     why: Mapping[str, str]={},  # key -> reason, written as a comment
 ) -> str: # YAML
-    "A config that was never a file, as people write one"
+    """A config that was never a file, as people write one
+
+    Args:
+        values (Mapping): a config
+        why (Mapping[str, str], default {}): key -> reason, written as a comment
+
+    Returns:
+        str: YAML
+    """
     order, out, last = list(table()), [], None
     for k in sorted(values, key=lambda k: order.index(k) if key(k).group else len(order)):
         if last is not None and key(k).group!=last: out.append('\n')
@@ -77,19 +85,32 @@ _neighbours = {k: keys[:i] for keys in grouped('group').values() for i,k in enum
 
 # %% ../../nbs/config/36_config.ipynb #c9ae0658
 class ConfigFile(TrainingFields):
-    "A config that can be read from YAML and written as YAML"
+    """A config that can be read from YAML and written as YAML
+
+    Attributes:
+        _read (dict|None): what the file said, as `to_dict` gives it
+        _why (dict): key -> reason, written as a comment
+    """
     _yaml: YamlText|None = PrivateAttr(None)
     _read: dict|None = PrivateAttr(None)             # what the file said, as `to_dict` gives it
     _why: dict = PrivateAttr(default_factory=dict)   # key -> reason, written as a comment
 
     @classmethod
     def load(cls, path: str|os.PathLike) -> Self: # a YAML file
-        "Read a config. A `ConfigError` lists all that is wrong, with line and key"
+        """Read a config. A `ConfigError` lists all that is wrong, with line and key
+
+        Returns:
+            Self: a YAML file
+        """
         return cls.parse(_text_of(path), str(path))
 
     @classmethod
     def parse(cls, text: str, name: str='training_config.yaml') -> Self: # YAML; the file's name, for messages
-        "A config from the text of a YAML file"
+        """A config from the text of a YAML file
+
+        Returns:
+            Self: YAML; the file's name, for messages
+        """
         doc = YamlText(text, name)
         if not isinstance(doc.value, dict):
             what = 'is empty' if doc.value is None else 'is not a mapping of keys'
@@ -100,20 +121,36 @@ class ConfigFile(TrainingFields):
 
     @classmethod
     def of(cls, config: 'str|os.PathLike|TrainingConfig|Mapping') -> Self: # a YAML file, a config, or its keys
-        "A config from whatever describes one"
+        """A config from whatever describes one
+
+        Returns:
+            Self: a YAML file, a config, or its keys
+        """
         if isinstance(config, cls): return config
         return checked(cls, config) if isinstance(config, Mapping) else cls.load(config) # type: ignore[arg-type]
 
     def where(self, *path: str|int) -> str: # such as 'datasets', 0, 'path' -> 'training_config.yaml:6'
-        "File and line of a key; '' for a config that was not read from a file"
+        """File and line of a key; '' for a config that was not read from a file
+
+        Returns:
+            str: such as 'datasets', 0, 'path' -> 'training_config.yaml:6'
+        """
         return self._yaml.where(path) if self._yaml else ''
 
     def to_dict(self) -> dict: # only what was set, in the order of the file
-        "The config as plain data"
+        """The config as plain data
+
+        Returns:
+            dict: only what was set, in the order of the file
+        """
         return ordered(self.model_dump(exclude_unset=True), self._yaml.value if self._yaml else {})
 
     def to_yaml(self, comments: bool=True) -> str: # with the reasons that `for_data` gave?
-        "The text it was read from, changed only where it has to be; else YAML in the order in which people write it"
+        """The text it was read from, changed only where it has to be; else YAML in the order in which people write it
+
+        Returns:
+            str: with the reasons that `for_data` gave?
+        """
         now, doc = self.to_dict(), self._yaml
         if doc is not None:
             if now==self._read: return doc.text
@@ -122,7 +159,11 @@ class ConfigFile(TrainingFields):
         return written(now, self._why if comments else {})
 
     def save(self, path: str|os.PathLike, comments: bool=True): # written beside and renamed
-        "Write the config as YAML"
+        """Write the config as YAML
+
+        Returns:
+            written beside and renamed
+        """
         text = self.to_yaml(comments)
         with write_beside(path) as f: f.write(text.encode())
 
@@ -142,20 +183,40 @@ class CheckedConfig(ConfigFile):
         key: str,          # any key, a field or not
         default: Any=None, # when it is not there, or null
     ) -> Any:
-        "The value of a key"
+        """The value of a key
+
+        Args:
+            key (str): any key, a field or not
+            default (Any, default None): when it is not there, or null
+
+        Returns:
+            Any
+        """
         value = getattr(self, key, None) if key in type(self).model_fields else (self.model_extra or {}).get(key)
         return default if value is None else value
 
     def check(self,
         gpu: str|float|Gpu|None = None, # what it is to run on: 'auto', a name such as 'T4', GiB; None: not looked at
     ) -> 'list[Advice]': # errors first; empty when all is well
-        "What will not do what its author thinks, and what `preprocess` or `train` would refuse"
+        """What will not do what its author thinks, and what `preprocess` or `train` would refuse
+
+        Args:
+            gpu (str|float|Gpu|None, default None): what it is to run on: 'auto', a name such as 'T4', GiB; None:
+                not looked at
+
+        Returns:
+            list[Advice]: errors first; empty when all is well
+        """
         return all_advice(self.to_dict(), lambda path: self.where(*path), find_gpu(gpu))
 
     def refuse(self,
         command: str, # 'preprocess' or 'train'
     ):
-        "Raise a `ConfigError` that lists everything this command would refuse, before it reads anything"
+        """Raise a `ConfigError` that lists everything this command would refuse, before it reads anything
+
+        Args:
+            command (str): 'preprocess' or 'train'
+        """
         if problems := refused(self, command): raise ConfigError(problems) # type: ignore[arg-type]
 
     def tokenizer(self) -> 'PreTrainedTokenizerBase':
@@ -173,14 +234,26 @@ class CheckedConfig(ConfigFile):
 class TrainingConfig(CheckedConfig):
     "A training config in axolotl's words. Keys that are not listed are kept as they are"
     def diff(self, path: str|os.PathLike) -> str: # a file, which may be missing; '' when nothing would change
-        "What `save(path)` would change"
+        """What `save(path)` would change
+
+        Returns:
+            str: a file, which may be missing; '' when nothing would change
+        """
         return _diff(Path(path).read_text() if Path(path).exists() else '', self.to_yaml(), str(path))
 
     def with_keys(self,
         new: Mapping[str, Any], # such as {'sequence_len': 1024, 'datasets[0].type': 'alpaca'}
         remove: Iterable[str]=(), # keys that go
     ) -> 'TrainingConfig': # a new config, which writes itself as this one with those changes
-        "The config with some keys changed, by their names as people write them. Raises `ConfigError`"
+        """The config with some keys changed, by their names as people write them. Raises `ConfigError`
+
+        Args:
+            new (Mapping[str, Any]): such as {'sequence_len': 1024, 'datasets[0].type': 'alpaca'}
+            remove (Iterable[str], default ()): keys that go
+
+        Returns:
+            TrainingConfig: a new config, which writes itself as this one with those changes
+        """
         values = copy.deepcopy(self.to_dict())
         for name,value in new.items(): put(values, split_key(name), value)
         for name in remove: take_out(values, split_key(name))
@@ -196,7 +269,18 @@ class TrainingConfig(CheckedConfig):
         gpu: str|float|Gpu|None = 'auto',            # what it is to run on
         **more: Any,                                 # settings that are decided already
     ) -> 'TrainingConfig': # with the reasons, which `save` writes as comments
-        "A first config for some data: lengths, number of rows, model and GPU decide"
+        """A first config for some data: lengths, number of rows, model and GPU decide
+
+        Args:
+            data (str|os.PathLike): the file to train on
+            base_model (str): a hub id or a local folder
+            type (str, default 'input_output'): the format of the data
+            gpu (str|float|Gpu|None, default 'auto'): what it is to run on
+            **more (Any): settings that are decided already
+
+        Returns:
+            TrainingConfig: with the reasons, which `save` writes as comments
+        """
         settings, why = recipe(*_measured(str(data), type, base_model, more, find_gpu(gpu)))
         entry = {'path':str(data), 'type':type}
         decided = {'output_dir':'model-out', 'seed':42, **more}
@@ -205,11 +289,19 @@ class TrainingConfig(CheckedConfig):
         return cfg
 
     def to_transformers(self) -> dict: # arguments of `transformers.TrainingArguments`
-        "The settings with which `train` runs transformers' Trainer. Warns about keys that it has no word for"
+        """The settings with which `train` runs transformers' Trainer. Warns about keys that it has no word for
+
+        Returns:
+            dict: arguments of `transformers.TrainingArguments`
+        """
         return _told(self, {})
 
     def to_trl(self) -> dict: # arguments of `trl.SFTConfig`
-        "The same settings for TRL's SFTTrainer, for rows that segmask has prepared. Warns as `to_transformers` does"
+        """The same settings for TRL's SFTTrainer, for rows that segmask has prepared. Warns as `to_transformers` does
+
+        Returns:
+            dict: arguments of `trl.SFTConfig`
+        """
         packing = bool(self.sample_packing)
         both = dict(packing=packing, eval_packing=bool(self.get('eval_sample_packing', packing)))
         return _told(self, dict(max_length=self.sequence_len, **both))
@@ -235,5 +327,9 @@ def _measured(data: str, type: str, base_model: str, more: Mapping, gpu: Gpu|Non
 def ignored_keys(
     cfg: TrainingConfig,
 ) -> list[tuple[tuple, str]]: # (path of the key, what to do)
-    "Keys that nobody reads"
+    """Keys that nobody reads
+
+    Returns:
+        list[tuple[tuple, str]]: (path of the key, what to do)
+    """
     return list(unknown_keys(cfg.to_dict()))

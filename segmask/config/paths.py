@@ -24,7 +24,17 @@ def refuse(
     what: str, # what is wrong with its value
     hint: str, # what to do
 ) -> ConfigError: # to be raised
-    "The error that names a key, with its line"
+    """The error that names a key, with its line
+
+    Args:
+        cfg (Any): a `TrainingConfig`
+        key (str): that is at fault
+        what (str): what is wrong with its value
+        hint (str): what to do
+
+    Returns:
+        ConfigError: to be raised
+    """
     return ConfigError([Problem(cfg.where(key), key, what, hint)])
 
 KeyPath = tuple[str|int, ...] # such as ('datasets', 0, 'path')
@@ -32,13 +42,27 @@ KeyPath = tuple[str|int, ...] # such as ('datasets', 0, 'path')
 def dotted(
     path: Sequence[str|int], # such as ('datasets', 0, 'path')
 ) -> str: # 'datasets[0].path'
-    "A key as people write it"
+    """A key as people write it
+
+    Args:
+        path (Sequence[str|int]): such as ('datasets', 0, 'path')
+
+    Returns:
+        str: 'datasets[0].path'
+    """
     return ''.join(f'[{o}]' if isinstance(o, int) else f'.{o}' for o in path).lstrip('.')
 
 def split_key(
     key: str, # 'datasets[0].path'
 ) -> KeyPath: # ('datasets', 0, 'path')
-    "The path of a key as people write it"
+    """The path of a key as people write it
+
+    Args:
+        key (str): 'datasets[0].path'
+
+    Returns:
+        KeyPath: ('datasets', 0, 'path')
+    """
     if not re.fullmatch(r'[^\[\].]+(\[\d+\]|\.[^\[\].]+)*', key):
         hint = 'Write it like sequence_len, datasets[0].path or special_tokens.pad_token.'
         raise ConfigError([Problem('', key, 'is not the name of a key', hint, 'key-name')])
@@ -65,7 +89,13 @@ def put(
     path: KeyPath,
     value: Any,
 ):
-    "Put a value in a place; the place itself may be new. Raises `ConfigError`"
+    """Put a value in a place; the place itself may be new. Raises `ConfigError`
+
+    Args:
+        values (dict): changed in place
+        path (KeyPath)
+        value (Any)
+    """
     at: Any = values
     for a,b in zip(path, path[1:]):
         new: Any = [] if isinstance(b, int) else {}
@@ -80,7 +110,12 @@ def take_out(
     values: dict, # changed in place
     path: KeyPath,
 ):
-    "Remove what stands in a place. Raises `ConfigError`"
+    """Remove what stands in a place. Raises `ConfigError`
+
+    Args:
+        values (dict): changed in place
+        path (KeyPath)
+    """
     at: Any = values
     for a in path[:-1]: at = _inside(at, a, path)
     _inside(at, path[-1], path)
@@ -96,7 +131,16 @@ def too_much(
     levels: int = 100,    # how deep it may be
     places: int = 100_000,# how many values it may hold
 ) -> bool:
-    "Is a value deeper or larger than a config can be?"
+    """Is a value deeper or larger than a config can be?
+
+    Args:
+        value (Any): anything made of mappings and lists
+        levels (int, default 100): how deep it may be
+        places (int, default 100000): how many values it may hold
+
+    Returns:
+        bool
+    """
     layer = [value]
     for _ in range(levels):
         layer = [o for v in layer for o in _values(v)]

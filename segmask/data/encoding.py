@@ -33,7 +33,20 @@ if TYPE_CHECKING:
 
 # %% ../../nbs/data/38_encoding.ipynb #d262cfc0
 class Batch(NamedTuple):
-    "Some encoded rows"
+    """Some encoded rows
+
+    Args:
+        ids (np.ndarray): int32, shape (tokens,)
+        labels (np.ndarray): int32, shape (tokens,)
+        lens (np.ndarray): int64, tokens of each row
+        numbers (np.ndarray): int64, the line or number of each row
+        masks (dict[int, np.ndarray]|None, default None): attention masks that are not all ones, by position
+        empty (Sequence[int]): numbers of texts that became no row
+        behind (dict[int, int]|None, default None): tokens of texts longer than all their rows, by position of
+            the last row
+        weights (np.ndarray|None, default None): float32, shape (tokens,); None when they are 0 and 1, as the
+            labels say
+    """
     ids: np.ndarray      # int32, shape (tokens,)
     labels: np.ndarray   # int32, shape (tokens,)
     lens: np.ndarray     # int64, tokens of each row
@@ -48,7 +61,15 @@ class Batch(NamedTuple):
         rows: Sequence[Mapping], # with input_ids and labels
         numbers: np.ndarray,     # of each
     ) -> 'Batch':
-        "Rows that are encoded one by one"
+        """Rows that are encoded one by one
+
+        Args:
+            rows (Sequence[Mapping]): with input_ids and labels
+            numbers (np.ndarray): of each
+
+        Returns:
+            Batch
+        """
         flat = lambda key: np.fromiter(chain.from_iterable(o[key] for o in rows), np.int32)
         own = [getattr(o, 'weights', None) for o in rows]
         weights = None if any(o is None for o in own) else np.concatenate([[], *own]).astype(np.float32)
@@ -66,7 +87,17 @@ def batches(
     most: int = 1000,                 # rows in a batch
     large: int = 1<<21,               # or of about this size together
 ) -> Iterator[tuple[list, np.ndarray]]:
-    "(rows, their numbers), a batch at a time"
+    """(rows, their numbers), a batch at a time
+
+    Args:
+        rows (Iterable[tuple[int, Any]]): (number, row)
+        size (Callable[[Any], int]): about how large a row is
+        most (int, default 1000): rows in a batch
+        large (int, default 1 << 21): or of about this size together
+
+    Returns:
+        Iterator[tuple[list, np.ndarray]]
+    """
     batch: list = []
     numbers: list[int] = []
     total = 0
@@ -86,7 +117,15 @@ def ahead(
     items: Iterable[T], # whatever is to be made in the background
     most: int = 1,      # how many may lie ready
 ) -> Iterator[T]: # the same items in the same order; an error arrives where it happened
-    "Make items in a thread while the ones before are used"
+    """Make items in a thread while the ones before are used
+
+    Args:
+        items (Iterable[T]): whatever is to be made in the background
+        most (int, default 1): how many may lie ready
+
+    Returns:
+        Iterator[T]: the same items in the same order; an error arrives where it happened
+    """
     ready: Queue = Queue(most)
     stop = Event()
     def put(o):
@@ -117,7 +156,15 @@ def in_chunks(
     b: Batch,  # one row for each text
     most: int, # tokens of a row
 ) -> Batch:
-    "Texts cut into rows of at most `most` tokens; what is behind 64 times that is left out"
+    """Texts cut into rows of at most `most` tokens; what is behind 64 times that is left out
+
+    Args:
+        b (Batch): one row for each text
+        most (int): tokens of a row
+
+    Returns:
+        Batch
+    """
     keep = np.minimum(b.lens, 64*most)
     ids, labels, weights = b.ids, b.labels, b.weights
     if (keep<b.lens).any():
@@ -190,7 +237,23 @@ def _no_text() -> FormatError:
 
 # %% ../../nbs/data/38_encoding.ipynb #99a42c30
 class Encoding:
-    "One data set entry of a config: iterating reads and encodes its rows, a `Batch` at a time"
+    """One data set entry of a config: iterating reads and encodes its rows, a `Batch` at a time
+
+    Args:
+        rows (Rows)
+        spec (DatasetConfig)
+        cfg (TrainingConfig)
+        tok (PreTrainedTokenizerBase)
+        at (tuple[str|int, ...]): where the entry is in the config, such as ('datasets', 0)
+
+    Attributes:
+        rows (Rows): where they come from
+        tokenized (bool): do they hold tokens already?
+        segments (bool): are they rows of segments, axolotl's `input_output`?
+        enc (Any, default None): the `Encoder`; None when the rows are tokenized
+        lower (Any, default None): row -> segments
+        chunk (int|None, default None): tokens after which a text is cut into rows
+    """
     rows: Rows       # where they come from
     tokenized: bool  # do they hold tokens already?
     segments: bool   # are they rows of segments, axolotl's `input_output`?
@@ -220,7 +283,15 @@ class Encoding:
     def examples(self,
         tell: Callable[[Problem], None]|None=None, # called for each bad row, which is then passed over, not raised
     ) -> Iterator[tuple[int, Segments]]: # (number of the row, the example, which knows where it came from)
-        "The rows as segments, before they are encoded"
+        """The rows as segments, before they are encoded
+
+        Args:
+            tell (Callable[[Problem], None]|None, default None): called for each bad row, which is then passed
+                over, not raised
+
+        Returns:
+            Iterator[tuple[int, Segments]]: (number of the row, the example, which knows where it came from)
+        """
         if self.segments and self.rows.lines:
             read: Any = ((n, self.lower.rules(Segments.from_dict(o))) for n,o in iter_jsonl(self.rows.path, tell=tell))
         else: read = lower_all(self.rows, self.lower, self.rows.at, tell=tell)
@@ -232,7 +303,15 @@ class Encoding:
         rows: list,          # examples, or rows of `input_output` that were looked at
         numbers: np.ndarray, # of them
     ) -> Batch:
-        "Some rows as `preprocess` stores them"
+        """Some rows as `preprocess` stores them
+
+        Args:
+            rows (list): examples, or rows of `input_output` that were looked at
+            numbers (np.ndarray): of them
+
+        Returns:
+            Batch
+        """
         c = self.enc.columns(rows, checked=True)
         labels = np.where(c.trained, c.ids, IGNORE_INDEX).astype(np.int32)
         return self.in_rows(Batch(c.ids, labels, c.lens, numbers, weights=c.weights))
@@ -284,7 +363,17 @@ def encodings_of(
     tok: 'PreTrainedTokenizerBase',    # the config's
     cache: str|None = None,            # folder for what `datasets` converts
 ) -> list[Encoding]:
-    "The entries of a config, ready to be read and encoded. `ConfigError` lists what is missing"
+    """The entries of a config, ready to be read and encoded. `ConfigError` lists what is missing
+
+    Args:
+        cfg (TrainingConfig)
+        side (str): 'datasets' or 'test_datasets'
+        tok (PreTrainedTokenizerBase): the config's
+        cache (str|None, default None): folder for what `datasets` converts
+
+    Returns:
+        list[Encoding]
+    """
     return [Encoding(rows, ds, cfg, tok, (side, i)) for rows,ds,i in rows_of(cfg, side, cache)]
 
 # %% ../../nbs/data/38_encoding.ipynb #4508dbd1

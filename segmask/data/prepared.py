@@ -35,7 +35,11 @@ class Report:
 
     @cached_property
     def rows(self) -> 'pd.DataFrame': # columns file, line, status, reason, tokens, trained
-        "Rows that were dropped, cut, or have nothing to train on, in the order of the files"
+        """Rows that were dropped, cut, or have nothing to train on, in the order of the files
+
+        Returns:
+            pd.DataFrame: columns file, line, status, reason, tokens, trained
+        """
         import pandas as pd
         return pd.read_parquet(self._path)
 
@@ -52,7 +56,14 @@ class Report:
     def lines(self,
         most: int|None = 20, # None for all
     ) -> str:
-        "The summary, and a line for each row that was not simply kept"
+        """The summary, and a line for each row that was not simply kept
+
+        Args:
+            most (int|None, default 20): None for all
+
+        Returns:
+            str
+        """
         import pyarrow.parquet as pq # its read_table, like pandas, takes longer to import than most reports to read
         odd = pq.ParquetFile(self._path).read(columns=['file', 'line', 'reason'])
         rows = [f'  {o["file"]}:{o["line"]}: {o["reason"]}' for o in odd.slice(0, most).to_pylist()]
@@ -61,7 +72,13 @@ class Report:
 
 # %% ../../nbs/data/41_prepared.ipynb #94080c57
 class Folder(Sequence):
-    "A prepared folder: its rows, where they came from, and what became of all others"
+    """A prepared folder: its rows, where they came from, and what became of all others
+
+    Args:
+        path (str|os.PathLike): which `datasets.load_from_disk` opens as well
+        checked (bool, default False): was it just made? Else it is compared with its manifest; ValueError
+            when it differs
+    """
     def __init__(self,
         path: str|os.PathLike,  # which `datasets.load_from_disk` opens as well
         checked: bool=False,    # was it just made? Else it is compared with its manifest; ValueError when it differs
@@ -87,14 +104,25 @@ class Folder(Sequence):
 
     @cached_property
     def sizes(self) -> Any: # pyarrow Table: file int32, line int64, tokens int32, trained int32, status int8
-        "A few numbers for each stored row, memory-mapped"
+        """A few numbers for each stored row, memory-mapped
+
+        Returns:
+            Any: pyarrow Table: file int32, line int64, tokens int32, trained int32, status int8
+        """
         import pyarrow as pa
         return pa.ipc.open_file(pa.memory_map(str(self.path/'rows.arrow'))).read_all()
 
     def source(self,
         i: int, # number of a stored row; evaluation rows follow the train rows
     ) -> Source:
-        "The file and line that a stored row came from"
+        """The file and line that a stored row came from
+
+        Args:
+            i (int): number of a stored row; evaluation rows follow the train rows
+
+        Returns:
+            Source
+        """
         row = self.sizes.slice(range(len(self))[i], 1).to_pylist()[0]
         return Source(self.manifest['inputs'][row['file']]['path'], *line_and_turn(row['line']))
 
@@ -104,7 +132,18 @@ class Folder(Sequence):
 
 # %% ../../nbs/data/41_prepared.ipynb #8b475ad8
 class Prepared(Folder):
-    "A prepared set on disk: `p[i]` is a row, `train` and `eval` are `datasets.Dataset`, `report` tells of every row"
+    """A prepared set on disk: `p[i]` is a row, `train` and `eval` are `datasets.Dataset`, `report` tells of every row
+
+    Args:
+        path (str|os.PathLike): of the folder
+        config (TrainingConfig|None, default None): that it was made from; else the manifest remembers it
+        tokenizer (PreTrainedTokenizerBase|None, default None)
+        test (Prepared|None, default None): what `test_datasets` became
+        checked (bool, default False): was it just made?
+
+    Attributes:
+        path (Path): its folder
+    """
     path: Path # its folder
 
     def __init__(self,
@@ -128,7 +167,11 @@ class Prepared(Folder):
 
     @cached_property
     def dataset(self) -> 'Dataset': # train rows, then evaluation rows
-        "All rows, memory-mapped"
+        """All rows, memory-mapped
+
+        Returns:
+            Dataset: train rows, then evaluation rows
+        """
         from datasets import load_from_disk
         return load_from_disk(str(self.path))
 
@@ -137,7 +180,11 @@ class Prepared(Folder):
 
     @property
     def n_eval(self) -> int: # rows at the end that `val_set_size` holds back
-        "A share of the rows, rounded up, or a number of rows; none when `test_datasets` are given"
+        """A share of the rows, rounded up, or a number of rows; none when `test_datasets` are given
+
+        Returns:
+            int: rows at the end that `val_set_size` holds back
+        """
         if self._test is not None: return 0
         n, size = held_back(self.config, self._together), self.config.val_set_size
         if n<len(self): return n
@@ -146,11 +193,19 @@ class Prepared(Folder):
 
     @property
     def train(self) -> 'Dataset': # input_ids int32, labels int64, attention_mask int8, and perhaps weights float32
-        "The rows to train on"
+        """The rows to train on
+
+        Returns:
+            Dataset: input_ids int32, labels int64, attention_mask int8, and perhaps weights float32
+        """
         return self.dataset.select(range(len(self)-self.n_eval))
 
     @property
     def eval(self) -> 'Dataset|None': # from `test_datasets`, or the last rows of the shuffled set
-        "The rows held back, or None"
+        """The rows held back, or None
+
+        Returns:
+            Dataset|None: from `test_datasets`, or the last rows of the shuffled set
+        """
         if self._test is not None: return self._test.dataset
         return self.dataset.select(range(len(self)-self.n_eval, len(self))) if self.n_eval else None

@@ -22,7 +22,14 @@ if TYPE_CHECKING: from transformers import PreTrainedModel, PreTrainedTokenizerB
 def attention_of(
     cfg: TrainingConfig, # attn_implementation, or axolotl's older keys
 ) -> str|None: # transformers' name; None leaves the choice to the model
-    "Which attention function a config asks for. Raises ConfigError"
+    """Which attention function a config asks for. Raises ConfigError
+
+    Args:
+        cfg (TrainingConfig): attn_implementation, or axolotl's older keys
+
+    Returns:
+        str|None: transformers' name; None leaves the choice to the model
+    """
     import torch
     older = dict(flash_attention='flash_attention_2', sdp_attention='sdpa', eager_attention='eager',
                  flex_attention='flex_attention')
@@ -34,7 +41,14 @@ def attention_of(
 def weights_of(
     cfg: TrainingConfig, # fp16 and so on, adapter
 ) -> Any: # a torch.dtype
-    "The type in which weights are kept"
+    """The type in which weights are kept
+
+    Args:
+        cfg (TrainingConfig): fp16 and so on, adapter
+
+    Returns:
+        Any: a torch.dtype
+    """
     import torch
     half = torch.float16 if cfg.get('adapter') else torch.float32
     return dict(bf16=torch.bfloat16, fp32=torch.float32, fp16=half)[precision(cfg)]
@@ -54,7 +68,14 @@ def _quantized(cfg: TrainingConfig, bits: int) -> dict:
 def load_model(
     cfg: TrainingConfig, # names and adapts the model
 ) -> 'PreTrainedModel': # in the precision of the run
-    "The model that a config names. Raises ConfigError"
+    """The model that a config names. Raises ConfigError
+
+    Args:
+        cfg (TrainingConfig): names and adapts the model
+
+    Returns:
+        PreTrainedModel: in the precision of the run
+    """
     from transformers import AutoModelForCausalLM
     four = cfg.get('adapter')=='qlora' or cfg.get('load_in_4bit')
     bits = 8 if cfg.get('load_in_8bit') else 4 if four else 0
@@ -80,7 +101,16 @@ def fit_vocabulary(
     tok: 'PreTrainedTokenizerBase', # of the config, with its added tokens
     cfg: TrainingConfig,            # for messages
 ) -> int: # how many rows were added
-    "Give added tokens a row in the embedding. Raises ConfigError"
+    """Give added tokens a row in the embedding. Raises ConfigError
+
+    Args:
+        model (PreTrainedModel): changed in place when it has too few rows
+        tok (PreTrainedTokenizerBase): of the config, with its added tokens
+        cfg (TrainingConfig): for messages
+
+    Returns:
+        int: how many rows were added
+    """
     weight: Any = model.get_input_embeddings().weight
     rows = int(weight.shape[0]) or model.config.vocab_size # 0 rows: they are on other devices
     if len(tok)<=rows: return 0
@@ -100,7 +130,14 @@ _lora_words = dict(
 def lora_options(
     cfg: TrainingConfig, # lora_*, peft_*
 ) -> dict: # for `peft.LoraConfig`
-    "A config's adapter in peft's words"
+    """A config's adapter in peft's words
+
+    Args:
+        cfg (TrainingConfig): lora_*, peft_*
+
+    Returns:
+        dict: for `peft.LoraConfig`
+    """
     target, every = cfg.get('lora_target_modules') or None, cfg.get('lora_target_linear')
     if every or (target is None and not cfg.get('lora_target_parameters')): target = 'all-linear'
     out = dict(r=cfg.get('lora_r'), lora_alpha=cfg.get('lora_alpha', 2*cfg.get('lora_r')), target_modules=target,
@@ -111,7 +148,15 @@ def with_adapter(
     model: 'PreTrainedModel', # the base
     cfg: TrainingConfig,      # adapter, lora_*, peft_*
 ) -> Any: # the base itself, or a peft model around it
-    "Put the adapter that a config asks for around a model. Raises ConfigError"
+    """Put the adapter that a config asks for around a model. Raises ConfigError
+
+    Args:
+        model (PreTrainedModel): the base
+        cfg (TrainingConfig): adapter, lora_*, peft_*
+
+    Returns:
+        Any: the base itself, or a peft model around it
+    """
     if not cfg.get('adapter'): return model
     from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
     if getattr(model, 'is_loaded_in_4bit', False) or getattr(model, 'is_loaded_in_8bit', False):

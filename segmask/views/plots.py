@@ -23,7 +23,15 @@ def share_bins(
     shares: np.ndarray, # numbers from 0 to 1
     n: int=20,          # the most bins, but for one at each end
 ) -> np.ndarray: # edges, from 0 to 1
-    "Bins of a round width where nearly all shares lie, and one at each end for the rest"
+    """Bins of a round width where nearly all shares lie, and one at each end for the rest
+
+    Args:
+        shares (np.ndarray): numbers from 0 to 1
+        n (int, default 20): the most bins, but for one at each end
+
+    Returns:
+        np.ndarray: edges, from 0 to 1
+    """
     lo, hi = np.quantile(shares, [.01, .99]) if len(shares) else (0., 1.)
     width = next((w for w in (.001, .002, .005, .01, .02) if hi-lo<w*(n-1)), .05)
     first, last = np.floor(lo/width+1e-9), min(np.floor(hi/width+1e-9)+1, round(1/width))
@@ -40,7 +48,15 @@ def row_sets(
     data: Any,          # whatever `row_set` takes, or a dictionary of names and such
     encoder: Any=None,  # an `Encoder` or a tokenizer, where the data does not bring its own
 ) -> dict[str, RowSet]: # name -> rows
-    "One set or several"
+    """One set or several
+
+    Args:
+        data (Any): whatever `row_set` takes, or a dictionary of names and such
+        encoder (Any, default None): an `Encoder` or a tokenizer, where the data does not bring its own
+
+    Returns:
+        dict[str, RowSet]: name -> rows
+    """
     several = isinstance(data, Mapping) and not {'input_ids', 'segments', 'datasets', 'base_model'} & set(data)
     if several: return {str(k): row_set(v, encoder) for k,v in data.items()}
     one = row_set(data, encoder)
@@ -82,7 +98,16 @@ def plot_lengths(
     encoder: Any=None,           # an `Encoder` or a tokenizer, where the data does not bring its own
     sequence_len: int|None=None, # drawn as a line; a config brings its own
 ) -> Plot:
-    "How many tokens rows have"
+    """How many tokens rows have
+
+    Args:
+        data (Any): a prepared set, a file, a config, rows; a dictionary of several
+        encoder (Any, default None): an `Encoder` or a tokenizer, where the data does not bring its own
+        sequence_len (int|None, default None): drawn as a line; a config brings its own
+
+    Returns:
+        Plot
+    """
     sets = row_sets(data, encoder)
     limit = sequence_len or next(filter(None, map(_limit, sets.values())), None)
     tokens = {k: s.tokens for k,s in sets.items()}
@@ -98,7 +123,15 @@ def plot_trained_share(
     data: Any,          # a prepared set, a file, a config, rows; a dictionary of several
     encoder: Any=None,  # an `Encoder` or a tokenizer, where the data does not bring its own
 ) -> Plot:
-    "The share of each row's tokens that is trained"
+    """The share of each row's tokens that is trained
+
+    Args:
+        data (Any): a prepared set, a file, a config, rows; a dictionary of several
+        encoder (Any, default None): an `Encoder` or a tokenizer, where the data does not bring its own
+
+    Returns:
+        Plot
+    """
     sets = row_sets(data, encoder)
     shares = {k: s.trained/np.maximum(s.tokens, 1) for k,s in sets.items()}
     whole = _pooled(sets, lambda s: s.trained/np.maximum(s.tokens, 1))
@@ -114,7 +147,14 @@ def plot_trained_share(
 def trained_positions(
     s: RowSet, # rows
 ) -> np.ndarray: # int64: how many tokens at position i are trained, over all rows
-    "Where in their rows trained tokens stand"
+    """Where in their rows trained tokens stand
+
+    Args:
+        s (RowSet): rows
+
+    Returns:
+        np.ndarray: int64: how many tokens at position i are trained, over all rows
+    """
     out = np.zeros(int(s.tokens.max(initial=0))+1, np.int64)
     if isinstance(s, StoredRows):
         for batch in s.batches:
@@ -129,7 +169,15 @@ def lost_tokens(
     s: RowSet,               # rows
     lengths: Sequence[int],  # values of `sequence_len`
 ) -> tuple[np.ndarray, np.ndarray]: # (trained tokens lost when long rows are cut, when they are dropped)
-    "What each `sequence_len` would cost"
+    """What each `sequence_len` would cost
+
+    Args:
+        s (RowSet): rows
+        lengths (Sequence[int]): values of `sequence_len`
+
+    Returns:
+        tuple[np.ndarray, np.ndarray]: (trained tokens lost when long rows are cut, when they are dropped)
+    """
     after = np.concatenate([np.cumsum(trained_positions(s)[::-1])[::-1], [0]])
     cut = np.array([after[min(n, len(after)-1)] for n in lengths])
     order = np.argsort(s.tokens, kind='stable')
@@ -154,7 +202,16 @@ def plot_lost(
     encoder: Any=None,           # an `Encoder` or a tokenizer, where the data does not bring its own
     sequence_len: int|None=None, # drawn as a line; a config brings its own
 ) -> Plot:
-    "The share of trained tokens that each `sequence_len` loses"
+    """The share of trained tokens that each `sequence_len` loses
+
+    Args:
+        data (Any): rows, or a dictionary of several; a prepared set has lost its long ones already
+        encoder (Any, default None): an `Encoder` or a tokenizer, where the data does not bring its own
+        sequence_len (int|None, default None): drawn as a line; a config brings its own
+
+    Returns:
+        Plot
+    """
     sets = row_sets(data, encoder)
     limit = sequence_len or next(filter(None, map(_limit, sets.values())), None)
     longest = max([2, *(int(s.tokens.max(initial=0)) for s in sets.values())])
@@ -171,7 +228,15 @@ def packed(
     tokens: np.ndarray,  # tokens of each row
     sequence_len: int,   # the size of a sequence; longer rows are left out
 ) -> np.ndarray: # int64: how many sequences are filled with i tokens, shape (sequence_len+1,)
-    "Best fit, longest first"
+    """Best fit, longest first
+
+    Args:
+        tokens (np.ndarray): tokens of each row
+        sequence_len (int): the size of a sequence; longer rows are left out
+
+    Returns:
+        np.ndarray: int64: how many sequences are filled with i tokens, shape (sequence_len+1,)
+    """
     free, fitting = np.zeros(sequence_len+1, np.int64), tokens[(tokens>0) & (tokens<=sequence_len)]
     placed = np.bincount(fitting, minlength=sequence_len+1)
     for n in range(sequence_len, 0, -1):
@@ -193,7 +258,16 @@ def plot_packing(
     encoder: Any=None,            # an `Encoder` or a tokenizer, where the data does not bring its own
     sequence_len: int|None=None,  # the size of a sequence; a config brings its own
 ) -> Plot:
-    "How full sequences get when rows are packed"
+    """How full sequences get when rows are packed
+
+    Args:
+        data (Any): whatever `row_set` takes
+        encoder (Any, default None): an `Encoder` or a tokenizer, where the data does not bring its own
+        sequence_len (int|None, default None): the size of a sequence; a config brings its own
+
+    Returns:
+        Plot
+    """
     s = row_set(data, encoder)
     n = sequence_len or _limit(s)
     if n is None: raise TypeError('how long is a sequence? plot_packing(rows, encoder, sequence_len=2048)')

@@ -23,7 +23,17 @@ def relabel(
     end: int,        # one past the last
     weight: float,   # 0 (or False): masked, 1 (or True): trained, between: trained by so much
 ) -> Segments: # the same text
-    "Train or mask a stretch of characters; ValueError when it is not in the row"
+    """Train or mask a stretch of characters; ValueError when it is not in the row
+
+    Args:
+        row (Segments): an example
+        start (int): first character
+        end (int): one past the last
+        weight (float): 0 (or False): masked, 1 (or True): trained, between: trained by so much
+
+    Returns:
+        Segments: the same text
+    """
     size = len(row.text)
     if not 0<=start<end<=size:
         raise ValueError(f'characters {start} to {end} are not in this row, which has {size}')
@@ -53,7 +63,15 @@ def toggle(
     row: Segments,   # an example
     n: int,          # number of the segment
 ) -> Segments: # boundaries stay
-    "Train what was masked, mask what was trained"
+    """Train what was masked, mask what was trained
+
+    Args:
+        row (Segments): an example
+        n (int): number of the segment
+
+    Returns:
+        Segments: boundaries stay
+    """
     return _replace(row, n, replace(row[n], label=not row[n].label, weight=float(not row[n].label)))
 
 def rewrite(
@@ -61,7 +79,16 @@ def rewrite(
     n: int,          # number of the segment
     text: str,       # its new text
 ) -> Segments:
-    "Change the text of a segment"
+    """Change the text of a segment
+
+    Args:
+        row (Segments): an example
+        n (int): number of the segment
+        text (str): its new text
+
+    Returns:
+        Segments
+    """
     return _replace(row, n, replace(row[n], text=text))
 
 # %% ../../nbs/widgets/83_changes.ipynb #5bb2eb7b
@@ -69,7 +96,15 @@ def segment_at(
     row: Segments,   # an example
     at: int,         # a character
 ) -> int: # number of the segment that holds it; the last one for what is behind it
-    "Which segment a character belongs to"
+    """Which segment a character belongs to
+
+    Args:
+        row (Segments): an example
+        at (int): a character
+
+    Returns:
+        int: number of the segment that holds it; the last one for what is behind it
+    """
     for n,o in enumerate(row):
         if at<len(o.text): return n
         at -= len(o.text)
@@ -79,7 +114,15 @@ def split(
     row: Segments,   # an example
     at: int,         # character before which to cut
 ) -> Segments: # the same row where a boundary is already
-    "Cut a segment in two"
+    """Cut a segment in two
+
+    Args:
+        row (Segments): an example
+        at (int): character before which to cut
+
+    Returns:
+        Segments: the same row where a boundary is already
+    """
     if not 0<at<len(row.text): raise ValueError(f'character {at} is not inside this row, which has {len(row.text)}')
     n = segment_at(row, at)
     o, k = row[n], at-sum(len(p.text) for p in row[:n])
@@ -89,7 +132,15 @@ def merge(
     row: Segments,   # an example
     n: int,          # number of the first of the two segments
 ) -> Segments: # the joined segment has the label of the first
-    "Join a segment with the next one"
+    """Join a segment with the next one
+
+    Args:
+        row (Segments): an example
+        n (int): number of the first of the two segments
+
+    Returns:
+        Segments: the joined segment has the label of the first
+    """
     if not 0<=n<len(row)-1: raise ValueError(f'segment {n} has no segment behind it')
     joined = replace(row[n], text=row[n].text+row[n+1].text)
     return Segments([*row.segments[:n], joined, *row.segments[n+2:]], row.extra, row.where)
@@ -97,7 +148,19 @@ def merge(
 # %% ../../nbs/widgets/83_changes.ipynb #07b60f51
 @dataclass(frozen=True)
 class Rule:
-    "Find text, and train or mask it"
+    """Find text, and train or mask it
+
+    Args:
+        find (str): text, or where a stretch begins
+        to (str, default ''): where it ends; '' for the found text alone
+        label (bool, default False): True: train it, False: mask it
+        regex (bool, default False): are `find` and `to` regular expressions?
+        marks (bool, default True): with `to`: do the two ends belong to it?
+        case (bool, default True): do capitals matter?
+        word (bool, default False): whole words only?
+        within (str, default 'all'): where: 'all', 'trained' or 'masked' text
+        weight (float|None, default None): train it by so much, from 0 to 1
+    """
     find: str              # text, or where a stretch begins
     to: str = ''           # where it ends; '' for the found text alone
     label: bool = False    # True: train it, False: mask it
@@ -128,7 +191,14 @@ class Rule:
     def spans(self,
         text: str, # of a row
     ) -> Iterator[tuple[int,int]]: # [start, end), none of them empty
-        "Where the rule applies"
+        """Where the rule applies
+
+        Args:
+            text (str): of a row
+
+        Returns:
+            Iterator[tuple[int, int]]: [start, end), none of them empty
+        """
         first, last = self.patterns
         at = 0
         while at<=len(text) and (m := first.search(text, at)):
@@ -140,7 +210,11 @@ class Rule:
             if b>a: yield a, b
 
     def __call__(self, row: Segments) -> Segments: # the same object when nothing changes
-        "The row with the rule applied"
+        """The row with the rule applied
+
+        Returns:
+            Segments: the same object when nothing changes
+        """
         if not (spans := list(self.spans(row.text))): return row
         was = [o.weight for o in row for _ in o.text]
         want = float(self.label if self.weight is None else self.weight)
@@ -152,7 +226,15 @@ class Rule:
 # %% ../../nbs/widgets/83_changes.ipynb #f361a8fb
 @dataclass(frozen=True)
 class Preview:
-    "What a rule would do"
+    """What a rule would do
+
+    Args:
+        rows (int, default 0): rows that it would change
+        places (int, default 0): places where it applies in them
+        characters (int, default 0): characters whose label would change
+        examples (tuple[tuple[int, Segments, Segments], ...]): (number, before, after) of the first rows
+        looked (int, default 0): rows that were looked at
+    """
     rows: int = 0        # rows that it would change
     places: int = 0      # places where it applies in them
     characters: int = 0  # characters whose label would change
@@ -173,7 +255,15 @@ def changed(
     row: Segments, # before
     new: Segments, # after, with the same text
 ) -> list[bool]: # for each character; empty when nothing changed
-    "Which characters have another weight"
+    """Which characters have another weight
+
+    Args:
+        row (Segments): before
+        new (Segments): after, with the same text
+
+    Returns:
+        list[bool]: for each character; empty when nothing changed
+    """
     if new is row or new==row: return []
     old, now = ([o.weight for o in r for _ in o.text] for r in (row, new))
     return [a!=b for a,b in zip(old, now)] if old!=now else []
@@ -183,7 +273,16 @@ def preview(
     row: Segments, # an example
     n: int=0,      # its number
 ) -> Preview: # they can be added
-    "What a rule would do to a row"
+    """What a rule would do to a row
+
+    Args:
+        rule (Any): a `Rule`, or one of `segmask.masks`
+        row (Segments): an example
+        n (int, default 0): its number
+
+    Returns:
+        Preview: they can be added
+    """
     new = rule(row)
     if not (hit := changed(row, new)): return Preview()
     spans = rule.spans(row.text if isinstance(rule, Rule) else row)
@@ -191,7 +290,11 @@ def preview(
 
 # %% ../../nbs/widgets/83_changes.ipynb #6ac41345
 class Step(NamedTuple):
-    "One change, of one row or of many"
+    """One change, of one row or of many
+
+    Args:
+        code (str): the Python that repeats it
+    """
     code: str                     # the Python that repeats it
     before: dict[int, Segments]
     after: dict[int, Segments]

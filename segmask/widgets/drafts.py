@@ -25,7 +25,11 @@ def row_digest(row: Segments) -> str:
 def as_line(
     step: Step,
 ) -> dict: # code, and for each row a digest of what it was and what it is now
-    "A step as it stands in a draft"
+    """A step as it stands in a draft
+
+    Returns:
+        dict: code, and for each row a digest of what it was and what it is now
+    """
     rows = {str(i): dict(was=row_digest(step.before[i]), now=r.to_dict()) for i,r in step.after.items()}
     return dict(code=step.code, rows=rows)
 
@@ -41,7 +45,11 @@ class Draft:
         self.of, self.why_not = path, ''
 
     def add(self, step: Step|None): # None: the last step was undone
-        "Write a step down. Where that is not allowed, `why_not` says so and editing goes on"
+        """Write a step down. Where that is not allowed, `why_not` says so and editing goes on
+
+        Returns:
+            None: the last step was undone
+        """
         line = dict(undo=True) if step is None else as_line(step)
         try:
             mode = self.of.stat().st_mode & 0o777
@@ -55,7 +63,12 @@ def _drafts(path: Path) -> Iterator[Path]:
     return (path.with_name(f'.{path.name}.draft{i or ""}') for i in range(1000))
 
 class Left(NamedTuple):
-    "A draft that somebody left"
+    """A draft that somebody left
+
+    Args:
+        steps (list[dict]): code, and for each row what it was and is
+        time (str): when it was last written
+    """
     path: Path
     steps: list[dict] # code, and for each row what it was and is
     time: str         # when it was last written
@@ -64,7 +77,14 @@ class Left(NamedTuple):
 def left_draft(
     path: Path, # a JSONL file
 ) -> Left|None: # the newest; None when there is none with a step in it
-    "A draft beside a file"
+    """A draft beside a file
+
+    Args:
+        path (Path): a JSONL file
+
+    Returns:
+        Left|None: the newest; None when there is none with a step in it
+    """
     files = [o for o in path.parent.iterdir() if o.name.startswith(f'.{path.name}.draft')]
     for file in sorted(files, key=lambda o: -o.stat().st_mtime):
         if steps := _steps_in(file):
@@ -83,7 +103,12 @@ def _steps_in(file: Path) -> list[dict]:
 
 # %% ../../nbs/widgets/86_drafts.ipynb #e5f9e855
 class Replayed(NamedTuple):
-    "What became of steps that were repeated"
+    """What became of steps that were repeated
+
+    Args:
+        rows (int): changed again
+        lost (int): not found as they were
+    """
     rows: int # changed again
     lost: int # not found as they were
     def __str__(self):
@@ -94,7 +119,15 @@ def replay(
     state: Any,        # where to repeat: it has `set.rows`, and `change` (`widgets.state.Changing`)
     steps: list[dict], # as they stand in a draft
 ) -> Replayed:
-    "Repeat steps"
+    """Repeat steps
+
+    Args:
+        state (Any): where to repeat: it has `set.rows`, and `change` (`widgets.state.Changing`)
+        steps (list[dict]): as they stand in a draft
+
+    Returns:
+        Replayed
+    """
     done, lost = set(), 0
     where: dict[str, list[int]] = {}
     for i,r in enumerate(state.set.rows): where.setdefault(row_digest(r), []).append(i)

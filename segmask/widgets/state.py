@@ -32,7 +32,16 @@ def span_of(
     first: int, # first token
     last: int,  # last token, inclusive
 ) -> tuple[int,int]|None: # [start, end); None when they cover no text, or the tokenizer does not say
-    "The characters that some tokens cover"
+    """The characters that some tokens cover
+
+    Args:
+        e (Encoded): a row
+        first (int): first token
+        last (int): last token, inclusive
+
+    Returns:
+        tuple[int, int]|None: [start, end); None when they cover no text, or the tokenizer does not say
+    """
     if not (offsets := e.offsets): return None
     some = [o for o in offsets[min(first, last):max(first, last)+1] if o[1]>o[0]]
     return (min(a for a,_ in some), max(b for _,b in some)) if some else None
@@ -68,7 +77,15 @@ class Changing(Browsing):
         code: str,                  # the Python that repeats it
         after: dict[int, Segments], # new rows
     ) -> bool: # False when nothing would change; that is no step
-        "Change rows, as one step that can be undone"
+        """Change rows, as one step that can be undone
+
+        Args:
+            code (str): the Python that repeats it
+            after (dict[int, Segments]): new rows
+
+        Returns:
+            bool: False when nothing would change; that is no step
+        """
         with self.lock:
             after = {i:r for i,r in after.items() if r!=self.set.rows[i]}
             if not after: return False
@@ -110,7 +127,12 @@ class Changing(Browsing):
 
 # %% ../../nbs/widgets/87_state.ipynb #07607612
 class Saved(NamedTuple):
-    "What `save` wrote"
+    """What `save` wrote
+
+    Args:
+        rows (int): how many were changed
+        backup (str|None): the original; None when there was nothing to save
+    """
     path: str
     rows: int          # how many were changed
     backup: str|None   # the original; None when there was nothing to save
@@ -132,7 +154,13 @@ def _write(path: Path, rows: dict[int, Segments]) -> Path: # the copy of the ori
 
 # %% ../../nbs/widgets/87_state.ipynb #3cd97064
 class DraftedFile(Changing):
-    "The rows of a JSONL file, changed in memory, with a draft beside it until they are saved"
+    """The rows of a JSONL file, changed in memory, with a draft beside it until they are saved
+
+    Args:
+        path (str|os.PathLike): template-free JSONL, compressed or not
+        encoder (Any, default None): an `Encoder` or a tokenizer; None: of a config beside the file, else
+            Mistral 7B's
+    """
     def __init__(self,
         path: str|os.PathLike,     # template-free JSONL, compressed or not
         encoder: Any=None,         # an `Encoder` or a tokenizer; None: of a config beside the file, else Mistral 7B's
@@ -249,7 +277,15 @@ class Edits(EditedRows):
         rule: Any,                # a `Rule`, or one of `segmask.masks`
         seconds: float|None=None, # stop after about so long
     ) -> Preview: # `looked` tells how many rows it is about
-        "What a rule would do to the rows in view"
+        """What a rule would do to the rows in view
+
+        Args:
+            rule (Any): a `Rule`, or one of `segmask.masks`
+            seconds (float|None, default None): stop after about so long
+
+        Returns:
+            Preview: `looked` tells how many rows it is about
+        """
         out, began, rows = Preview(), time.monotonic(), self.rows.tolist()
         for n,i in enumerate(rows):
             if seconds is not None and time.monotonic()-began>seconds: return replace(out, looked=n)
@@ -259,7 +295,12 @@ class Edits(EditedRows):
         rule: Any,                      # a `Rule`, or one of `segmask.masks`
         rows: Iterable[int]|None=None,  # numbers of rows (default: those in view)
     ):
-        "Apply a rule to many rows, as one step"
+        """Apply a rule to many rows, as one step
+
+        Args:
+            rule (Any): a `Rule`, or one of `segmask.masks`
+            rows (Iterable[int]|None, default None): numbers of rows (default: those in view)
+        """
         where = self.rows.tolist() if rows is None else [int(i) for i in rows]
         plain = isinstance(rule, Rule) # such a rule hands back the row itself where it changes nothing
         made = ((i, self[i], rule(self[i])) for i in where)
@@ -270,13 +311,22 @@ class Edits(EditedRows):
         code: str,                      # a lint code that a machine can mend
         rows: Iterable[int]|None=None,  # numbers of rows (default: the row that is looked at)
     ):
-        "Mend a finding"
+        """Mend a finding
+
+        Args:
+            code (str): a lint code that a machine can mend
+            rows (Iterable[int]|None, default None): numbers of rows (default: the row that is looked at)
+        """
         where = [self.row] if rows is None else list(rows)
         after = {i: mended(self[i], code, self.set.tokenizer) for i in where if i is not None}
         self.change(f'e.mend({code!r}, {list(after)})', after)
 
     def select(self, first: int, last: int) -> tuple[int,int]|None: # characters; None where tokens stand for no text
-        "Select tokens of the row that is looked at, the last one inclusive"
+        """Select tokens of the row that is looked at, the last one inclusive
+
+        Returns:
+            tuple[int, int]|None: characters; None where tokens stand for no text
+        """
         self.selection = span_of(self.encoded, first, last)
         return self.selection
 

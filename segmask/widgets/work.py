@@ -30,7 +30,11 @@ class Work:
     "Something long, done a part at a time. `at` of `total` are done; several threads may go on with it"
     def __init__(self, total: int): self.at, self.total, self.lock = 0, total, threading.RLock()
     def part(self, a: int) -> int: # where the next part begins
-        "Do the part that begins at `a`"
+        """Do the part that begins at `a`
+
+        Returns:
+            int: where the next part begins
+        """
         raise NotImplementedError
     @property
     def done(self) -> bool: return self.at>=self.total
@@ -38,7 +42,14 @@ class Work:
     def go_on(self,
         seconds: float|None=None, # stop after about so long; None: go through all
     ) -> bool: # is it done?
-        "Go on where it was left"
+        """Go on where it was left
+
+        Args:
+            seconds (float|None, default None): stop after about so long; None: go through all
+
+        Returns:
+            bool: is it done?
+        """
         began = time.monotonic()
         while not self.done:
             with self.lock:
@@ -48,7 +59,13 @@ class Work:
 
 # %% ../../nbs/widgets/84_work.ipynb #60999fda
 class Search(Work):
-    "Rows whose text holds what a query asks. What was found stays; the query never changes"
+    """Rows whose text holds what a query asks. What was found stays; the query never changes
+
+    Args:
+        rows (RowSet): all rows
+        query (Query): what to find
+        candidates (np.ndarray): int, numbers of rows that may hold it
+    """
     def __init__(self,
         rows: 'RowSet',         # all rows
         query: 'Query',         # what to find
@@ -66,7 +83,11 @@ class Search(Work):
 
     @property
     def rows(self) -> np.ndarray: # int
-        "Numbers of the rows found so far"
+        """Numbers of the rows found so far
+
+        Returns:
+            np.ndarray: int
+        """
         if not self.query.text: return self.candidates
         return np.concatenate([np.zeros(0, np.int64), *self._found])
 
@@ -103,7 +124,17 @@ def lint_rows(
     known: dict[Any, Known], # what is known of each encoder, kept between calls
     out: 'Linter',           # collects, and knows the rows before
 ) -> 'dict[int, list[Finding]]': # findings of each row; empty lists too
-    "What the linter says of some rows"
+    """What the linter says of some rows
+
+    Args:
+        rows (RowSet): all rows
+        numbers (Sequence[int]): which of them to look at
+        known (dict[Any, Known]): what is known of each encoder, kept between calls
+        out (Linter): collects, and knows the rows before
+
+    Returns:
+        dict[int, list[Finding]]: findings of each row; empty lists too
+    """
     found: 'dict[int, list[Finding]]' = {i: [] for i in numbers}
     for enc,group in groupby(numbers, key=rows.encoder_of):
         part, first, before = list(group), len(out.places), len(out.findings)
@@ -137,7 +168,11 @@ class Checking(Work):
             if f.row is not None: self.found[self.numbers[f.row]] = [*self.found[self.numbers[f.row]], f]
 
     def codes(self) -> dict[str, int]: # code -> rows, the most frequent first
-        "How many rows have each code, as far as was checked"
+        """How many rows have each code, as far as was checked
+
+        Returns:
+            dict[str, int]: code -> rows, the most frequent first
+        """
         counts: dict[str, int] = {}
         for all_ in list(self.found.values()):
             for c in {f.code for f in all_}: counts[c] = counts.get(c, 0)+1
