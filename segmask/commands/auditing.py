@@ -53,7 +53,14 @@ def tokenizer_for(args: argparse.Namespace) -> Any:
 def row_digests(
     p: 'Prepared', # a prepared set
 ) -> list[str]: # for each stored row 12 letters: 6 of its ids, 6 of its labels and weights
-    "What each row trains, in few bytes"
+    """What each row trains, in few bytes
+
+    Args:
+        p (Prepared): a prepared set
+
+    Returns:
+        list[str]: for each stored row 12 letters: 6 of its ids, 6 of its labels and weights
+    """
     out: list[str] = []
     for batch in p.stored.batches: out += _of_batch(batch, p.weighted)
     return out
@@ -78,7 +85,12 @@ def _letters(data: bytes) -> str: # 6, for 4 bytes
 
 # %% ../../nbs/commands/97_auditing.ipynb #lk000008
 class Lock(NamedTuple):
-    "What a config trains: what that depends on, and 12 letters for each row"
+    """What a config trains: what that depends on, and 12 letters for each row
+
+    Args:
+        about (dict[str, Any]): config, tokenizer, template, data, order
+        rows (dict[str, list[list[str]]]): file -> for each of its lines the digests of the rows made of it
+    """
     about: dict[str, Any]             # config, tokenizer, template, data, order
     rows: dict[str, list[list[str]]]  # file -> for each of its lines the digests of the rows made of it
 
@@ -90,7 +102,14 @@ class Lock(NamedTuple):
 def lock_of(
     p: 'Prepared', # from `preprocess`
 ) -> Lock:
-    "The lock of a prepared set, with its `test_datasets`"
+    """The lock of a prepared set, with its `test_datasets`
+
+    Args:
+        p (Prepared): from `preprocess`
+
+    Returns:
+        Lock
+    """
     from segmask.data.prepare import fingerprint
     sides = {'': p} if p._test is None else {'': p, 'test_datasets: ': p._test}
     rows: dict[str, list[list[str]]] = {}
@@ -138,7 +157,15 @@ def read_lock(
     path: Path,  # a lockfile
     config: str, # that it is of
 ) -> Lock: # ValueError when there is none, or it is damaged
-    "What was locked"
+    """What was locked
+
+    Args:
+        path (Path): a lockfile
+        config (str): that it is of
+
+    Returns:
+        Lock: ValueError when there is none, or it is damaged
+    """
     hint = f'`segmask lock {config}` writes it.'
     if not path.exists(): raise ValueError(f'there is no {path} yet. {hint}')
     try:
@@ -154,7 +181,15 @@ def paired(
     old: Sequence[str], # digests of rows
     new: Sequence[str], # of later ones
 ) -> dict[int, int]: # new row -> old row
-    "Which row is which?"
+    """Which row is which?
+
+    Args:
+        old (Sequence[str]): digests of rows
+        new (Sequence[str]): of later ones
+
+    Returns:
+        dict[int, int]: new row -> old row
+    """
     n, out = min(len(old), len(new)), {}
     if len(old)==len(new): out = {i: i for i in range(n) if old[i]==new[i]}
     else: # from both ends
@@ -188,7 +223,13 @@ def _gaps(n: int, known: dict[int, int]) -> Iterator[tuple[int, int]]: # (row wi
 
 # %% ../../nbs/commands/97_auditing.ipynb #lk000013
 class Changed(NamedTuple):
-    "How what is trained differs from a lock"
+    """How what is trained differs from a lock
+
+    Args:
+        rows (list[tuple[str, str]]): (file and line, what is different)
+        order (bool): is the order, or the split, another one?
+        causes (list[str]): what is different in what rows depend on
+    """
     rows: list[tuple[str, str]] # (file and line, what is different)
     order: bool                 # is the order, or the split, another one?
     causes: list[str]           # what is different in what rows depend on
