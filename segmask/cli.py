@@ -25,6 +25,7 @@ COMMANDS = { # name -> (module, what it does)
     'config':     ('checking', 'Check, make, change or compare training configs'),
     'train':      ('training', 'Train on the data of a training config'),
     'audit':      ('auditing', 'Look at prepared tokens and labels: what is trained, and what is wrong with it'),
+    'lock':       ('auditing', 'Write or check a lockfile: which rows a config trains, and how'),
     'compare':    ('training', 'Train the same rows under several masks and compare the results'),
     'view':       ('viewing', 'Write rows, their tokens and findings into one HTML file that anyone can open'),
 }
@@ -36,7 +37,14 @@ def _version() -> str:
 def parser(
     command: str|None = None, # only the arguments of this one are filled in; None for all
 ) -> argparse.ArgumentParser:
-    "All commands and their arguments"
+    """All commands and their arguments
+
+    Args:
+        command (str|None, default None): only the arguments of this one are filled in; None for all
+
+    Returns:
+        argparse.ArgumentParser
+    """
     about = 'See, edit, check and prove which tokens a language model is trained on.'
     main = argparse.ArgumentParser('segmask', description=about)
     main.add_argument('--version', action='version', version=f'segmask {_version()}')
@@ -83,7 +91,14 @@ def _error(text: str) -> int: # the exit status
 def main(
     argv: Sequence[str]|None=None, # arguments (default: those of the process)
 ) -> int: # exit status
-    "The command `segmask`"
+    """The command `segmask`
+
+    Args:
+        argv (Sequence[str]|None, default None): arguments (default: those of the process)
+
+    Returns:
+        int: exit status
+    """
     if argv is None: _settings()
     argv = list(sys.argv[1:] if argv is None else argv)
     args = parser(next((o for o in argv if not o.startswith('-')), '')).parse_args(argv)

@@ -24,7 +24,13 @@ if TYPE_CHECKING:
 
 # %% ../../nbs/auditing/80_checks.ipynb #af9ca443
 class Hit(NamedTuple):
-    "Something that is wrong with a row"
+    """Something that is wrong with a row
+
+    Args:
+        code (str): a key of `AUDIT_CODES`
+        at (int, default 0): position in the row
+        note (str, default ''): what is particular here
+    """
     code: str    # a key of `AUDIT_CODES`
     at: int = 0  # position in the row
     note: str = '' # what is particular here
@@ -43,7 +49,20 @@ def doubled_labels(row: 'Row') -> Iterator[Hit]:
 
 # %% ../../nbs/auditing/80_checks.ipynb #3287f315
 class Known(NamedTuple):
-    "What is known of the tokenizer and its template"
+    """What is known of the tokenizer and its template
+
+    Args:
+        bos (int|None, default None): put before every text
+        ends (frozenset[int]): tokens that end an answer
+        stop (int|None, default None): the one that ends a turn of the template
+        cue (tuple[int, ...]): what the template writes before an answer, white space at its end aside
+        supplied (tuple[int, ...]): the same with the white space, as inference supplies it
+        pictures (frozenset[int]): placeholders of images, sound and video
+        split (tuple[str, ...]): markers of the template that are no single tokens
+        after (int|None, default None): the token that the template writes after a turn's end, a line break
+            mostly
+        longest (int|None, default None): the most tokens that a row may have
+    """
     bos: int|None = None                 # put before every text
     pad: int|None = None
     eos: int|None = None
@@ -70,7 +89,16 @@ def known_of(
     ends: Iterable[int]=(),  # further tokens that end an answer, as of a generation config
     longest: int|None=None,  # the most tokens that a row may have
 ) -> Known:
-    "What is known of a tokenizer and its chat template"
+    """What is known of a tokenizer and its chat template
+
+    Args:
+        tokenizer (Any|None): a transformers tokenizer, or None
+        ends (Iterable[int], default ()): further tokens that end an answer, as of a generation config
+        longest (int|None, default None): the most tokens that a row may have
+
+    Returns:
+        Known
+    """
     if tokenizer is None: return Known(ends=frozenset(ends), longest=longest)
     bos, eos, pad = (getattr(tokenizer, f'{k}_token_id', None) for k in ('bos', 'eos', 'pad'))
     begins = bos is not None and list(tokenizer('a')['input_ids'])[:1]==[bos]
@@ -193,7 +221,11 @@ def look(
     row: 'Row',
     known: Known,
 ) -> list[Hit]: # in the order in which they stand in the row
-    "All that is wrong with one row"
+    """All that is wrong with one row
+
+    Returns:
+        list[Hit]: in the order in which they stand in the row
+    """
     if none := list(nothing_trained(row)): return none
     if wrong := list(doubled_labels(row)): return [*wrong, *padding(row, known)]
     whole = list(all_trained(row, known))
@@ -205,7 +237,13 @@ def look(
 
 # %% ../../nbs/auditing/80_checks.ipynb #0aa8bbf3
 class AuditCode(NamedTuple):
-    "What a code means"
+    """What a code means
+
+    Args:
+        severity (str): 'error', 'warning' or 'info'
+        what (str): what is so
+        hint (str): what to do
+    """
     severity: str # 'error', 'warning' or 'info'
     what: str     # what is so
     hint: str     # what to do
@@ -315,7 +353,11 @@ def repeated(rows: 'Sequence[Row]', others: 'Sequence[Row]'=()) -> Iterator[tupl
         if row.ids[row.attended].tobytes() in held: yield i, Hit('train-eval-leak')
 
 def share(rows: 'Sequence[Row]') -> float: # from 0 to 1
-    "How much of the tokens is trained"
+    """How much of the tokens is trained
+
+    Returns:
+        float: from 0 to 1
+    """
     tokens = sum(int(r.attended.sum()) for r in rows)
     return sum(int((r.trained & r.attended).sum()) for r in rows)/max(1, tokens)
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..core import IGNORE_INDEX
-from ..formats.chatrows import ChatRow
+from ..formats.chatrows import ChatRow, row_parts
 from ..formats.contract import token_parts
 from ..html import (BLUE, FAINT, PART_STYLE, PART_WORDS, PRE_STYLE, QUIET, View, as_table, escape, legend, run_style,
                           tag)
@@ -33,7 +33,15 @@ def glyphs(
     tokenizer: Any,      # any transformers tokenizer
     ids: Sequence[int],  # tokens
 ) -> list[str]: # '·' a space, '→' a tab, '⏎' a line break, '‹E2›' a byte, '‹U+200D›' what cannot be seen
-    "Tokens as text that can be seen"
+    """Tokens as text that can be seen
+
+    Args:
+        tokenizer (Any): any transformers tokenizer
+        ids (Sequence[int]): tokens
+
+    Returns:
+        list[str]: '·' a space, '→' a tab, '⏎' a line break, '‹E2›' a byte, '‹U+200D›' what cannot be seen
+    """
     def show(s: str) -> str:
         if s.isascii(): return s
         kinds = [unicodedata.category(c) for c in s]
@@ -43,7 +51,17 @@ def glyphs(
 
 # %% ../../nbs/views/54_tokens.ipynb #dacf15b7
 class Token(NamedTuple):
-    "A token and all that a view needs of it"
+    """A token and all that a view needs of it
+
+    Args:
+        text (str): its glyphs
+        label (int): its id, or -100
+        segment (int|None): number of its segment; None when only tokens are known
+        span (tuple[int, int]|None): characters [start, end) of the row's text
+        special (bool): is it a special or added token?
+        weight (float, default 1.0): of its loss, from 0 (masked) to 1
+        part (str, default ''): who it is from, a key of `PART_WORDS`; '' where no chat template tells
+    """
     text: str            # its glyphs
     id: int
     label: int           # its id, or -100
@@ -56,14 +74,23 @@ class Token(NamedTuple):
     def trained(self) -> bool: return self.label!=IGNORE_INDEX
     @property
     def status(self) -> str: # 'trained', 'masked', 'trained with weight 0.3'
-        "What the loss does with it, in words"
+        """What the loss does with it, in words
+
+        Returns:
+            str: 'trained', 'masked', 'trained with weight 0.3'
+        """
         if not self.trained: return 'masked'
         return 'trained' if self.weight==1 else f'trained with weight {self.weight:g}'
     @property
     def kind(self) -> str: # 'masked · written by the model'
-        "Its status and who it is from"
+        """Its status and who it is from
+
+        Returns:
+            str: 'masked · written by the model'
+        """
         return ' · '.join(filter(None, [self.status, PART_WORDS.get(self.part)]))
 
+# %% ../../nbs/views/54_tokens.ipynb #d989c2e5
 def _weights(row: Mapping, labels: Sequence[int]) -> list[float]:
     given = getattr(row, 'weights', None)
     if given is None: given = row.get('weights')
@@ -73,18 +100,34 @@ def parts_of(
     row: Mapping,   # an `Encoded`, or anything with `input_ids`
     tokenizer: Any, # that the tokens belong to
 ) -> list[str]: # keys of `PART_WORDS`; empty where no chat template tells
-    "Who the tokens of a row are from: its conversation is asked, or else the tokenizer's template"
+    """Who the tokens of a row are from: its conversation is asked, or else the tokenizer's template
+
+    Args:
+        row (Mapping): an `Encoded`, or anything with `input_ids`
+        tokenizer (Any): that the tokens belong to
+
+    Returns:
+        list[str]: keys of `PART_WORDS`; empty where no chat template tells
+    """
     told = row.row if isinstance(row, Encoded) and isinstance(row.row, ChatRow) else None
     if told is None or row.offsets is None: return token_parts(row['input_ids'], tokenizer)
     chars = ['context']*(len(told.text)+1)
-    for a,b,part in told.parts(): chars[a:b] = [part]*(b-a)
+    for a,b,part in row_parts(told): chars[a:b] = [part]*(b-a)
     return [chars[max(a, b-1)] for a,b in row.offsets]
 
 def tokens_of(
     row: Mapping,        # an `Encoded`, or anything with `input_ids` and `labels`
     tokenizer: Any=None, # needed unless the row is an `Encoded`
 ) -> list[Token]:
-    "The tokens of a row, with what is known of each"
+    """The tokens of a row, with what is known of each
+
+    Args:
+        row (Mapping): an `Encoded`, or anything with `input_ids` and `labels`
+        tokenizer (Any, default None): needed unless the row is an `Encoded`
+
+    Returns:
+        list[Token]
+    """
     ids, labels, tokenizer = ids_and_labels(row, tokenizer)
     none: list[None] = [None]*len(ids)
     segs, spans = (row.segment or none, row.offsets or none) if isinstance(row, Encoded) else (none, none)
@@ -94,8 +137,13 @@ def tokens_of(
     columns = glyphs(tokenizer, ids), ids, labels, segs, spans, _weights(row, labels), parts
     return [Token(g, i, l, n, s, i in special, w, p) for g,i,l,n,s,w,p in zip(*columns)]
 
+# %% ../../nbs/views/54_tokens.ipynb #4d536edd
 def drawn_parts(tokens: Sequence[Token]) -> list[str]: # of `PART_STYLE`
-    "Which parts of a template's answers are among some tokens"
+    """Which parts of a template's answers are among some tokens
+
+    Returns:
+        list[str]: of `PART_STYLE`
+    """
     return [k for k in PART_STYLE if any(t.part==k for t in tokens)]
 
 def _said_of(tokens: Sequence[Token], part: str) -> str:
@@ -103,7 +151,11 @@ def _said_of(tokens: Sequence[Token], part: str) -> str:
     return f'{len(own):,} {part} ({sum(t.trained for t in own):,} trained)'
 
 def summary(tokens: Sequence[Token]) -> str: # '14 tokens, 11 trained (79%), 3 masked'
-    "How many tokens, how many of them are trained, and who they are from where that is known"
+    """How many tokens, how many of them are trained, and who they are from where that is known
+
+    Returns:
+        str: '14 tokens, 11 trained (79%), 3 masked'
+    """
     n, k = len(tokens), sum(t.trained for t in tokens)
     weighted = sum(t.trained and t.weight<1 for t in tokens)
     part = f' ({weighted:,} with a weight below 1)' if weighted else ''
@@ -126,7 +178,15 @@ def underlined(
 ) -> str:
     """Text, and below it ━ where it is trained, ╍ where its weight is below 1, ┄ where it is masked
 
-    Where a template tells who a token is from, a line below that has its first letter: s, w, r; none for context"""
+    Where a template tells who a token is from, a line below that has its first letter: s, w, r; none for context
+
+    Args:
+        tokens (Sequence[Token]): from `tokens_of`
+        columns (int, default 100): the width of a line
+
+    Returns:
+        str
+    """
     lines: list[list[tuple[str, ...]]] = [[]]
     at, told = 0, bool(drawn_parts(tokens))
     for t in tokens:
@@ -146,7 +206,11 @@ _EDGE = dict(token=f'border-left:1px solid {FAINT}', segment='border-left:2px so
              special=f'{_BOX}padding:0 2px')
 
 def tip(t: Token, i: int) -> str: # 'token 8 · id 1179 · label -100, masked · segment 2 · characters 20–24'
-    "What is known of token `i`"
+    """What is known of token `i`
+
+    Returns:
+        str: 'token 8 · id 1179 · label -100, masked · segment 2 · characters 20–24'
+    """
     known = [f'token {i}', f'id {t.id}', f'label {t.label}, {t.status}', *([PART_WORDS[t.part]] if t.part else [])]
     if t.segment is not None: known.append(f'segment {t.segment}')
     if t.span: known.append(f'characters {t.span[0]}–{t.span[1]}')
@@ -157,7 +221,16 @@ def run_html(
     title: str,              # the tooltip
     style: str='',           # what else they look like
 ) -> str:
-    "Tokens as one element"
+    """Tokens as one element
+
+    Args:
+        tokens (Sequence[Token]): that stand together and are of one weight
+        title (str): the tooltip
+        style (str, default ''): what else they look like
+
+    Returns:
+        str
+    """
     text = ''.join(o.text.replace('⏎', '⏎\n') for o in tokens)
     weight = tokens[0].weight if tokens[0].trained else 0
     styles = [run_style(weight), style, PART_STYLE.get(tokens[0].part, '')]
@@ -218,7 +291,15 @@ def drawn(
     tokens: Sequence[Token], # from `tokens_of`
     limit: int,              # bytes
 ) -> str: # HTML, for inside a `<pre>`
-    "As much detail as fits into `limit` bytes"
+    """As much detail as fits into `limit` bytes
+
+    Args:
+        tokens (Sequence[Token]): from `tokens_of`
+        limit (int): bytes
+
+    Returns:
+        str: HTML, for inside a `<pre>`
+    """
     if len(tokens)<=1500:
         html = ''.join(_one(tokens, i) for i in range(len(tokens)))
         if _size(html)<=limit: return html
@@ -241,7 +322,17 @@ def show_tokens(
     tokenizer: Any=None,  # needed unless the row is an `Encoded`
     limit: int=250_000,   # the most bytes of HTML, about; a row that needs more is drawn with less detail
 ) -> View: # static HTML without scripts; `print` it for text
-    "A row as text, what is trained and what is masked told apart with and without colour"
+    """A row as text, what is trained and what is masked told apart with and without colour
+
+    Args:
+        row (Mapping): an `Encoded`, or anything with `input_ids` and `labels`
+        tokenizer (Any, default None): needed unless the row is an `Encoded`
+        limit (int, default 250000): the most bytes of HTML, about; a row that needs more is drawn with less
+            detail
+
+    Returns:
+        View: static HTML without scripts; `print` it for text
+    """
     tokens = tokens_of(row, tokenizer)
     head, text = tag('small', summary(tokens)), tag('pre', drawn(tokens, limit), dir='ltr', style=PRE_STYLE)
     parts = drawn_parts(tokens)
@@ -255,7 +346,17 @@ def token_table(
     row: Mapping,        # an `Encoded`, or anything with `input_ids` and `labels`, such as a row of a prepared set
     tokenizer: Any=None, # needed unless the row is an `Encoded`
 ) -> 'pd.DataFrame': # columns token (decoded by itself), label, id, piece, and weight where one is between 0 and 1
-    "Token, label and id of an encoded row, a line for each token"
+    """Token, label and id of an encoded row, a line for each token
+
+    Args:
+        row (Mapping): an `Encoded`, or anything with `input_ids` and `labels`, such as a row of a prepared
+            set
+        tokenizer (Any, default None): needed unless the row is an `Encoded`
+
+    Returns:
+        pd.DataFrame: columns token (decoded by itself), label, id, piece, and weight where one is between 0
+        and 1
+    """
     ids, labels, tokenizer = ids_and_labels(row, tokenizer)
     tokens = tokens_of(row, tokenizer)
     texts, pieces = [visible(tokenizer.decode(i)) for i in ids], [t.text for t in tokens]
@@ -274,7 +375,16 @@ def style_tokens(
     tokenizer: Any=None, # needed unless the row is an `Encoded`
     limit: int=500,      # the most tokens; pandas needs a second for every two thousand
 ) -> 'Styler': # columns token, mask, label, id, segment, characters; escaped, with a stable uuid
-    "`token_table` with colours, as a pandas Styler"
+    """`token_table` with colours, as a pandas Styler
+
+    Args:
+        row (Mapping): an `Encoded`, or anything with `input_ids` and `labels`
+        tokenizer (Any, default None): needed unless the row is an `Encoded`
+        limit (int, default 500): the most tokens; pandas needs a second for every two thousand
+
+    Returns:
+        Styler: columns token, mask, label, id, segment, characters; escaped, with a stable uuid
+    """
     import pandas as pd
     tokens = tokens_of(row, tokenizer)
     blank = lambda v: '' if v is None else v
@@ -293,7 +403,16 @@ def shifted_table(
     row: Mapping,        # an `Encoded`, or anything with `input_ids` and `labels`
     tokenizer: Any=None, # needed unless the row is an `Encoded`
 ) -> 'pd.DataFrame': # columns reads (last token that is seen), predicts, loss (is it trained?), target (its label)
-    "What the model predicts at each position, and whether it is trained to"
+    """What the model predicts at each position, and whether it is trained to
+
+    Args:
+        row (Mapping): an `Encoded`, or anything with `input_ids` and `labels`
+        tokenizer (Any, default None): needed unless the row is an `Encoded`
+
+    Returns:
+        pd.DataFrame: columns reads (last token that is seen), predicts, loss (is it trained?), target (its
+        label)
+    """
     tokens = tokens_of(row, tokenizer)
     after = [(t.text, 'yes' if t.trained else '', t.label) for t in tokens[1:]] + [('', '', IGNORE_INDEX)]*bool(tokens)
     lines = [(t.text, *o) for t,o in zip(tokens, after)]

@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..data.rows import RowSet, WrittenRows
-
-from ..linting.linter import Linter
 from ..linting.look import Known
 from ..tokens.encoder import Encoder
 
 if TYPE_CHECKING:
+    from segmask.data.rows import RowSet
     from segmask.linting.findings import Finding
+    from segmask.linting.linter import Linter
     from segmask.widgets.query import Query
     from segmask.core import Segments
 
@@ -31,7 +30,11 @@ class Work:
     "Something long, done a part at a time. `at` of `total` are done; several threads may go on with it"
     def __init__(self, total: int): self.at, self.total, self.lock = 0, total, threading.RLock()
     def part(self, a: int) -> int: # where the next part begins
-        "Do the part that begins at `a`"
+        """Do the part that begins at `a`
+
+        Returns:
+            int: where the next part begins
+        """
         raise NotImplementedError
     @property
     def done(self) -> bool: return self.at>=self.total
@@ -39,7 +42,14 @@ class Work:
     def go_on(self,
         seconds: float|None=None, # stop after about so long; None: go through all
     ) -> bool: # is it done?
-        "Go on where it was left"
+        """Go on where it was left
+
+        Args:
+            seconds (float|None, default None): stop after about so long; None: go through all
+
+        Returns:
+            bool: is it done?
+        """
         began = time.monotonic()
         while not self.done:
             with self.lock:
@@ -49,10 +59,16 @@ class Work:
 
 # %% ../../nbs/widgets/84_work.ipynb #60999fda
 class Search(Work):
-    "Rows whose text holds what a query asks. What was found stays; the query never changes"
+    """Rows whose text holds what a query asks. What was found stays; the query never changes
+
+    Args:
+        rows (RowSet): all rows
+        query (Query): what to find
+        candidates (np.ndarray): int, numbers of rows that may hold it
+    """
     def __init__(self,
-        rows: RowSet,           # all rows
-        query: 'Query',           # what to find
+        rows: 'RowSet',         # all rows
+        query: 'Query',         # what to find
         candidates: np.ndarray, # int, numbers of rows that may hold it
     ):
         super().__init__(len(candidates) if query.text else 0)
@@ -67,22 +83,25 @@ class Search(Work):
 
     @property
     def rows(self) -> np.ndarray: # int
-        "Numbers of the rows found so far"
+        """Numbers of the rows found so far
+
+        Returns:
+            np.ndarray: int
+        """
         if not self.query.text: return self.candidates
         return np.concatenate([np.zeros(0, np.int64), *self._found])
 
 # %% ../../nbs/widgets/84_work.ipynb #3eddfa5c
 class Counting(Work):
     "Tokens, and trained tokens, of each row; -1 where it is not known yet"
-    def __init__(self, rows: RowSet):
+    def __init__(self, rows: 'RowSet'):
         self.set = rows
         self.tokens, self.trained = np.full(len(rows), -1, np.int64), np.full(len(rows), -1, np.int64)
         super().__init__(len(rows))
-        if not isinstance(rows, WrittenRows): self.tokens, self.trained, self.at = rows.tokens, rows.trained, len(rows)
+        if rows.encoder is None: self.tokens, self.trained, self.at = rows.tokens, rows.trained, len(rows)
 
     def part(self, a: int) -> int:
         rows = self.set
-        assert isinstance(rows, WrittenRows)
         for enc,group in groupby(range(a, min(a+200, len(rows))), key=rows.encoder_of):
             numbers = list(group)
             self.tokens[numbers], self.trained[numbers] = _counts(enc, [rows.rows[i] for i in numbers])
@@ -93,24 +112,34 @@ class Counting(Work):
         "Row `i` has changed"
         if self.tokens[i]>=0: self.tokens[i], self.trained[i] = len(labels), sum(l>=0 for l in labels)
 
-def _counts(enc: Encoder, rows: 'Sequence[Segments]') -> tuple[np.ndarray, np.ndarray]:
+def _counts(enc: Any, rows: 'Sequence[Segments]') -> tuple[np.ndarray, np.ndarray]:
     _, is_trained, lens, _ = enc.columns(rows)
     seen, ends = np.concatenate([[0], np.cumsum(is_trained)]), np.cumsum(lens)
     return lens, seen[ends]-seen[ends-lens]
 
 # %% ../../nbs/widgets/84_work.ipynb #8414acb7
 def lint_rows(
-    rows: RowSet,            # all rows
+    rows: 'RowSet',          # all rows
     numbers: Sequence[int],  # which of them to look at
     known: dict[Any, Known], # what is known of each encoder, kept between calls
-    out: Linter,             # collects, and knows the rows before
+    out: 'Linter',           # collects, and knows the rows before
 ) -> 'dict[int, list[Finding]]': # findings of each row; empty lists too
-    "What the linter says of some rows"
+    """What the linter says of some rows
+
+    Args:
+        rows (RowSet): all rows
+        numbers (Sequence[int]): which of them to look at
+        known (dict[Any, Known]): what is known of each encoder, kept between calls
+        out (Linter): collects, and knows the rows before
+
+    Returns:
+        dict[int, list[Finding]]: findings of each row; empty lists too
+    """
     found: 'dict[int, list[Finding]]' = {i: [] for i in numbers}
-    for enc,group in groupby(numbers, key=rows.encoder_of if isinstance(rows, WrittenRows) else lambda i: None):
+    for enc,group in groupby(numbers, key=rows.encoder_of):
         part, first, before = list(group), len(out.places), len(out.findings)
         if enc not in known: known[enc] = Known(enc or Encoder(rows.tokenizer), rows.sequence_len, rows.strategy)
-        if isinstance(rows, WrittenRows):
+        if enc is not None:
             lowered = any(o.origin for o in rows.rows[part[0]])
             out.rows([(rows.where(i), rows.rows[i]) for i in part], known[enc], lowered)
         else:
@@ -121,9 +150,9 @@ def lint_rows(
 
 class Checking(Work):
     "Findings of some rows: `found` has a list for each row that was looked at"
-    def __init__(self, rows: RowSet, numbers: Sequence[int], known: dict[Any, Known]):
+    def __init__(self, rows: 'RowSet', numbers: Sequence[int], known: dict[Any, Known], linter: 'Linter'):
         super().__init__(len(numbers))
-        self.set, self.numbers, self.known, self.linter = rows, list(numbers), known, Linter()
+        self.set, self.numbers, self.known, self.linter = rows, list(numbers), known, linter
         self.found: 'dict[int, list[Finding]]' = {}
 
     def part(self, a: int) -> int:
@@ -139,7 +168,11 @@ class Checking(Work):
             if f.row is not None: self.found[self.numbers[f.row]] = [*self.found[self.numbers[f.row]], f]
 
     def codes(self) -> dict[str, int]: # code -> rows, the most frequent first
-        "How many rows have each code, as far as was checked"
+        """How many rows have each code, as far as was checked
+
+        Returns:
+            dict[str, int]: code -> rows, the most frequent first
+        """
         counts: dict[str, int] = {}
         for all_ in list(self.found.values()):
             for c in {f.code for f in all_}: counts[c] = counts.get(c, 0)+1
