@@ -353,5 +353,11 @@ def browse(
 
     Returns:
         Browser: a widget; `.query` and `.rows` are its state as code
+
+    Raises:
+        TypeError: the data or its tokenizer is not known
+
+    Example:
+        >>> browse(rows, encoder)
     """
     return Browser(Browsing(data, encoder))
