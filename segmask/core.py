@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Unpack, overload
 from . import masks
 from .html import runs_html
 
-from .patterns import PatternError
 from .problems import Problem, Problems
 
 if TYPE_CHECKING:
@@ -242,8 +241,9 @@ class _Ruled:
         new: Any = self.segments
         try:
             for rule in rules: new = rule(new)
-        except PatternError as e:
-            raise type(e)(replace(p, where=p.where or getattr(self, 'where', None) or '') for p in e.problems) from None
+        except masks.MaskError as e:
+            here = getattr(self, 'where', None) or ''
+            raise masks.MaskError(replace(p, where=p.where or here) for p in e.problems) from None
         return self._with(new)
 
     def _with(self, segments: Iterable[Segment]) -> 'Segments': raise NotImplementedError
@@ -371,6 +371,9 @@ class Segments(_Ruled, Sequence):
 
         Returns:
             Segments: their texts one after another
+
+        Raises:
+            TypeError: a piece is neither a segment nor an example
 
         Raises:
             TypeError: a piece is neither a segment nor an example

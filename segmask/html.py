@@ -7,8 +7,8 @@ Docs: https://example.github.io/segmask/html.html.md"""
 # %% auto #0
 __all__ = ['BLUE', 'ORANGE', 'RED', 'GREY', 'SEVERITY', 'RUN_STYLE', 'PRE_STYLE', 'QUIET', 'FAINT', 'LEGEND', 'COLORS', 'DASHES',
            'escape', 'tag', 'plain', 'counted', 'run_style', 'legend', 'note', 'runs_html', 'View', 'table_html',
-           'as_table', 'picture', 'ticks', 'number', 'percent', 'Series', 'Frame', 'chart_svg', 'points_text', 'Plot',
-           'chart']
+           'as_table', 'picture', 'ticks', 'number', 'percent', 'length_bins', 'Series', 'Frame', 'chart_svg',
+           'points_text', 'Plot', 'chart']
 
 # %% ../nbs/01_html.ipynb #c0de0013
 import base64, html, math, re
@@ -283,6 +283,27 @@ def ticks(
 
 def number(v: float) -> str: return f'{v:,.6g}'
 def percent(v: float) -> str: return f'{100*v:.4g}%'
+
+# %% ../nbs/01_html.ipynb #dcebeab2
+def length_bins(
+    tokens: Any,         # numpy array, tokens of each row
+    n: int=24,           # about how many bins
+) -> Any: # numpy array of edges, whole numbers
+    """Bins of even width for lengths; wider ones where lengths go far apart
+
+    Args:
+        tokens (Any): numpy array, tokens of each row
+        n (int, default 24): about how many bins
+
+    Returns:
+        Any: numpy array of edges, whole numbers
+    """
+    import numpy as np
+    lo, hi = (int(tokens.min()), int(tokens.max())) if len(tokens) else (0, 1)
+    if hi-lo<n: return np.arange(lo, hi+2)
+    if lo and hi/lo>50: return np.unique(np.geomspace(lo, hi+1, n+1).round().astype(int))
+    step = -(-(hi+1-lo)//n)
+    return np.arange(lo, hi+1+step, step)
 
 # %% ../nbs/01_html.ipynb #73d5b2e0
 class Series(NamedTuple):

@@ -11,6 +11,7 @@ __all__ = ['Spans', 'Turn', 'disjoint', 'reweigh', 'MaskError', 'turns_of', 'Cho
 # %% ../nbs/03_masks.ipynb #5afe4400
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from fnmatch import fnmatchcase
 from itertools import accumulate
@@ -18,7 +19,7 @@ from numbers import Real
 from typing import Any, Literal, NamedTuple, TypedDict, Unpack
 
 from .patterns import PARTS, PatternError, compiled, found
-from .problems import Problem, visible
+from .problems import Problem, Problems, visible
 
 # %% ../nbs/03_masks.ipynb #ccf988f8
 Spans = list[tuple[int,int]] # stretches [start, end) of characters of a row's text
@@ -79,11 +80,17 @@ def _cut(o: Any, inside: Spans, weight: float) -> list:
     return [replace(o, text=o.text[a:b], label=w>0, weight=w) for a,b,w in parts]
 
 # %% ../nbs/03_masks.ipynb #cf13dacc
-class MaskError(PatternError):
+class MaskError(Problems):
     "A mask rule that cannot be, or cannot be applied: what is wrong, and the hint"
 
 def _error(field: str, what: str, hint: str, code: str='bad-rule', where: str='') -> MaskError:
     return MaskError([Problem(where, field, what, hint, code)])
+
+@contextmanager
+def _of_a_rule() -> Iterator[None]:
+    "What is wrong with a pattern is wrong with the rule"
+    try: yield
+    except PatternError as e: raise _error(*e.said) from None
 
 def _is_weight(x: Any) -> bool: return isinstance(x, Real) and not isinstance(x, bool) and 0<=float(x)<=1
 
@@ -163,7 +170,8 @@ class Where:
     def __post_init__(self):
         for k in ('role', 'turn', 'origin', 'segment'): object.__setattr__(self, k, _many(k, getattr(self, k)))
         if bad := [Problem('', *p, 'bad-rule') for p in _faults(self)]: raise MaskError(bad)
-        if self.regex is not None: compiled(self.regex)
+        if self.regex is not None:
+            with _of_a_rule(): compiled(self.regex)
 
     def to_dict(self) -> dict: # what was given, lists for several
         """The choice as it stands in YAML
@@ -185,7 +193,7 @@ class Where:
         runs = disjoint((a, b) for a,b,on in zip(ends, ends[1:], _chosen(self, segments)) if on)
         if (find := _finder(self)) is None: return runs
         text = ''.join(o.text for o in segments)
-        return disjoint((a+i, a+j) for a,b in runs for i,j in find(text[a:b]))
+        with _of_a_rule(): return disjoint((a+i, a+j) for a,b in runs for i,j in find(text[a:b]))
 
 _is_int = lambda x: isinstance(x, int) and not isinstance(x, bool)
 _is_text = lambda x: isinstance(x, str) and x!=''
@@ -528,7 +536,7 @@ def rules_from(
     out, bad = [], []
     for i,item in enumerate(items):
         try: out.append(item if isinstance(item, Rule) else _rule_from(item))
-        except PatternError as e:
+        except MaskError as e:
             for p in e.problems:
                 name = f'{field}[{i}]' + (f'.{p.field}' if p.field else '')
                 bad.append(replace(p, where=where(i, *p.field.split('.')) if p.field else where(i), field=name))
@@ -553,7 +561,7 @@ def _rule_from(item: Any) -> Rule:
         raise _error('weight', 'is missing', 'Add weight: 0.1, or any number from 0 to 1.')
     choice = _choice_from(do, item[do])
     try: return _rule(do, choice.pop('regex', None), item.get('weight', float(do=='train')), choice)
-    except PatternError as e:
+    except MaskError as e:
         inside = (p if p.field=='weight' else replace(p, field=f'{do}.{p.field}') for p in e.problems)
         raise MaskError(inside) from None
 

@@ -302,8 +302,8 @@ def model_findings(what: Any, model: Any, read: Read) -> list[Finding]:
     from segmask.auditing.reading import batch_to_rows, segmask_made
     from segmask.data.batches import same_random_numbers
     device = next(model.parameters()).device # a loader's batches are on the CPU
-    there = lambda b: {k: v.to(device) if hasattr(v, 'to') else v for k,v in b.items()}
-    batches = [there(b) for b in read.batches if not segmask_made(b)]
+    here = lambda batch: {k: v.to(device) if hasattr(v, 'to') else v for k,v in batch.items()}
+    batches = [here(b) for b in read.batches if not segmask_made(b)]
     if not batches: return []
     training = model.training
     model.eval()

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import yaml
 
 from .schema import alternatives, axolotl_keys, did_you_mean, inside, known_keys, nested_types, plugin_keys, plugins_of
+from ..problems import without_password
 
 if TYPE_CHECKING: import pandas as pd
 
@@ -181,7 +182,6 @@ def renamed(
 # %% ../../nbs/config/26_keys.ipynb #c95cdf67
 _secret = re.compile(r'(?i)(.*[-_])?(token|(api|access|secret)[-_]?key|secret|pass(word|wd)?|credentials?)')
 _PUBLIC = {'special_tokens', 'tokens', 'added_tokens_overrides', 'eot_tokens'} # tokens of a tokenizer
-_address = re.compile(r'(\w+://)[^/@\s]+@')
 
 def is_secret(
     name: str,  # a key, at any depth
@@ -210,7 +210,7 @@ def without_secrets(
     Returns:
         Any: the same without secrets
     """
-    if isinstance(values, str): return _address.sub(r'\1', values)
+    if isinstance(values, str): return without_password(values)
     if isinstance(values, (list, tuple)): return [without_secrets(o) for o in values]
     if not isinstance(values, Mapping): return values
     kept = {k: v for k,v in values.items() if k in _PUBLIC or not is_secret(str(k), v)}

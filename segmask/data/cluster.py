@@ -17,9 +17,8 @@ from typing import Any, NamedTuple, TYPE_CHECKING
 import numpy as np
 
 from ..core import SegmentError
-from .prepared import Numbers, decide, record
-from .rules import Limits, Measured, limits, order_of
-from .store import shard, shard_name, write_info
+from .rules import Limits, Measured, Numbers, decide, limits, order_of
+from .store import record, shard, shard_name, write_info
 from ..formats.fields import FormatError
 from ..formats.sources import Rows, line_and_turn
 from ..problems import Problem

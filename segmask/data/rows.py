@@ -19,7 +19,7 @@ import numpy as np
 
 from ..config.config import TrainingConfig
 from ..core import IGNORE_INDEX, Segments
-from .encoding import Encoding, encodings_of, tokenizer_of
+from .encoding import Encoding, encodings_of
 from .prepared import Prepared
 from .rules import Limits, Tally, limits, of_texts, row_sums, statuses
 from .store import MANIFEST, ArrowRows
@@ -47,6 +47,7 @@ class RowSet:
     def __getitem__(self, i: int) -> Mapping: return self.rows[i]
     def __repr__(self) -> str: return f'{type(self).__name__}({self.name!r}, {len(self):,} rows)'
 
+    def encoder_of(self, i: int) -> Encoder|None: return None # how row `i` is encoded
     def where(self, i: int) -> str: # 'output.jsonl:3', 'row 2'
         """Where a row came from
 
@@ -191,7 +192,7 @@ class ConfigRows(WrittenRows):
         self._entries: list[tuple[Encoding, range]] = [] # with the positions of its rows
         self._numbers: list[int] = [] # line and turn of each row
         rows: list[Segments] = []
-        for enc in encodings_of(cfg, 'datasets', tokenizer_of(cfg)):
+        for enc in encodings_of(cfg, 'datasets', cfg.tokenizer()):
             if enc.tokenized:
                 what = f'{enc.rows.path} holds tokens already'
                 raise TypeError(f'{what}; prepare it and look at that: browse(preprocess(config))')
@@ -304,5 +305,5 @@ def encoder_beside(
         for ds in cfg.datasets:
             if ds.type=='input_output' and Path(ds.path).name==path.name:
                 boundary = (ds.segmask or {}).get('boundary', 'segment')
-                return Encoder(tokenizer_of(cfg), boundary, bool(cfg.train_on_inputs))
+                return Encoder(cfg.tokenizer(), boundary, bool(cfg.train_on_inputs))
     return Encoder(load_tokenizer('mistralai/Mistral-7B-v0.1'))

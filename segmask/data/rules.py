@@ -6,17 +6,19 @@ Docs: https://example.github.io/segmask/data/rules.html.md"""
 
 # %% auto #0
 __all__ = ['STATUSES', 'DROPPED', 'Limits', 'statuses', 'limits', 'row_sums', 'Measured', 'measure', 'row_digests', 'joined',
-           'order_of', 'conversations', 'Plan', 'plan', 'held_back', 'split_of', 'Tally', 'of_texts']
+           'order_of', 'conversations', 'Plan', 'plan', 'held_back', 'split_of', 'Tally', 'of_texts', 'Source',
+           'Numbers', 'decide', 'status_counts', 'odd_rows']
 
 # %% ../../nbs/data/37_rules.ipynb #4dac3bd5
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ..core import IGNORE_INDEX
-from ..formats.sources import lines_of
+from ..core import IGNORE_INDEX, SegmentError
+from ..formats.sources import line_and_turn, lines_of, number_of, place
+from ..problems import Problem
 
 if TYPE_CHECKING: from segmask.config.config import TrainingConfig
 
@@ -79,7 +81,7 @@ def limits(
         Limits
     """
     masked = dict(cfg.get('segmask') or {}).get('fully_masked') or 'warn'
-    if cfg.sample_packing and masked=='warn': masked = 'drop' # axolotl/utils/trainer.py, process_datasets_for_packing
+    if cfg.sample_packing: masked = 'drop' # axolotl/utils/trainer.py, process_datasets_for_packing
     longest = side=='test_datasets' and cfg.get('eval_sequence_len') or cfg.sequence_len
     once = bool(cfg.get('dataset_exact_deduplication'))
     return Limits(longest, cfg.min_sample_len or 2, cfg.excess_length_strategy or 'drop', masked, once)
@@ -368,3 +370,140 @@ def of_texts(
     np.minimum.at(out, text, status)
     out[text[status==_cut]] = _cut
     return out
+
+# %% ../../nbs/data/37_rules.ipynb #2e995a49
+class Source(NamedTuple):
+    """Where a row came from
+
+    Args:
+        file (str): as the config names it
+        line (int): from 1: the line of a JSONL file, the number of the row elsewhere
+        turn (int|None, default None): from 0: the turn of a conversation that the row was made of, with
+            `expand: turns`
+
+    Example:
+        >>> str(Source('output.jsonl', 3))
+        'output.jsonl:3'
+    """
+    file: str # as the config names it
+    line: int # from 1: the line of a JSONL file, the number of the row elsewhere
+    turn: int|None = None # from 0: the turn of a conversation that the row was made of, with `expand: turns`
+    def __str__(self): return place(f'{self.file}:', number_of(self.line, self.turn))
+
+class Numbers(NamedTuple):
+    """All rows that were read, by their numbers
+
+    Args:
+        rows (Measured): how many tokens
+        file (np.ndarray): number of the data set that each row came from
+        line (np.ndarray): line in it, from 1, and turn (`number_of`)
+        names (list[str]): of the data sets, as the config names them
+        empty (Sequence[tuple[int, int]], default ()): (number of the data set, line) of texts that became no
+            row
+        behind (dict[int, int]): row -> tokens of the text that it is the end of, where more was behind
+    """
+    rows: Measured      # how many tokens
+    file: np.ndarray    # number of the data set that each row came from
+    line: np.ndarray    # line in it, from 1, and turn (`number_of`)
+    names: list[str]    # of the data sets, as the config names them
+    empty: Sequence[tuple[int,int]] = () # (number of the data set, line) of texts that became no row
+    behind: dict[int,int] = {}           # row -> tokens of the text that it is the end of, where more was behind
+    @property
+    def together(self) -> np.ndarray: return conversations(self.file, self.line) # which rows are of one conversation
+    def source(self, i: int) -> Source: return Source(self.names[self.file[i]], *line_and_turn(int(self.line[i])))
+
+# %% ../../nbs/data/37_rules.ipynb #f0b643dc
+def decide(
+    n: Numbers,
+    order: np.ndarray, # from `order_of`
+    limits: Limits,
+) -> Plan:
+    """Every row's status; a `SegmentError` where the config asks for one, and when no row is left
+
+    Args:
+        n (Numbers)
+        order (np.ndarray): from `order_of`
+        limits (Limits)
+
+    Returns:
+        Plan
+    """
+    p = plan(n.rows, order, limits, n.behind)
+    tokens, longest = n.rows.tokens, limits.longest
+    if limits.strategy=='raise':
+        _refuse(n, p, 'too long', lambda i: f'has {tokens[i]} tokens, more than sequence_len {longest}',
+                'Shorten it, raise sequence_len, or choose excess_length_strategy drop or truncate.')
+    if limits.masked=='raise':
+        _refuse(n, p, 'fully masked', lambda i: f'has nothing to train on ({tokens[i]} tokens, all masked)',
+                'Train a segment of it, remove it, or choose segmask: {fully_masked: warn} or drop.')
+    if not len(p.stored):
+        why = ', '.join(f'{c:,} {o}' for o,c in status_counts(p.status).items() if c) or 'they hold no text'
+        raise SegmentError([Problem(', '.join(n.names), '', f'no row is left of {len(p.status):,} ({why})',
+                                    f'Raise sequence_len (it is {longest}) or look at the data.')])
+    return p
+
+def _refuse(n: Numbers, p: Plan, status: str, what: Callable[[int], str], hint: str):
+    "Raise a `SegmentError` that lists the rows of a status, if there are any"
+    rows = np.flatnonzero(p.status==STATUSES.index(status)).tolist()
+    if rows: raise SegmentError((Problem(str(n.source(i)), '', what(i), hint) for i in rows[:20]), len(rows))
+
+def status_counts(
+    status: np.ndarray, # an index into STATUSES, of each row
+) -> dict[str, int]:
+    """How many rows have each status
+
+    Args:
+        status (np.ndarray): an index into STATUSES, of each row
+
+    Returns:
+        dict[str, int]
+    """
+    return dict(zip(STATUSES, np.bincount(status, minlength=len(STATUSES)).tolist()))
+
+# %% ../../nbs/data/37_rules.ipynb #38344459
+_reasons = {
+    'cut': 'cut from {tokens} tokens to {longest}',
+    'fully masked': 'nothing is trained ({tokens} tokens, all masked)',
+    'too long': 'dropped: {tokens} tokens, more than sequence_len {longest}',
+    'too short': 'dropped: {tokens} tokens, fewer than min_sample_len {shortest}',
+    'duplicate': 'dropped: the same as an earlier row',
+    'masked away': 'dropped: nothing is trained ({tokens} tokens, all masked)',
+    'empty': 'dropped: an empty text',
+}
+_behind = 'cut from {tokens} tokens: a text becomes at most 64 rows of {longest}'
+_cut_off = ('nothing is trained: cut from {tokens} tokens to {longest}, and all {trained} trained tokens were '
+            'behind the cut')
+
+def _reason(status: str, tokens: int, trained: int, behind: bool, limits: Limits) -> str:
+    "Why a row has its status; `trained` counts before any cut"
+    text = _behind if behind else _cut_off if status=='fully masked' and trained else _reasons[status]
+    return text.format(tokens=tokens, trained=trained, longest=limits.longest, shortest=limits.shortest)
+
+def odd_rows(
+    n: Numbers,
+    p: Plan,        # from `decide`
+    limits: Limits,
+) -> Iterator[tuple]: # file, line, status, reason, tokens, trained
+    """A line for every row that was not simply kept, in the order of the files
+
+    Args:
+        n (Numbers)
+        p (Plan): from `decide`
+        limits (Limits)
+
+    Returns:
+        Iterator[tuple]: file, line, status, reason, tokens, trained
+    """
+    odd = np.flatnonzero(p.status)
+    stays = n.rows.kept if limits.strategy=='truncate' else n.rows.trained
+    empty = np.array(n.empty, np.int64).reshape(-1, 2)
+    file, line = np.concatenate([n.file[odd], empty[:, 0]]), lines_of(np.concatenate([n.line[odd], empty[:, 1]]))
+    for k in np.lexsort((line, file)):
+        where = n.names[file[k]], int(line[k])
+        if k>=len(odd):
+            yield *where, 'empty', _reasons['empty'], 0, 0
+            continue
+        i = int(odd[k])
+        status, tokens = STATUSES[p.status[i]], n.behind.get(i, int(n.rows.tokens[i]))
+        reason = _reason(status, tokens, int(n.rows.trained[i]), i in n.behind, limits)
+        yield *where, status, reason, tokens, int(stays[i])

@@ -6,7 +6,8 @@ Docs: https://example.github.io/segmask/data/store.html.md"""
 
 # %% auto #0
 __all__ = ['MANIFEST', 'shard_name', 'shard', 'write_info', 'read_set', 'ArrowRows', 'Spool', 'Spooled', 'write_dataset',
-           'StoreError', 'make_folder', 'scratch_folder', 'hash_file', 'write_manifest', 'read_manifest', 'broken']
+           'record', 'StoreError', 'make_folder', 'scratch_folder', 'hash_file', 'write_manifest', 'read_manifest',
+           'broken']
 
 # %% ../../nbs/data/39_store.ipynb #50745d67
 import ctypes, errno, json, os, shutil, tempfile
@@ -18,9 +19,9 @@ from typing import Any, TYPE_CHECKING
 import numpy as np
 
 from ..core import IGNORE_INDEX
-from .rules import Measured
+from .rules import Limits, Measured, Numbers, Plan, odd_rows, status_counts
 from ..problems import Problem, Problems
-from ..tokens.encoder import list_column
+from ..tokens.encoder import arrow_array, list_column
 
 if TYPE_CHECKING: import pyarrow as pa
 
@@ -256,6 +257,61 @@ def write_dataset(
     with shard(folder/name, spooled.weighted) as write:
         for part in _by_tokens(lens): write(lens[part], *spooled.gather(rows[part], lens[part]))
     write_info(folder, [name], fingerprint, spooled.weighted)
+
+# %% ../../nbs/data/39_store.ipynb #f2b89bd3
+_SIZES = dict(file='int32', line='int64', tokens='int32', trained='int32', status='int8')
+_REPORT = dict(file='string', line='int64', status='string', reason='string', tokens='int32', trained='int32')
+
+def _schema(columns: dict[str, str]):
+    import pyarrow as pa
+    return pa.schema([(k, pa.type_for_alias(v)) for k,v in columns.items()])
+
+def record(
+    n: Numbers,
+    p: Plan,       # from `decide`
+    limits: Limits,
+    out: Path,     # the folder that is being made
+) -> dict[str,int]: # the totals
+    """Write where each stored row came from, and the report
+
+    Args:
+        n (Numbers)
+        p (Plan): from `decide`
+        limits (Limits)
+        out (Path): the folder that is being made
+
+    Returns:
+        dict[str, int]: the totals
+    """
+    cut = limits.strategy=='truncate'
+    tokens = np.minimum(n.rows.tokens, limits.longest) if cut else n.rows.tokens
+    n_trained = n.rows.kept if cut else n.rows.trained
+    sizes = dict(file=n.file, line=n.line, tokens=tokens, trained=n_trained, status=p.status)
+    _write_sizes({k: v[p.stored] for k,v in sizes.items()}, out/'rows.arrow')
+    _write_report(odd_rows(n, p, limits), out/'report.parquet')
+    total = lambda k: int(sizes[k][p.stored].sum(dtype=np.int64))
+    counts = {**status_counts(p.status), 'empty':len(n.empty)}
+    return {'read':len(p.status)+len(n.empty), 'stored':len(p.stored), **counts,
+            'tokens':total('tokens'), 'trained tokens':total('trained')}
+
+def _write_sizes(columns: dict[str, np.ndarray], path: Path):
+    import pyarrow as pa
+    schema, n = _schema(_SIZES), len(columns['file'])
+    with pa.ipc.new_file(str(path), schema) as f:
+        for a in range(0, n, 1<<16):
+            part = [arrow_array(columns[k][a:a+(1<<16)].astype(t)) for k,t in _SIZES.items()]
+            f.write_table(pa.Table.from_arrays(part, schema=schema))
+
+def _write_report(lines: Iterator[tuple], path: Path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from itertools import islice
+    schema = _schema(_REPORT)
+    column = lambda values, kind: arrow_array(values if kind=='string' else np.array(values, kind))
+    with pq.ParquetWriter(path, schema) as f:
+        while part := list(islice(lines, 1<<16)):
+            columns = [column(v, kind) for v,kind in zip(zip(*part), _REPORT.values())]
+            f.write_table(pa.Table.from_arrays(columns, schema=schema))
 
 # %% ../../nbs/data/39_store.ipynb #c2b16dcf
 class StoreError(Problems):

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 from ..masks import Rules, rules_from
 from ..problems import Problem, Problems
-from ..masks import Rules, rules_from
 from ..core import SegmentError, Segments, segments_problems
 from .chat import Chat
 from .chatrows import without_conversations, Several, chat_rows, own_options

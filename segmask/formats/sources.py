@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..problems import Problem, Problems
+from ..problems import Problem, Problems, without_password
 from ..core import SegmentError
 from ..files import iter_jsonl, open_bytes
 if TYPE_CHECKING: from datasets import Dataset
@@ -101,7 +101,8 @@ def _load(spec: Mapping, hub: bool, split: str, seed: int|None, cache: str|None)
         if not hub: raise _no(path, f'cannot be read ({why})', 'Is it what its suffix says? ds_type names another kind '
                               '(json, csv, parquet, arrow, text).') from e
         raise _no(path, f'is no file or folder here, and the hub gives no data set of this name ({why})',
-                  'Check the path (it is looked up in the folder that you run in), or the name and the network.') from e
+                  'Check the path (it is looked up in the folder that you run in), or the name and the network.'
+                  ) from (e if path==without_password(path) else None) # whose text may hold the address
     if isinstance(ds, dict):
         want = spec.get('split') if spec.get('split') in ds else split
         if want not in ds:
@@ -155,10 +156,10 @@ class Rows:
         cache (str|None, default None): folder for what `datasets` converts (default: its own cache)
 
     Attributes:
-        path (str): as the config names it
+        path (str): as the config names it, without a password
         files (list[str]): local files that hold the rows, for hashing
     """
-    path: str         # as the config names it
+    path: str         # as the config names it, without a password
     files: list[str]  # local files that hold the rows, for hashing
     def __init__(self,
         spec: Mapping|str|os.PathLike, # the entry: `path`, and others of `SOURCE_OPTIONS`; or a path alone
@@ -167,7 +168,8 @@ class Rows:
         cache: str|None = None,        # folder for what `datasets` converts (default: its own cache)
     ):
         self.spec = dict(spec) if isinstance(spec, Mapping) else {'path':os.fspath(spec)}
-        self.path, self._split, self._seed, self._cache = os.fspath(self.spec['path']), split, seed, cache
+        self.path = without_password(os.fspath(self.spec['path']))
+        self._split, self._seed, self._cache = split, seed, cache
         self._kind, self._loaded = _kind(self.spec), None
         if self._kind!='hub': self.files = _local_files(self.spec)
         else: self.files = sorted({o['filename'] for o in self.dataset.cache_files}) # what `datasets` downloaded

@@ -21,7 +21,7 @@ from ..config.config import TrainingConfig, ignored_keys
 from ..config.paths import ConfigError
 from ..config.yamltext import dotted
 from ..core import Segments, segments_problems
-from ..data.encoding import Batch, Encoding, rows_of, tokenizer_of
+from ..data.encoding import Batch, Encoding, rows_of
 from ..data.prepared import Prepared
 from ..data.rules import Tally, split_of
 from ..files import iter_jsonl
@@ -151,14 +151,13 @@ class Linter(Notes):
     """Makes all checks of many rows
 
     Args:
-        checks (Sequence[Callable], default ()): own ones, beside those of the linter
+        own (Sequence[Check], default ()): beside those of the linter
         ignore (Iterable[str], default ()): codes that are not reported
     """
     def __init__(self,
-        checks: Sequence[Callable] = (),  # own ones, beside those of the linter
-        ignore: Iterable[str] = (),       # codes that are not reported
+        own: Sequence[Check] = (),  # beside those of the linter
+        ignore: Iterable[str] = (), # codes that are not reported
     ):
-        own = [o if isinstance(o, Check) else check(o) for o in checks]
         super().__init__({**CODES, **{o.code: o.kind for o in own}}, ignore)
         self.checks = [o for o in [*CHECKS, *own] if o.code not in self.ignored]
         self.places, self.digests = Places(), Digests()
@@ -306,7 +305,7 @@ def _lint_batch(rows: Any, batch: Batch, know: Known, tally: Tally, out: Linter)
 def _lint_config(cfg: TrainingConfig, out: Linter):
     _lint_keys(cfg, out)
     if cfg.get('dataset_exact_deduplication'): out.ignored.add('duplicate-row') # no fault then, and on one side only
-    tok, tallies = tokenizer_of(cfg), {k: Tally(cfg, k) for k in ('datasets', 'test_datasets') if getattr(cfg, k)}
+    tok, tallies = cfg.tokenizer(), {k: Tally(cfg, k) for k in ('datasets', 'test_datasets') if getattr(cfg, k)}
     with tempfile.TemporaryDirectory(prefix='segmask-') as cache:
         for key,tally in tallies.items():
             within = tally.limits
@@ -383,8 +382,10 @@ def lint(
     """
     from segmask.linting.findings import findings_frame
     if not isinstance(data, Prepared) and _is_config(data): data = TrainingConfig.of(data)
-    settled = _ignored(data) if isinstance(data, TrainingConfig) else []
-    out, is_path = Linter(checks, [*ignore, *settled]), isinstance(data, (str, os.PathLike))
+    own = [o if isinstance(o, Check) else check(o) for o in checks]
+    ignored = known_codes(ignore, [o.code for o in own])
+    if isinstance(data, TrainingConfig): ignored += _ignored(data, own)
+    out, is_path = Linter(own, ignored), isinstance(data, (str, os.PathLike))
     if isinstance(data, Prepared): _lint_prepared(data, out)
     elif isinstance(data, TrainingConfig): _lint_config(data, out)
     elif encoder is None:
@@ -400,9 +401,10 @@ def _is_config(data: Any) -> bool:
     is_path = isinstance(data, (str, os.PathLike))
     return isinstance(data, TrainingConfig) or (is_path and Path(data).suffix in ('.yaml', '.yml'))
 
-def _ignored(cfg: TrainingConfig) -> list[str]: # raises ConfigError
+def _ignored(cfg: TrainingConfig, own: Iterable[Check]) -> list[str]: # raises Problems
     "Codes that the config says not to report: `segmask: {ignore: [crlf]}`"
     codes = (cfg.get('segmask') or {}).get('ignore') or []
-    if isinstance(codes, list): return codes
+    at = lambda i: cfg.where('segmask', 'ignore', i)
+    if isinstance(codes, list): return known_codes(codes, [o.code for o in own], at)
     raise ConfigError([Problem(cfg.where('segmask', 'ignore'), 'segmask.ignore', f'is {codes!r}, not a list of codes',
                                'Write [crlf, blank-segment].')])

@@ -18,7 +18,7 @@ from ..config.config import ConfigError, TrainingConfig
 from ..config.key_checks import unused
 from ..config.refusals import refused
 from ..problems import Problem
-from .model import refuse
+from ..config.paths import refuse
 
 # %% ../../nbs/training/66_arguments.ipynb #ce6f6843
 def check_keys(

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .. import __version__
 from ..config.config import TrainingConfig
 from ..core import IGNORE_INDEX
-from ..data.prepare import tokenizer_of
 from ..files import write_beside
 from ..html import counted
 
@@ -336,7 +335,7 @@ def compare(
         >>> print(comparison.verdict)
     """
     cfg, rules, metrics = TrainingConfig.of(config), _rules(masks), dict(metrics or {})
-    seeds, tok = _checked(seeds, model, metrics), tokenizer_of(cfg)
+    seeds, tok = _checked(seeds, model, metrics), cfg.tokenizer()
     parts = split_rows(cfg, tok)
     weights = _arms(rules, parts.train)
     todo = list(_jobs(cfg, parts, weights, seeds, model, Path(work), steps, trained_tokens, (generate, max_new_tokens)))

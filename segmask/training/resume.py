@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..config.keys import may_change, without_secrets
 from .checkpoint import checkpoints, half, newest, read_seal
-from .model import refuse
+from ..config.paths import refuse
 
 if TYPE_CHECKING:
     from segmask.config.config import TrainingConfig

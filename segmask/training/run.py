@@ -19,6 +19,7 @@ from ..files import write_beside
 from ..problems import Problem, visible
 from ..config.arguments import evaluates, reporters, wandb_environment
 from ..config.config import TrainingConfig
+from ..config.paths import refuse
 from ..data.batches import batch_rows
 from ..data.prepare import preprocess
 
@@ -28,7 +29,7 @@ from .attention import KERNEL
 from .checkpoint import TrainingError, checkpoints, newest
 
 from .live import Live, counts, without_bars
-from .model import fit_vocabulary, load_model, refuse, with_adapter
+from .model import fit_vocabulary, load_model, with_adapter
 from .proof import flat_rows, label_fault, prove
 from .result import TrainResult, model_card
 from .resume import resume_point

@@ -16,7 +16,7 @@ from ..core import IGNORE_INDEX
 from ..data.packing import pack
 
 from .collator import Needed, SegmentCollator, needed
-from .model import refuse
+from ..config.paths import refuse
 from .proof import flat_rows
 from .tree import common
 from .trial import segment_attention
@@ -66,17 +66,19 @@ def sequences(
                 cfg.get('sample_packing_group_size', 100_000), cfg.get('sample_packing_bin_size', 200), in_order)
 
 # %% ../../nbs/training/70_updates.ipynb #07f1b928
-def _larger(rows: Sequence[Needed]) -> int: # positions read and scored
-    "What a padded micro batch takes"
-    scored = sum(o!=IGNORE_INDEX for r in rows for o in r.wants)
-    return max((len(r.ids) for r in rows), default=0)*len(rows)+scored
+def _scored(rows: Sequence[Needed]) -> int: return sum(o!=IGNORE_INDEX for r in rows for o in r.wants)
+
+def _asked(rows: Sequence[Needed], packs: bool) -> int: # positions read and scored
+    "What a micro batch takes as its rows were asked for: behind one another, or padded"
+    lens = [len(r.ids) for r in rows]
+    return (sum(lens) if packs else max(lens, default=0)*len(rows))+_scored(rows)
 
 def _by_beginning(rows: Sequence[Needed], limit: int) -> list[list[int]]:
     "Rows in the order of their tokens, as many together as fit: neighbours have the longest beginnings in common"
     out: list[list[int]] = [[]]
     used, last = 0, Needed([], [], [])
     for i in sorted(range(len(rows)), key=lambda i: rows[i].ids):
-        whole = len(rows[i].ids)+sum(o!=IGNORE_INDEX for o in rows[i].wants)
+        whole = len(rows[i].ids)+_scored([rows[i]])
         new, last = whole-common(last.ids, rows[i].ids), rows[i]
         if used+new>limit: out, used, new = [*out, []], 0, whole
         out[-1].append(i)
@@ -108,12 +110,13 @@ def regrouped(
     for micro in micros:
         had.append(list(range(at, at+len(flat_rows(micro)))))
         at = had[-1][-1]+1 if had[-1] else at
-    limit = max(room, *(_larger([need[i] for i in o]) for o in had))
+    limit = max(room, *(_asked([need[i] for i in o], collator.pack) for o in had))
     size = max(map(len, had))
     groups = _by_beginning(need, limit) if collator.share_prefixes else _by_length(need, size)
-    read = lambda some: sum(collator.positions([need[i] for i in o]) for o in some)
-    too_large = not collator.share_prefixes and max(_larger([need[i] for i in o]) for o in groups)>limit
-    if too_large or len(groups)>len(micros) or read(groups)>=read(had): return [list(o) for o in micros]
+    before, after = ([[need[i] for i in o] for o in some] for some in (had, groups))
+    read = lambda some: sum(map(collator.positions, some))
+    too_large = any(collator.positions(o)+_scored(o)>limit for o in after)
+    if too_large or len(groups)>len(micros) or read(after)>=read(before): return [list(o) for o in micros]
     return [[rows[i] for i in o] for o in groups] + [[]]*(len(micros)-len(groups))
 
 # %% ../../nbs/training/70_updates.ipynb #75a46051
@@ -138,7 +141,7 @@ def collator_of(
     if share not in (True, False, 'auto'):
         raise refuse(cfg, 'segmask', f'has share_prefixes: {share!r}', 'Write auto, true or false.')
     keep, cut = own.get('keep_trained', True), own.get('cut_tail', True)
-    share = share and keep # a tree keeps the scores of trained positions only
+    share = share if keep else False # a tree keeps the scores of trained positions only
     if packs or share or cut:
         trial = segment_attention(model, cfg.sequence_len)
         if packs or share is True or not trial.steady: line = trial.line

@@ -69,7 +69,7 @@ class Viewed:
     ):
         self.set: RowSet = row_set(data, encoder)
         self.lock, self.generation, self.position, self.sort = threading.RLock(), 0, 0, 'number'
-        self.counting, self.checking = Counting(self.set), Checking(self.set, [], {})
+        self.counting, self.checking = Counting(self.set), Checking(self.set, [], {}, Linter())
         self.searching = Search(self.set, Query(), np.arange(len(self.set)))
         self._rows = self.searching.rows
         self._last: tuple[Any, Any, Any] = None, None, None # a row, its encoder, what it made of it
@@ -151,7 +151,7 @@ class Looking(Viewed):
 
 # %% ../../nbs/widgets/85_browsing.ipynb #8377ccd6
 def _check_all(rows: RowSet, known: 'dict[Any, Known]', most: int=20_000) -> Checking:
-    work = Checking(rows, list(range(min(len(rows), most))), known)
+    work = Checking(rows, list(range(min(len(rows), most))), known, Linter())
     work.go_on()
     return work
 
@@ -222,7 +222,7 @@ class Browsing(Asking):
         """
         query, rows = self.view
         numbers = np.arange(len(self.set)) if query.codes else np.sort(rows)
-        self.checking = work = Checking(self.set, numbers[:most].tolist(), self.checking.known)
+        self.checking = work = Checking(self.set, numbers[:most].tolist(), self.checking.known, Linter())
         work.go_on(seconds)
         return work.codes()
 
@@ -270,7 +270,7 @@ def set_boundary(
         mode: Any = boundary
         state.set.encoder = Encoder(old.tokenizer, mode, old.train_on_inputs)
         state.recount()
-        state.checking = Checking(state.set, [], {})
+        state.checking = Checking(state.set, [], {}, Linter())
 
 # %% ../../nbs/widgets/85_browsing.ipynb #98c30e61
 def left_out(

@@ -19,11 +19,10 @@ import numpy as np
 from ..core import IGNORE_INDEX, Segments
 from ..data.rows import WrittenRows
 from ..data.rules import STATUSES
-from ..html import View, escape, note, plain, tag
+from ..html import View, escape, length_bins, note, plain, tag
 from ..linting.codes import CODES, SEVERITIES
 
 from ..tokens.encoder import Encoded
-from ..views.plots import length_bins
 from ..views.tokens import glyphs, show_tokens
 
 from .query import Query, hits, token_hits

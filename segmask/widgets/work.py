@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..data.rows import RowSet, WrittenRows
-
-from ..linting.linter import Linter
 from ..linting.look import Known
 from ..tokens.encoder import Encoder
 
 if TYPE_CHECKING:
+    from segmask.data.rows import RowSet
     from segmask.linting.findings import Finding
+    from segmask.linting.linter import Linter
     from segmask.widgets.query import Query
     from segmask.core import Segments
 
@@ -68,8 +67,8 @@ class Search(Work):
         candidates (np.ndarray): int, numbers of rows that may hold it
     """
     def __init__(self,
-        rows: RowSet,           # all rows
-        query: 'Query',           # what to find
+        rows: 'RowSet',         # all rows
+        query: 'Query',         # what to find
         candidates: np.ndarray, # int, numbers of rows that may hold it
     ):
         super().__init__(len(candidates) if query.text else 0)
@@ -95,15 +94,14 @@ class Search(Work):
 # %% ../../nbs/widgets/84_work.ipynb #3eddfa5c
 class Counting(Work):
     "Tokens, and trained tokens, of each row; -1 where it is not known yet"
-    def __init__(self, rows: RowSet):
+    def __init__(self, rows: 'RowSet'):
         self.set = rows
         self.tokens, self.trained = np.full(len(rows), -1, np.int64), np.full(len(rows), -1, np.int64)
         super().__init__(len(rows))
-        if not isinstance(rows, WrittenRows): self.tokens, self.trained, self.at = rows.tokens, rows.trained, len(rows)
+        if rows.encoder is None: self.tokens, self.trained, self.at = rows.tokens, rows.trained, len(rows)
 
     def part(self, a: int) -> int:
         rows = self.set
-        assert isinstance(rows, WrittenRows)
         for enc,group in groupby(range(a, min(a+200, len(rows))), key=rows.encoder_of):
             numbers = list(group)
             self.tokens[numbers], self.trained[numbers] = _counts(enc, [rows.rows[i] for i in numbers])
@@ -114,17 +112,17 @@ class Counting(Work):
         "Row `i` has changed"
         if self.tokens[i]>=0: self.tokens[i], self.trained[i] = len(labels), sum(l>=0 for l in labels)
 
-def _counts(enc: Encoder, rows: 'Sequence[Segments]') -> tuple[np.ndarray, np.ndarray]:
+def _counts(enc: Any, rows: 'Sequence[Segments]') -> tuple[np.ndarray, np.ndarray]:
     _, is_trained, lens, _ = enc.columns(rows)
     seen, ends = np.concatenate([[0], np.cumsum(is_trained)]), np.cumsum(lens)
     return lens, seen[ends]-seen[ends-lens]
 
 # %% ../../nbs/widgets/84_work.ipynb #8414acb7
 def lint_rows(
-    rows: RowSet,            # all rows
+    rows: 'RowSet',          # all rows
     numbers: Sequence[int],  # which of them to look at
     known: dict[Any, Known], # what is known of each encoder, kept between calls
-    out: Linter,             # collects, and knows the rows before
+    out: 'Linter',           # collects, and knows the rows before
 ) -> 'dict[int, list[Finding]]': # findings of each row; empty lists too
     """What the linter says of some rows
 
@@ -138,10 +136,10 @@ def lint_rows(
         dict[int, list[Finding]]: findings of each row; empty lists too
     """
     found: 'dict[int, list[Finding]]' = {i: [] for i in numbers}
-    for enc,group in groupby(numbers, key=rows.encoder_of if isinstance(rows, WrittenRows) else lambda i: None):
+    for enc,group in groupby(numbers, key=rows.encoder_of):
         part, first, before = list(group), len(out.places), len(out.findings)
         if enc not in known: known[enc] = Known(enc or Encoder(rows.tokenizer), rows.sequence_len, rows.strategy)
-        if isinstance(rows, WrittenRows):
+        if enc is not None:
             lowered = any(o.origin for o in rows.rows[part[0]])
             out.rows([(rows.where(i), rows.rows[i]) for i in part], known[enc], lowered)
         else:
@@ -152,9 +150,9 @@ def lint_rows(
 
 class Checking(Work):
     "Findings of some rows: `found` has a list for each row that was looked at"
-    def __init__(self, rows: RowSet, numbers: Sequence[int], known: dict[Any, Known]):
+    def __init__(self, rows: 'RowSet', numbers: Sequence[int], known: dict[Any, Known], linter: 'Linter'):
         super().__init__(len(numbers))
-        self.set, self.numbers, self.known, self.linter = rows, list(numbers), known, Linter()
+        self.set, self.numbers, self.known, self.linter = rows, list(numbers), known, linter
         self.found: 'dict[int, list[Finding]]' = {}
 
     def part(self, a: int) -> int:
