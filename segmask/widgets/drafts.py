@@ -18,7 +18,7 @@ from ..core import Segments
 
 from ..linting.linter import Linter
 from .browsing import Browsing
-from .work import lint_rows
+from .work import SHORT, lint_rows
 
 if TYPE_CHECKING:
     from segmask.data.rows import WrittenRows
@@ -62,9 +62,9 @@ class Changing(Browsing):
             self.set.rows[i] = r
             (self._dirty.discard if r==self.saved[i] else self._dirty.add)(i)
             checked = self.found.pop(i, None)
-            if few and checked is not None:
-                self.found.update(lint_rows(self.set, [i], self.checking.known, Linter()))
             if few and self.counting.tokens[i]>=0: self.counting.again(i, self.encode(i).labels)
+            if few and checked is not None and self.counting.tokens[i]<SHORT:
+                self.found.update(lint_rows(self.set, [i], self.checking.known, Linter()))
         self.selection = None
 
     def undo(self) -> bool: return self._back(self._undo, self._redo, lambda step: step.before)
