@@ -36,7 +36,14 @@ def _version() -> str:
 def parser(
     command: str|None = None, # only the arguments of this one are filled in; None for all
 ) -> argparse.ArgumentParser:
-    "All commands and their arguments"
+    """All commands and their arguments
+
+    Args:
+        command (str|None, default None): only the arguments of this one are filled in; None for all
+
+    Returns:
+        argparse.ArgumentParser
+    """
     about = 'See, edit, check and prove which tokens a language model is trained on.'
     main = argparse.ArgumentParser('segmask', description=about)
     main.add_argument('--version', action='version', version=f'segmask {_version()}')
@@ -83,7 +90,14 @@ def _error(text: str) -> int: # the exit status
 def main(
     argv: Sequence[str]|None=None, # arguments (default: those of the process)
 ) -> int: # exit status
-    "The command `segmask`"
+    """The command `segmask`
+
+    Args:
+        argv (Sequence[str]|None, default None): arguments (default: those of the process)
+
+    Returns:
+        int: exit status
+    """
     if argv is None: _settings()
     argv = list(sys.argv[1:] if argv is None else argv)
     args = parser(next((o for o in argv if not o.startswith('-')), '')).parse_args(argv)

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Unpack, overload
 from . import masks
 from .html import runs_html
 
-from .patterns import PatternError
 from .problems import Problem, Problems
 
 if TYPE_CHECKING:
@@ -96,7 +95,17 @@ def _weight_fault(weight, label) -> tuple[str,str,str]|None:
 # %% ../nbs/04_core.ipynb #a175ada3
 @dataclass(frozen=True)
 class Segment:
-    "A stretch of text that is masked (`label=False`) or trained, fully or with a `weight` between 0 and 1"
+    """A stretch of text that is masked (`label=False`) or trained, fully or with a `weight` between 0 and 1
+
+    Args:
+        text (str): as it is: nothing is added between segments
+        label (bool): True: trained, False: masked
+        origin (str|None): the field or turn it came from, e.g. 'turn 3, assistant'
+        extra (Mapping|None): other keys of the JSON object, for writing
+        weight (float): 0 to 1; of masked text 0, of trained text 1 unless given
+        role (str|None): who said it, e.g. 'assistant'
+        turn (int|None): number of the message, from 0
+    """
     text: str                                              # as it is: nothing is added between segments
     label: bool                                            # True: trained, False: masked
     origin: str|None = field(default=None, compare=False)  # the field or turn it came from, e.g. 'turn 3, assistant'
@@ -122,7 +131,11 @@ class Segment:
     def __add__(self, other: 'Segment|Segments') -> 'Segments': return Segments([self]) + other
 
     def to_dict(self) -> dict: # axolotl's label and text; where there is one a weight, a role, a turn; other keys
-        "The segment as it stands in a JSONL row"
+        """The segment as it stands in a JSONL row
+
+        Returns:
+            dict: axolotl's label and text; where there is one a weight, a role, a turn; other keys
+        """
         more = {'weight': self.weight if 0<self.weight<1 else None, 'role': self.role, 'turn': self.turn}
         more = {k:v for k,v in more.items() if v is not None}
         return {'label': self.label, 'text': self.text, **more, **(self.extra or {})}
@@ -161,7 +174,15 @@ def _object_faults(o: Any) -> Iterator[tuple[str, ...]]: # (key or '', what, hin
 def segments_problems(
     row: Any, # what a JSON line held
 ) -> Iterator[tuple[str, ...]]: # (field, what is wrong, the hint, a code) for each fault; nothing for a good row
-    "All that is wrong with one `input_output` row"
+    """All that is wrong with one `input_output` row
+
+    Args:
+        row (Any): what a JSON line held
+
+    Returns:
+        Iterator[tuple[str, ...]]: (field, what is wrong, the hint, a code) for each fault; nothing for a good
+        row
+    """
     if p := _list_fault(row): yield p
     else:
         for i,o in enumerate(row['segments']): yield from ((f'segments[{i}]{key}', *p) for key,*p in _object_faults(o))
@@ -170,7 +191,14 @@ def segments_problems(
 def segment_of(
     o: Mapping, # an object of a row without problems
 ) -> Segment:
-    "A segment from its JSON object, which is not checked again"
+    """A segment from its JSON object, which is not checked again
+
+    Args:
+        o (Mapping): an object of a row without problems
+
+    Returns:
+        Segment
+    """
     label = o['label'] and o.get('weight')!=0
     new, weight = object.__new__(Segment), _one if label else _zero
     new.__dict__.update(text=o['text'], label=label, origin=None, extra=None, weight=weight, role=None, turn=None)
@@ -195,12 +223,20 @@ class _Ruled:
     def apply(self,
         *rules: 'Rule|Rules', # from `segmask.masks`, in order
     ) -> 'Segments': # the same text with other weights; the same object when nothing changes
-        "Apply rules to the example"
+        """Apply rules to the example
+
+        Args:
+            *rules (Rule|Rules): from `segmask.masks`, in order
+
+        Returns:
+            Segments: the same text with other weights; the same object when nothing changes
+        """
         new: Any = self.segments
         try:
             for rule in rules: new = rule(new)
-        except PatternError as e:
-            raise type(e)(replace(p, where=p.where or getattr(self, 'where', None) or '') for p in e.problems) from None
+        except masks.MaskError as e:
+            here = getattr(self, 'where', None) or ''
+            raise masks.MaskError(replace(p, where=p.where or here) for p in e.problems) from None
         return self._with(new)
 
     def _with(self, segments: Iterable[Segment]) -> 'Segments': raise NotImplementedError
@@ -226,7 +262,19 @@ class _Ruled:
 
 # %% ../nbs/04_core.ipynb #b2f80115
 class Segments(_Ruled, Sequence):
-    "One example: segments whose texts stand one after another, as they are. Immutable; `+` joins"
+    """One example: segments whose texts stand one after another, as they are. Immutable; `+` joins
+
+    Args:
+        segments (Iterable[Segment|Segments], default ()): the pieces, in order
+        extra (Mapping|None, default None): other keys of the row (an id, a source): kept, written back, never
+            trained
+        where (str|None, default None): file and line that it came from
+
+    Attributes:
+        segments (tuple[Segment, ...]): the pieces, in order
+        extra (dict): other keys of the row, kept for writing
+        where (str|None): file and line that it was read from
+    """
     __slots__ = ('segments', 'extra', 'where')
     segments: tuple[Segment, ...] # the pieces, in order
     extra: dict                   # other keys of the row, kept for writing
@@ -251,17 +299,33 @@ class Segments(_Ruled, Sequence):
         row: Mapping,            # `{"segments": [{"label": true, "text": "..."}, ...]}`, axolotl's `input_output`
         where: str|None = None,  # file and line, for messages
     ) -> 'Segments':
-        "Read one row; a `SegmentError` lists all that is wrong with it"
+        """Read one row; a `SegmentError` lists all that is wrong with it
+
+        Args:
+            row (Mapping): `{"segments": [{"label": true, "text": "..."}, ...]}`, axolotl's `input_output`
+            where (str|None, default None): file and line, for messages
+
+        Returns:
+            Segments
+        """
         if bad := list(segments_problems(row)): raise SegmentError(Problem(where or '', *p) for p in bad)
         return cls(map(segment_of, row['segments']), {k:v for k,v in row.items() if k!='segments'}, where)
 
     @property
     def text(self) -> str: # the segments' texts, concatenated as they are
-        "The whole text of the example"
+        """The whole text of the example
+
+        Returns:
+            str: the segments' texts, concatenated as they are
+        """
         return ''.join(o.text for o in self.segments)
 
     def to_dict(self) -> dict: # axolotl's `input_output` row
-        "The row as it stands in a JSONL file"
+        """The row as it stands in a JSONL file
+
+        Returns:
+            dict: axolotl's `input_output` row
+        """
         return {'segments': [o.to_dict() for o in self.segments], **self.extra}
 
     def _with(self, segments): return self if segments is self.segments else Segments(segments, self.extra, self.where)
@@ -305,7 +369,17 @@ def masked(
     role: str|None = None,   # who says it, e.g. 'user'
     turn: int|None = None,   # number of the message, from 0
 ) -> Segments: # one segment with `label` False
-    "Text that the model reads and is not trained to write"
+    """Text that the model reads and is not trained to write
+
+    Args:
+        text (str): text that the loss does not see: a question, a tool's result, anything that is given
+        origin (str|None, default None): where it came from, for views
+        role (str|None, default None): who says it, e.g. 'user'
+        turn (int|None, default None): number of the message, from 0
+
+    Returns:
+        Segments: one segment with `label` False
+    """
     return Segments([Segment(text, False, origin, role=role, turn=turn)])
 
 def trained(
@@ -316,5 +390,16 @@ def trained(
     role: str|None = None,   # who says it, e.g. 'assistant'
     turn: int|None = None,   # number of the message, from 0
 ) -> Segments: # one segment with `label` True
-    "Text that the model is trained to write"
+    """Text that the model is trained to write
+
+    Args:
+        text (str): text that the loss sees
+        origin (str|None, default None): where it came from, for views
+        weight (float, default _one): how much it counts in the loss, 0 to 1
+        role (str|None, default None): who says it, e.g. 'assistant'
+        turn (int|None, default None): number of the message, from 0
+
+    Returns:
+        Segments: one segment with `label` True
+    """
     return Segments([Segment(text, True, origin, weight=weight, role=role, turn=turn)])

@@ -49,7 +49,11 @@ def _json_problem(line: str, e: json.JSONDecodeError) -> tuple[str, ...]: # (fie
 def open_bytes(
     path: str|os.PathLike, # a file; compressed when its suffix is .gz, .zst, .bz2 or .lz4
 ):
-    "Open a file for reading bytes; a `SegmentError` when it is missing, a folder, or not readable"
+    """Open a file for reading bytes; a `SegmentError` when it is missing, a folder, or not readable
+
+    Args:
+        path (str|os.PathLike): a file; compressed when its suffix is .gz, .zst, .bz2 or .lz4
+    """
     path = Path(path)
     if path.is_dir(): raise _bad(path, 'is a folder', _file_in(path))
     if not path.exists(): raise _bad(path, 'there is no such file', _near(path))
@@ -123,7 +127,17 @@ def iter_jsonl(
     check: Callable[[Any], Iterable[tuple[str, ...]]]|None = segments_problems, # (field, what, hint, code) of a bad row
     tell: Callable[[Problem], None]|None = None, # called for each problem, which is then not raised
 ) -> Iterator[tuple[int,dict]]: # (line number from 1, row); blank lines are passed over
-    "Rows of a JSONL file as they come. Ends with one `SegmentError` that lists all bad lines"
+    """Rows of a JSONL file as they come. Ends with one `SegmentError` that lists all bad lines
+
+    Args:
+        path (str|os.PathLike): JSONL, compressed or not
+        check (Callable[[Any], Iterable[tuple[str, ...]]]|None, default segments_problems): (field, what,
+            hint, code) of a bad row
+        tell (Callable[[Problem], None]|None, default None): called for each problem, which is then not raised
+
+    Returns:
+        Iterator[tuple[int, dict]]: (line number from 1, row); blank lines are passed over
+    """
     problems: list[Problem] = []
     total = rows = 0
     for n,line in _lines(path):
@@ -159,7 +173,14 @@ def _plainly_good(row, text, check) -> bool:
 def read_jsonl(
     path: str|os.PathLike, # `input_output` rows, one a line; .gz and .zst are read by their suffix
 ) -> list[Segments]: # each knows the file and line that it came from
-    "Read `{\"segments\": [...]}` rows, every one checked. `SegmentError` lists all bad lines with the hint"
+    """Read `{"segments": [...]}` rows, every one checked. `SegmentError` lists all bad lines with the hint
+
+    Args:
+        path (str|os.PathLike): `input_output` rows, one a line; .gz and .zst are read by their suffix
+
+    Returns:
+        list[Segments]: each knows the file and line that it came from
+    """
     return [_segments(row, f'{path}:{n}') for n,row in iter_jsonl(path)]
 
 def _segments(row, where) -> Segments:
@@ -169,7 +190,12 @@ def _segments(row, where) -> Segments:
 
 # %% ../nbs/05_files.ipynb #66d30ab1
 class Stamp(NamedTuple):
-    "What changes when a file is written"
+    """What changes when a file is written
+
+    Args:
+        time (int): of the last change, in nanoseconds
+        number (int): inode
+    """
     size: int
     time: int   # of the last change, in nanoseconds
     number: int # inode
@@ -177,13 +203,25 @@ class Stamp(NamedTuple):
 def stamp(
     path: str|os.PathLike,
 ) -> Stamp|None: # None when there is no such file
-    "Take it when a file is read and give it to whoever writes, and nobody's change is lost"
+    """Take it when a file is read and give it to whoever writes, and nobody's change is lost
+
+    Returns:
+        Stamp|None: None when there is no such file
+    """
     try: o = os.stat(path)
     except OSError: return None
     return Stamp(o.st_size, o.st_mtime_ns, o.st_ino)
 
 class write_beside:
-    "Context manager: a file beside `path` that takes its place, whole and on disk, when the block ends well"
+    """Context manager: a file beside `path` that takes its place, whole and on disk, when the block ends well
+
+    Args:
+        path (str|os.PathLike): a link is followed
+        unchanged_since (Stamp|None, default None): of `path`; a `SegmentError` when something else wrote it
+            meanwhile
+        like (str|os.PathLike|None, default None): take permissions and owner from this file, not from the old
+            one
+    """
     def __init__(self,
         path: str|os.PathLike, # a link is followed
         unchanged_since: Stamp|None = None, # of `path`; a `SegmentError` when something else wrote it meanwhile
@@ -259,7 +297,14 @@ def _sweep(path: Path, seconds: float=3600):
 def line_of(
     row: Mapping, # what a line is to hold
 ) -> bytes: # without the line break
-    "A row as a line of JSONL. Raises ValueError for what JSON cannot hold"
+    """A row as a line of JSONL. Raises ValueError for what JSON cannot hold
+
+    Args:
+        row (Mapping): what a line is to hold
+
+    Returns:
+        bytes: without the line break
+    """
     try: return json.dumps(row, ensure_ascii=False).encode()
     except UnicodeEncodeError: return json.dumps(row).encode() # half a character, written as JSON escapes it
     except RecursionError: raise ValueError('the row is nested too deeply to be written as JSON') from None
@@ -268,7 +313,15 @@ def write_jsonl(
     rows: Iterable[Segments|Mapping], # examples, or rows that are dictionaries already
     path: str|os.PathLike,            # written beside and renamed; compressed when it ends in .gz, .zst, .bz2 or .lz4
 ) -> int: # how many rows were written
-    "Write `{\"segments\": [...]}` rows, one a line. `SegmentError` when a row is bad; the old file then stays"
+    """Write `{"segments": [...]}` rows, one a line. `SegmentError` when a row is bad; the old file then stays
+
+    Args:
+        rows (Iterable[Segments|Mapping]): examples, or rows that are dictionaries already
+        path (str|os.PathLike): written beside and renamed; compressed when it ends in .gz, .zst, .bz2 or .lz4
+
+    Returns:
+        int: how many rows were written
+    """
     n = 0
     with write_beside(path) as raw, _compressed(raw, Path(path).suffix) as f:
         for n,row in enumerate(rows, 1):
@@ -299,7 +352,14 @@ class _KeepOpen:
 def keep_copy(
     path: str|os.PathLike, # a file that is about to be changed
 ) -> Path: # its copy: `<name>.bak`, or `<name>.bak1`, ... so that no older copy is lost
-    "Copy a file beside itself, with its permissions"
+    """Copy a file beside itself, with its permissions
+
+    Args:
+        path (str|os.PathLike): a file that is about to be changed
+
+    Returns:
+        Path: its copy: `<name>.bak`, or `<name>.bak1`, ... so that no older copy is lost
+    """
     path = Path(path)
     names = (path.with_name(f'{path.name}.bak{i or ""}') for i in range(10_000))
     copy = next(o for o in names if not o.exists())
@@ -311,7 +371,15 @@ def rewrite_lines(
     new: Mapping[int, bytes|None], # line number from 1 -> its new bytes without line break; None removes the line
     unchanged_since: Stamp|None = None, # of when it was read; a `SegmentError` when something else wrote it meanwhile
 ):
-    "Replace some lines of a file; all others keep their bytes"
+    """Replace some lines of a file; all others keep their bytes
+
+    Args:
+        path (str|os.PathLike): a text file, compressed or not
+        new (Mapping[int, bytes|None]): line number from 1 -> its new bytes without line break; None removes
+            the line
+        unchanged_since (Stamp|None, default None): of when it was read; a `SegmentError` when something else
+            wrote it meanwhile
+    """
     path = Path(path)
     with write_beside(path, unchanged_since) as raw, _compressed(raw, path.suffix) as f:
         lines = ((new[n] if n in new else line, line) for n,line in _lines(path))

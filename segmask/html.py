@@ -7,8 +7,8 @@ Docs: https://example.github.io/segmask/html.html.md"""
 # %% auto #0
 __all__ = ['BLUE', 'ORANGE', 'RED', 'GREY', 'SEVERITY', 'RUN_STYLE', 'PRE_STYLE', 'QUIET', 'FAINT', 'LEGEND', 'COLORS', 'DASHES',
            'escape', 'tag', 'plain', 'counted', 'run_style', 'legend', 'note', 'runs_html', 'View', 'table_html',
-           'as_table', 'picture', 'ticks', 'number', 'percent', 'Series', 'Frame', 'chart_svg', 'points_text', 'Plot',
-           'chart']
+           'as_table', 'picture', 'ticks', 'number', 'percent', 'length_bins', 'Series', 'Frame', 'chart_svg',
+           'points_text', 'Plot', 'chart']
 
 # %% ../nbs/01_html.ipynb #c0de0013
 import base64, html, math, re
@@ -25,7 +25,15 @@ def escape(
     text: str,             # any text
     attribute: bool=False, # is it for an attribute or a picture, where nothing is typeset?
 ) -> str: # HTML that shows the text as it is; line breaks and tabs stay
-    "Text as HTML: no markup, no mathematics, no change of direction, no control characters"
+    """Text as HTML: no markup, no mathematics, no change of direction, no control characters
+
+    Args:
+        text (str): any text
+        attribute (bool, default False): is it for an attribute or a picture, where nothing is typeset?
+
+    Returns:
+        str: HTML that shows the text as it is; line breaks and tabs stay
+    """
     whole = visible(str(text)).encode('utf-8', 'backslashreplace').decode() # half a surrogate pair is no text
     out = html.escape(whole)
     return out if attribute else re.sub(r'[$\\]', r'<span>\g<0></span>', out)
@@ -36,14 +44,30 @@ def tag(
     inside: str='',    # HTML: other elements, or text that went through `escape`
     **attributes: Any, # escaped here; None leaves the attribute out
 ) -> str: # HTML
-    "An element"
+    """An element
+
+    Args:
+        name (str): of the element
+        inside (str, default ''): HTML: other elements, or text that went through `escape`
+        **attributes (Any): escaped here; None leaves the attribute out
+
+    Returns:
+        str: HTML
+    """
     given = ''.join(f' {k}="{escape(str(v), attribute=True)}"' for k,v in attributes.items() if v is not None)
     return f'<{name}{given}>{inside}</{name}>'
 
 def plain(
     text: str, # any text
 ) -> str: # HTML
-    "Text of strangers within a line of our own: escaped, and with a direction of its own"
+    """Text of strangers within a line of our own: escaped, and with a direction of its own
+
+    Args:
+        text (str): any text
+
+    Returns:
+        str: HTML
+    """
     return tag('span', escape(text), style='unicode-bidi:isolate')
 
 # %% ../nbs/01_html.ipynb #3cb27c21
@@ -51,7 +75,15 @@ def counted(
     n: int,    # how many
     what: str, # of what, in the singular
 ) -> str: # '1 row', '2,000 rows'
-    "A number and its noun"
+    """A number and its noun
+
+    Args:
+        n (int): how many
+        what (str): of what, in the singular
+
+    Returns:
+        str: '1 row', '2,000 rows'
+    """
     return f'{n:,} {what}{"" if n==1 else "s"}'
 
 # %% ../nbs/01_html.ipynb #378ad706
@@ -66,7 +98,14 @@ QUIET, FAINT = 'opacity:.8', 'rgba(128,128,128,.35)'
 def run_style(
     weight: float, # from 0, masked, to 1, trained; a label does as well
 ) -> str:
-    "The line under a stretch of text: dotted where it is masked, solid where it is trained, dashed in between"
+    """The line under a stretch of text: dotted where it is masked, solid where it is trained, dashed in between
+
+    Args:
+        weight (float): from 0, masked, to 1, trained; a label does as well
+
+    Returns:
+        str
+    """
     if weight in (0, 1): return RUN_STYLE[bool(weight)]
     line = f'border-bottom:2px dashed rgba(41,121,255,{.4+.6*weight:.2f})'
     return f'text-decoration:none;{line};background:rgba(41,121,255,{.13*weight:.3f})'
@@ -74,7 +113,14 @@ def run_style(
 def legend(
     weighted: bool=False, # are there weights between 0 and 1?
 ) -> str: # HTML
-    "What the lines mean"
+    """What the lines mean
+
+    Args:
+        weighted (bool, default False): are there weights between 0 and 1?
+
+    Returns:
+        str: HTML
+    """
     parts = [tag('ins', 'trained', style=RUN_STYLE[True]), tag('span', 'masked', style=RUN_STYLE[False])]
     if weighted: parts.insert(1, tag('ins', 'weighted', style=run_style(.5)))
     return ' '.join(parts)
@@ -85,14 +131,29 @@ def note(
     inside: str,             # HTML
     severity: str='warning', # a key of `SEVERITY`
 ) -> str: # HTML
-    "A line with a coloured edge: something to know"
+    """A line with a coloured edge: something to know
+
+    Args:
+        inside (str): HTML
+        severity (str, default 'warning'): a key of `SEVERITY`
+
+    Returns:
+        str: HTML
+    """
     return tag('div', inside, style=f'border-left:4px solid {SEVERITY[severity]};padding-left:8px;margin:4px 0')
 
 # %% ../nbs/01_html.ipynb #d02e2cd8
 def runs_html(
     runs: Iterable[tuple[str, float, str|None]], # (text, weight or label, tooltip or None), in order
 ) -> str: # one `<pre>`, no script: legible when styles are stripped, safe with any text
-    "Draw stretches of text, trained and masked told apart with and without colour"
+    """Draw stretches of text, trained and masked told apart with and without colour
+
+    Args:
+        runs (Iterable[tuple[str, float, str|None]]): (text, weight or label, tooltip or None), in order
+
+    Returns:
+        str: one `<pre>`, no script: legible when styles are stripped, safe with any text
+    """
     parts, between = [], False
     for text,weight,tip in runs:
         between = between or 0<weight<1
@@ -101,7 +162,12 @@ def runs_html(
 
 # %% ../nbs/01_html.ipynb #65360170
 class View:
-    "Something to look at: HTML in a notebook, text elsewhere. `html` and `str(view)` are the whole of it"
+    """Something to look at: HTML in a notebook, text elsewhere. `html` and `str(view)` are the whole of it
+
+    Args:
+        html (str): for a notebook
+        text (str): for a terminal, and for what cannot show HTML
+    """
     def __init__(self,
         html: str, # for a notebook
         text: str, # for a terminal, and for what cannot show HTML
@@ -128,7 +194,15 @@ def table_html(
     frame: 'pd.DataFrame', # any table
     limit: int=60,          # rows that are drawn; of more than these, the first and the last
 ) -> str: # one `<table>` without scripts
-    "A table with text on the left and numbers on the right, no text of it ever markup"
+    """A table with text on the left and numbers on the right, no text of it ever markup
+
+    Args:
+        frame (pd.DataFrame): any table
+        limit (int, default 60): rows that are drawn; of more than these, the first and the last
+
+    Returns:
+        str: one `<table>` without scripts
+    """
     numbers = [False, *(o.kind in 'iuf' for o in frame.dtypes)]
     def line(values, name='td'): return tag('tr', ''.join(_cell(v, k, name) for v,k in zip(values, numbers)))
     n, keep = len(frame), limit//2
@@ -153,7 +227,15 @@ def as_table(
     data: Any,                           # whatever a DataFrame is made of
     columns: 'Sequence[str]|None'=None,  # names, where the data has none
 ) -> 'pd.DataFrame':
-    "A DataFrame whose text is drawn as it is"
+    """A DataFrame whose text is drawn as it is
+
+    Args:
+        data (Any): whatever a DataFrame is made of
+        columns (Sequence[str]|None, default None): names, where the data has none
+
+    Returns:
+        pd.DataFrame
+    """
     return _table_class()(data, columns=columns)
 
 # %% ../nbs/01_html.ipynb #75dbc483
@@ -161,7 +243,15 @@ def picture(
     svg: str, # one `<svg>` element with its namespace; styles within, no script runs in an image
     alt: str, # what it shows, in words
 ) -> str: # HTML: an `<img>` that holds the picture
-    "A picture that pages without scripts or trust show as well"
+    """A picture that pages without scripts or trust show as well
+
+    Args:
+        svg (str): one `<svg>` element with its namespace; styles within, no script runs in an image
+        alt (str): what it shows, in words
+
+    Returns:
+        str: HTML: an `<img>` that holds the picture
+    """
     data = base64.b64encode(svg.encode()).decode()
     return f'<img alt="{escape(alt, attribute=True)}" src="data:image/svg+xml;base64,{data}" style="max-width:100%">'
 
@@ -175,7 +265,17 @@ def ticks(
     limit: int=5,       # how many numbers, about
     whole: bool=False, # whole numbers only, as for counts
 ) -> list[float]:
-    "Round numbers from `lo` to `hi`"
+    """Round numbers from `lo` to `hi`
+
+    Args:
+        lo (float): where the axis begins
+        hi (float): where it ends
+        limit (int, default 5): how many numbers, about
+        whole (bool, default False): whole numbers only, as for counts
+
+    Returns:
+        list[float]
+    """
     step = 10.**math.floor(math.log10(max(hi-lo, 1e-9)/limit))
     step *= next(m for m in (1, 2, 5, 10) if (hi-lo)/(step*m)<=limit)
     if whole: step = max(1., step)
@@ -184,9 +284,36 @@ def ticks(
 def number(v: float) -> str: return f'{v:,.6g}'
 def percent(v: float) -> str: return f'{100*v:.4g}%'
 
+# %% ../nbs/01_html.ipynb #dcebeab2
+def length_bins(
+    tokens: Any,         # numpy array, tokens of each row
+    n: int=24,           # about how many bins
+) -> Any: # numpy array of edges, whole numbers
+    """Bins of even width for lengths; wider ones where lengths go far apart
+
+    Args:
+        tokens (Any): numpy array, tokens of each row
+        n (int, default 24): about how many bins
+
+    Returns:
+        Any: numpy array of edges, whole numbers
+    """
+    import numpy as np
+    lo, hi = (int(tokens.min()), int(tokens.max())) if len(tokens) else (0, 1)
+    if hi-lo<n: return np.arange(lo, hi+2)
+    if lo and hi/lo>50: return np.unique(np.geomspace(lo, hi+1, n+1).round().astype(int))
+    step = -(-(hi+1-lo)//n)
+    return np.arange(lo, hi+1+step, step)
+
 # %% ../nbs/01_html.ipynb #73d5b2e0
 class Series(NamedTuple):
-    "Points that are drawn alike"
+    """Points that are drawn alike
+
+    Args:
+        name (str): in the legend; '' leaves it out
+        points (Sequence[tuple[float, float]]): (x, y)
+        kind (str, default 'line'): 'line', 'dots', 'bars' (from x to x+1), 'steps' (the outline of bars)
+    """
     name: str                             # in the legend; '' leaves it out
     points: Sequence[tuple[float, float]] # (x, y)
     kind: str='line'                      # 'line', 'dots', 'bars' (from x to x+1), 'steps' (the outline of bars)
@@ -202,7 +329,11 @@ class Frame(NamedTuple):
     right: int=20
     bottom: int=46
     def at(self, x: float, y: float) -> tuple[float, float]: # pixels
-        "Where a point lies"
+        """Where a point lies
+
+        Returns:
+            tuple[float, float]: pixels
+        """
         across = (x-self.x[0])/(self.x[1]-self.x[0])*(self.width-self.left-self.right)
         up = (y-self.y[0])/(self.y[1]-self.y[0])*(self.height-self.top-self.bottom)
         return round(self.left+across, 1), round(self.height-self.bottom-up, 1)
@@ -289,7 +420,23 @@ def chart_svg(
     uprights: Mapping[float, str]={},      # place -> name: lines from top to bottom, such as a limit
     **size: int,                           # `width` and `height` in pixels
 ) -> str: # one `<svg>` element
-    "A chart as SVG"
+    """A chart as SVG
+
+    Args:
+        series (Sequence[Series]): what is drawn, first to last
+        title (str): in plain words
+        x (str): title of the axis below
+        y (str): title of the axis on the left
+        x_ticks (Mapping[float, str]|None, default None): place -> text (default: whole numbers)
+        y_text (Callable[[float], str], default number): how a number on the left is written, such as
+            `percent`
+        whole (bool, default False): does the axis on the left count things?
+        uprights (Mapping[float, str], default {}): place -> name: lines from top to bottom, such as a limit
+        **size (int): `width` and `height` in pixels
+
+    Returns:
+        str: one `<svg>` element
+    """
     frame = _frame(series, uprights, **size)
     across = x_ticks if x_ticks is not None else {v: number(v) for v in ticks(*frame.x, 8, whole=True)}
     up = {v: y_text(v) for v in ticks(*frame.y, whole=whole)}
@@ -305,7 +452,16 @@ def points_text(
     x: str,                   # title of the axis below
     limit: int=12,             # lines; of more points, an even choice, and what is rare
 ) -> str: # a column for each series
-    "Points as a table in text"
+    """Points as a table in text
+
+    Args:
+        series (Sequence[Series]): what a chart shows
+        x (str): title of the axis below
+        limit (int, default 12): lines; of more points, an even choice, and what is rare
+
+    Returns:
+        str: a column for each series
+    """
     columns = {s.name or 'y': dict(s.points) for s in series}
     places = sorted({p for c in columns.values() for p in c})
     rare = {p for c in columns.values() for p in c if 2*len(c)<=limit<len(places)}
@@ -316,7 +472,13 @@ def points_text(
     return '\n'.join('  '.join(cell.rjust(w) for cell,w in zip(line, widths)).rstrip() for line in table)
 
 class Plot(View):
-    "A chart: an image in a notebook, a table as text. `svg` is the drawing, `save` writes it to a file"
+    """A chart: an image in a notebook, a table as text. `svg` is the drawing, `save` writes it to a file
+
+    Args:
+        svg (str): from `chart_svg`
+        text (str): its twin
+        title (str): read aloud in place of the picture
+    """
     def __init__(self,
         svg: str,   # from `chart_svg`
         text: str,  # its twin
@@ -327,7 +489,11 @@ class Plot(View):
     def save(self,
         path: str, # of the SVG file
     ):
-        "Write the drawing to a file"
+        """Write the drawing to a file
+
+        Args:
+            path (str): of the SVG file
+        """
         with open(path, 'w', encoding='utf-8') as f: f.write(self.svg)
 
 def chart(
@@ -338,7 +504,19 @@ def chart(
     text: str='',             # the twin (default: the points as a table)
     **how: Any,               # what else `chart_svg` takes
 ) -> Plot:
-    "Draw a chart"
+    """Draw a chart
+
+    Args:
+        series (Sequence[Series]): what is drawn, first to last
+        title (str): in plain words
+        x (str): title of the axis below
+        y (str): title of the axis on the left
+        text (str, default ''): the twin (default: the points as a table)
+        **how (Any): what else `chart_svg` takes
+
+    Returns:
+        Plot
+    """
     finite = lambda s: [p for p in s.points if all(map(math.isfinite, p))]
     series = [s._replace(name=visible(s.name), points=points) for s in series if (points := finite(s))]
     return Plot(chart_svg(series, title, x, y, **how), text or f'{title}\n{points_text(series, x)}', title)

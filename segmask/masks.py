@@ -11,6 +11,7 @@ __all__ = ['Spans', 'Turn', 'disjoint', 'reweigh', 'MaskError', 'turns_of', 'Cho
 # %% ../nbs/03_masks.ipynb #5afe4400
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from fnmatch import fnmatchcase
 from itertools import accumulate
@@ -18,7 +19,7 @@ from numbers import Real
 from typing import Any, Literal, NamedTuple, TypedDict, Unpack
 
 from .patterns import PARTS, PatternError, compiled, found
-from .problems import Problem, visible
+from .problems import Problem, Problems, visible
 
 # %% ../nbs/03_masks.ipynb #ccf988f8
 Spans = list[tuple[int,int]] # stretches [start, end) of characters of a row's text
@@ -26,7 +27,14 @@ Spans = list[tuple[int,int]] # stretches [start, end) of characters of a row's t
 def disjoint(
     spans: Iterable[tuple[int,int]], # in any order, with overlaps, some of them empty
 ) -> Spans: # sorted, none of them touching another, none empty
-    "Stretches in order, those that overlap or touch joined"
+    """Stretches in order, those that overlap or touch joined
+
+    Args:
+        spans (Iterable[tuple[int, int]]): in any order, with overlaps, some of them empty
+
+    Returns:
+        Spans: sorted, none of them touching another, none empty
+    """
     out: Spans = []
     for a,b in sorted(o for o in spans if o[0]<o[1]):
         if out and a<=out[-1][1]: out[-1] = (out[-1][0], max(b, out[-1][1]))
@@ -39,7 +47,16 @@ def reweigh(
     spans: Iterable[tuple[int,int]], # characters of their joined text
     weight: 'float|Callable[[Any], float]', # the new weight, 0 to 1; or a function from a segment to it
 ) -> Sequence: # the same object when nothing changes
-    "Give some characters another weight"
+    """Give some characters another weight
+
+    Args:
+        segments (Sequence): dataclass objects with text, label and weight
+        spans (Iterable[tuple[int, int]]): characters of their joined text
+        weight (float|Callable[[Any], float]): the new weight, 0 to 1; or a function from a segment to it
+
+    Returns:
+        Sequence: the same object when nothing changes
+    """
     todo, out, at, k = disjoint(spans), [], 0, 0
     for o in segments:
         end = at+len(o.text)
@@ -63,11 +80,17 @@ def _cut(o: Any, inside: Spans, weight: float) -> list:
     return [replace(o, text=o.text[a:b], label=w>0, weight=w) for a,b,w in parts]
 
 # %% ../nbs/03_masks.ipynb #cf13dacc
-class MaskError(PatternError):
+class MaskError(Problems):
     "A mask rule that cannot be, or cannot be applied: what is wrong, and the hint"
 
 def _error(field: str, what: str, hint: str, code: str='bad-rule', where: str='') -> MaskError:
     return MaskError([Problem(where, field, what, hint, code)])
+
+@contextmanager
+def _of_a_rule() -> Iterator[None]:
+    "What is wrong with a pattern is wrong with the rule"
+    try: yield
+    except PatternError as e: raise _error(*e.said) from None
 
 def _is_weight(x: Any) -> bool: return isinstance(x, Real) and not isinstance(x, bool) and 0<=float(x)<=1
 
@@ -78,7 +101,14 @@ def _bad_weight(weight) -> tuple[str,str]:
 def turns_of(
     segments: Sequence, # of one row
 ) -> list[int|None]: # the turn of each segment, from 0
-    "Turn numbers; where no segment knows its turn, stretches of one kind, masked or trained"
+    """Turn numbers; where no segment knows its turn, stretches of one kind, masked or trained
+
+    Args:
+        segments (Sequence): of one row
+
+    Returns:
+        list[int|None]: the turn of each segment, from 0
+    """
     if any(o.turn is not None for o in segments): return [o.turn for o in segments]
     out: list[int|None] = []
     n, last = -1, None
@@ -102,7 +132,18 @@ def _in_turns(segments: Sequence, which: tuple) -> list[bool]:
 Turn = int|Literal['first', 'last']
 
 class Choice(TypedDict, total=False):
-    "The keywords by which every rule takes its text"
+    """The keywords by which every rule takes its text
+
+    Attributes:
+        text (str): this very text
+        group (int|str): of the pattern: only what this group holds
+        role (str|Sequence[str]): 'assistant', ...
+        turn (Turn|Sequence[Turn]): number from 0, from the end (-1), 'first'; 'last' is the last trained one
+        origin (str|Sequence[str]): as written in `Segment.origin`; * stands for anything
+        segment (int|Sequence[int]): position, from 0 or from the end (-1)
+        label (bool): only text that is now trained (True) or masked (False)
+        test (Callable[[Any], bool]): only segments for which it returns something true (not in YAML)
+    """
     text: str                                # this very text
     group: int|str                           # of the pattern: only what this group holds
     part: Literal['reasoning', 'code', 'tool_arguments']
@@ -129,21 +170,30 @@ class Where:
     def __post_init__(self):
         for k in ('role', 'turn', 'origin', 'segment'): object.__setattr__(self, k, _many(k, getattr(self, k)))
         if bad := [Problem('', *p, 'bad-rule') for p in _faults(self)]: raise MaskError(bad)
-        if self.regex is not None: compiled(self.regex)
+        if self.regex is not None:
+            with _of_a_rule(): compiled(self.regex)
 
     def to_dict(self) -> dict: # what was given, lists for several
-        "The choice as it stands in YAML"
+        """The choice as it stands in YAML
+
+        Returns:
+            dict: what was given, lists for several
+        """
         said = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name)!=f.default}
         plain = lambda v: v if not isinstance(v, tuple) else v[0] if len(v)==1 else list(v)
         return {k: plain(v) for k,v in said.items()}
 
     def spans(self, segments: Sequence) -> Spans: # of characters of the segments' joined text
-        "The chosen characters"
+        """The chosen characters
+
+        Returns:
+            Spans: of characters of the segments' joined text
+        """
         ends = list(accumulate((len(o.text) for o in segments), initial=0))
         runs = disjoint((a, b) for a,b,on in zip(ends, ends[1:], _chosen(self, segments)) if on)
         if (find := _finder(self)) is None: return runs
         text = ''.join(o.text for o in segments)
-        return disjoint((a+i, a+j) for a,b in runs for i,j in find(text[a:b]))
+        with _of_a_rule(): return disjoint((a+i, a+j) for a,b in runs for i,j in find(text[a:b]))
 
 _is_int = lambda x: isinstance(x, int) and not isinstance(x, bool)
 _is_text = lambda x: isinstance(x, str) and x!=''
@@ -211,7 +261,14 @@ def _chosen(where: Where, segments: Sequence) -> list[bool]:
 # %% ../nbs/03_masks.ipynb #3dbfab70
 @dataclass(frozen=True, repr=False)
 class Rule:
-    "Some text, and the weight that it gets. Call it with a row; `+` makes one rule after another"
+    """Some text, and the weight that it gets. Call it with a row; `+` makes one rule after another
+
+    Args:
+        do (str): 'mask', 'train', 'weigh' or 'only'
+        where (Where): the text
+        weight (float|Callable[[Any], float], default 0.0): the weight that it gets, or that text outside gets
+            with 'only'
+    """
     do: str                                    # 'mask', 'train', 'weigh' or 'only'
     where: Where                               # the text
     weight: float|Callable[[Any], float] = 0.  # the weight that it gets, or that text outside gets with 'only'
@@ -224,7 +281,11 @@ class Rule:
         return disjoint(zip(ends[::2], ends[1::2]))
 
     def __call__(self, row: Any) -> Any: # `Segments`, or any sequence of segments
-        "The row with the rule applied"
+        """The row with the rule applied
+
+        Returns:
+            Any: `Segments`, or any sequence of segments
+        """
         if hasattr(row, 'apply'): return row.apply(self)
         return reweigh(row, self.spans(row), self.weight)
 
@@ -236,7 +297,11 @@ class Rule:
         return f'{self.do}({", ".join([*args, *(f"{k}={v!r}" for k,v in said.items())])})'
 
     def to_dict(self) -> dict: # `rules_from([rule.to_dict()])` gives it back
-        "The rule as it stands in YAML; a `MaskError` when it holds a function"
+        """The rule as it stands in YAML; a `MaskError` when it holds a function
+
+        Returns:
+            dict: `rules_from([rule.to_dict()])` gives it back
+        """
         said, weight = self.where.to_dict(), {'weight': self.weight} if self.do=='weigh' else {}
         if callable(self.weight) or 'test' in said:
             raise _error('', f'{self!r} holds a function', 'A function can only be written in Python.')
@@ -247,7 +312,11 @@ class Rule:
 class Rules(tuple):
     "Rules one after another, as one"
     def __call__(self, row: Any) -> Any: # `Segments`, or any sequence of segments
-        "The row with all rules applied, in order"
+        """The row with all rules applied, in order
+
+        Returns:
+            Any: `Segments`, or any sequence of segments
+        """
         for rule in self: row = rule(row)
         return row
     def __add__(self, other: Any) -> 'Rules': return Rules([*self, *([other] if isinstance(other, Rule) else other)])
@@ -274,14 +343,30 @@ def mask(
     regex: str|None = None,   # a pattern; what it finds is masked
     **choice: Unpack[Choice], # or other ways to choose; see `Choice`
 ) -> Rule: # nothing chosen: everything
-    "A rule that masks text"
+    """A rule that masks text
+
+    Args:
+        regex (str|None, default None): a pattern; what it finds is masked
+        **choice (Unpack[Choice]): or other ways to choose; see `Choice`
+
+    Returns:
+        Rule: nothing chosen: everything
+    """
     return _rule('mask', regex, 0., choice)
 
 def train(
     regex: str|None = None,   # a pattern; what it finds is trained
     **choice: Unpack[Choice], # or other ways to choose; see `Choice`
 ) -> Rule: # nothing chosen: everything
-    "A rule that trains text"
+    """A rule that trains text
+
+    Args:
+        regex (str|None, default None): a pattern; what it finds is trained
+        **choice (Unpack[Choice]): or other ways to choose; see `Choice`
+
+    Returns:
+        Rule: nothing chosen: everything
+    """
     return _rule('train', regex, 1., choice)
 
 def weigh(
@@ -289,14 +374,31 @@ def weigh(
     weight: float|Callable[[Any], float] = 1., # 0 to 1, or a function from a segment to it
     **choice: Unpack[Choice], # or other ways to choose; see `Choice`
 ) -> Rule: # nothing chosen: everything
-    "A rule that gives text a weight"
+    """A rule that gives text a weight
+
+    Args:
+        regex (str|None, default None): a pattern
+        weight (float|Callable[[Any], float], default 1.0): 0 to 1, or a function from a segment to it
+        **choice (Unpack[Choice]): or other ways to choose; see `Choice`
+
+    Returns:
+        Rule: nothing chosen: everything
+    """
     return _rule('weigh', regex, weight, choice)
 
 def only(
     regex: str|None = None,   # a pattern; all but what it finds is masked
     **choice: Unpack[Choice], # or other ways to choose; see `Choice`
 ) -> Rule:
-    "A rule that masks everything else, and leaves the chosen text as it is"
+    """A rule that masks everything else, and leaves the chosen text as it is
+
+    Args:
+        regex (str|None, default None): a pattern; all but what it finds is masked
+        **choice (Unpack[Choice]): or other ways to choose; see `Choice`
+
+    Returns:
+        Rule
+    """
     return _rule('only', regex, 0., choice)
 
 def only_last_turn() -> Rule:
@@ -306,12 +408,24 @@ def only_last_turn() -> Rule:
 def by_role(
     *roles: str, # such as 'assistant'
 ) -> Rules:
-    "Rules that train what these roles say, and mask everything else"
+    """Rules that train what these roles say, and mask everything else
+
+    Args:
+        *roles (str): such as 'assistant'
+
+    Returns:
+        Rules
+    """
     return mask() + train(role=roles)
 
 # %% ../nbs/03_masks.ipynb #011332d5
 class Change(NamedTuple):
-    "A stretch of text whose weight became another"
+    """A stretch of text whose weight became another
+
+    Args:
+        start (int): first character, in the row's text
+        before (float): its weight
+    """
     start: int     # first character, in the row's text
     text: str
     before: float  # its weight
@@ -326,7 +440,15 @@ def changes(
     before: Sequence, # segments
     after: Sequence,  # the same text, other weights
 ) -> list[Change]: # in order; neighbours that changed alike are one
-    "What is different between the weights of two rows of one text"
+    """What is different between the weights of two rows of one text
+
+    Args:
+        before (Sequence): segments
+        after (Sequence): the same text, other weights
+
+    Returns:
+        list[Change]: in order; neighbours that changed alike are one
+    """
     ends = [[0, *accumulate(len(o.text) for o in row)] for row in (before, after)]
     text, cuts = ''.join(o.text for o in before), sorted({*ends[0], *ends[1]})
     if text!=''.join(o.text for o in after): raise ValueError('the texts are not the same; a mask cannot be compared')
@@ -344,7 +466,16 @@ def changes(
 # %% ../nbs/03_masks.ipynb #ec0fa47a
 @dataclass(frozen=True, repr=False)
 class Effect:
-    "What rules did to some rows"
+    """What rules did to some rows
+
+    Args:
+        rules (Any): a rule, or rules
+        rows (int): how many were looked at
+        changed (int): in how many the mask is another
+        characters (int): how many characters have another weight
+        split (int): how many rows have more segments than before
+        changes (list[tuple[int, Change]]): (number of the row, what changed in it)
+    """
     rules: Any                        # a rule, or rules
     rows: int                         # how many were looked at
     changed: int                      # in how many the mask is another
@@ -365,7 +496,15 @@ def effect(
     rules: 'Rule|Rules',        # a rule, or several
     rows: Iterable[Sequence],   # `Segments`, or sequences of segments
 ) -> Effect:
-    "What rules do to rows, which stay as they are"
+    """What rules do to rows, which stay as they are
+
+    Args:
+        rules (Rule|Rules): a rule, or several
+        rows (Iterable[Sequence]): `Segments`, or sequences of segments
+
+    Returns:
+        Effect
+    """
     pairs = [(row, rules(row)) for row in rows]
     found = [(i, o) for i,(a,b) in enumerate(pairs) for o in changes(a, b)]
     split = sum(len(b)>len(a) for a,b in pairs)
@@ -379,14 +518,25 @@ def rules_from(
     field: str = 'mask', # the name of the key that holds them, for messages
     where: Callable[..., str] = lambda *path: '', # file and line of a key, e.g. of (2, 'mask'), for messages
 ) -> Rules:
-    "Rules as they are written in YAML or on the command line. A `MaskError` lists all that is wrong"
+    """Rules as they are written in YAML or on the command line. A `MaskError` lists all that is wrong
+
+    Args:
+        items (Any): a list: `{'mask': 'regex'}`, `{'weigh': {'role': 'user'}, 'weight': .1}`, 'only:
+            last_turn'
+        field (str, default 'mask'): the name of the key that holds them, for messages
+        where (Callable[..., str], default lambda *path: ''): file and line of a key, e.g. of (2, 'mask'), for
+            messages
+
+    Returns:
+        Rules
+    """
     if isinstance(items, (str, Mapping, Rule)): items = [items]
     if not isinstance(items, Iterable):
         raise _error(field, f'is {items!r}, not a list of rules', 'Write - mask: "regex".', where=where())
     out, bad = [], []
     for i,item in enumerate(items):
         try: out.append(item if isinstance(item, Rule) else _rule_from(item))
-        except PatternError as e:
+        except MaskError as e:
             for p in e.problems:
                 name = f'{field}[{i}]' + (f'.{p.field}' if p.field else '')
                 bad.append(replace(p, where=where(i, *p.field.split('.')) if p.field else where(i), field=name))
@@ -411,7 +561,7 @@ def _rule_from(item: Any) -> Rule:
         raise _error('weight', 'is missing', 'Add weight: 0.1, or any number from 0 to 1.')
     choice = _choice_from(do, item[do])
     try: return _rule(do, choice.pop('regex', None), item.get('weight', float(do=='train')), choice)
-    except PatternError as e:
+    except MaskError as e:
         inside = (p if p.field=='weight' else replace(p, field=f'{do}.{p.field}') for p in e.problems)
         raise MaskError(inside) from None
 

@@ -13,8 +13,6 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import Any
 
-from .problems import Problem, Problems
-
 # %% ../nbs/02_patterns.ipynb #b9c633b3
 def _size(pattern: str) -> int:
     "How large a pattern becomes when its fixed repeats are written out, as the package regex does before it looks"
@@ -35,11 +33,23 @@ def _size(pattern: str) -> int:
     return max(sums)
 
 # %% ../nbs/02_patterns.ipynb #fa544855
-class PatternError(Problems):
-    "A pattern that is none, or that takes too long: what is wrong, and the hint"
+class PatternError(ValueError):
+    """A pattern that is none, or that takes too long
 
-def _refused(field: str, what: str, hint: str, code: str='bad-pattern') -> PatternError:
-    return PatternError([Problem('', field, what, hint, code)])
+    Args:
+        field (str): of a rule: 'regex' or 'group'
+        what (str): what is wrong
+        hint (str): what to do about it
+        code (str, default 'bad-pattern'): 'slow-pattern' for one that does not finish
+    """
+    def __init__(self,
+        field: str, # of a rule: 'regex' or 'group'
+        what: str,  # what is wrong
+        hint: str,  # what to do about it
+        code: str = 'bad-pattern', # 'slow-pattern' for one that does not finish
+    ):
+        super().__init__(f'{field}: {what}. {hint}')
+        self.said = field, what, hint, code
 
 SECONDS = 5. # of processor time that a pattern may take on one row
 _bomb = 'Bound it: no repeat inside a repeat, such as (a+)+, and [^>]* instead of .* where it will do.'
@@ -48,30 +58,47 @@ _bomb = 'Bound it: no repeat inside a repeat, such as (a+)+, and [^>]* instead o
 def compiled(
     pattern: str, # a regular expression
 ) -> Any: # of the package regex
-    "The pattern, ready to be looked for; a `PatternError` when it is none"
+    """The pattern, ready to be looked for; a `PatternError` when it is none
+
+    Args:
+        pattern (str): a regular expression
+
+    Returns:
+        Any: of the package regex
+    """
     import regex
     if _size(pattern)>100_000:
-        raise _refused('regex', f'{pattern!r} repeats a part more than 100,000 times', 'Use * or + for many.')
+        raise PatternError('regex', f'{pattern!r} repeats a part more than 100,000 times', 'Use * or + for many.')
     try: return regex.compile(pattern)
     except regex.error as e: what = f'{pattern!r} is no regular expression: {e}'
     except RecursionError: what = 'has too many brackets inside one another'
-    raise _refused('regex', what, 'Write \\ before a character that stands for itself, or look for it as plain text.')
+    hint = 'Write \\ before a character that stands for itself, or look for it as plain text.'
+    raise PatternError('regex', what, hint)
 
 def found(
     pattern: str,       # a regular expression; the syntax of `re` and of the package regex
     text: str,          # where to look
     group: int|str = 0, # number or name of a group; 0 is the whole match
 ) -> Iterator[tuple[int,int]]: # [start, end); of a group that repeats, every time
-    "Where a pattern is found. A `PatternError` when it is none, or takes longer than `SECONDS`"
+    """Where a pattern is found. A `PatternError` when it is none, or takes longer than `SECONDS`
+
+    Args:
+        pattern (str): a regular expression; the syntax of `re` and of the package regex
+        text (str): where to look
+        group (int|str, default 0): number or name of a group; 0 is the whole match
+
+    Returns:
+        Iterator[tuple[int, int]]: [start, end); of a group that repeats, every time
+    """
     try:
         for m in compiled(pattern).finditer(text, timeout=SECONDS): yield from m.spans(group)
     except IndexError:
         what = f'{pattern!r} has no group {group!r}'
-        raise _refused('group', what, 'Groups are counted from 1; 0 is the whole.') from None
+        raise PatternError('group', what, 'Groups are counted from 1; 0 is the whole.') from None
     except (TimeoutError, MemoryError) as e:
         did = f'did not finish within {SECONDS:g} seconds' if isinstance(e, TimeoutError) else 'needs too much memory'
         what = f'{pattern!r} {did} on {len(text):,} characters'
-        raise _refused('regex', what, _bomb, 'slow-pattern') from None
+        raise PatternError('regex', what, _bomb, 'slow-pattern') from None
 
 # %% ../nbs/02_patterns.ipynb #5033b690
 _reasoning = r'(?s)<think>.*?(?:</think>|\Z)|<thinking>.*?(?:</thinking>|\Z)|\[THINK\].*?(?:\[/THINK\]|\Z)'
@@ -83,7 +110,14 @@ _call = r'\{\s*(?:"name"\s*:\s*"[^"\\]*"\s*,\s*)?"(arguments|parameters)"\s*:\s*
 def tool_arguments(
     text: str, # of a row
 ) -> Iterator[tuple[int,int]]: # [start, end) of the JSON value
-    "The arguments of each tool call written as JSON: `{\"name\": ..., \"arguments\": {...}}`, or `parameters`"
+    """The arguments of each tool call written as JSON: `{"name": ..., "arguments": {...}}`, or `parameters`
+
+    Args:
+        text (str): of a row
+
+    Returns:
+        Iterator[tuple[int, int]]: [start, end) of the JSON value
+    """
     read, end = json.JSONDecoder().raw_decode, 0
     for m in compiled(_call).finditer(text):
         if m.start()<end: continue

@@ -5,6 +5,7 @@ from configparser import ConfigParser
 from functools import lru_cache
 from html import escape, unescape
 from pathlib import Path
+from textwrap import dedent
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = ConfigParser(delimiters=['='])
@@ -98,6 +99,17 @@ def class_code(node: ast.ClassDef, lines: list[str]) -> list[str]:
             code += ['    '+l for l in signature(o, lines)]
     return code
 
+def described(doc: str) -> str:
+    "A docstring as Markdown: its sentences, then its sections `Raises:` and `Example:`"
+    said, *sections = re.split(r'^(?=(?:Raises|Example):$)', doc, flags=re.M)
+    parts = ['\n\n'.join(f'*{whole(o)}*' for o in said.strip().split('\n\n'))]
+    for o in sections:
+        title, _, rest = o.partition('\n')
+        lines = dedent(rest).strip('\n')
+        if title=='Example:': parts.append(f'```python\n{lines}\n```')
+        else: parts.append(f'{title}\n\n' + '\n'.join(f'- {whole(l)}' for l in lines.split('\n')))
+    return '\n\n'.join(parts)
+
 def api(source: str, url: str) -> str:
     "How to use what an exported cell defines: signatures as written, docstrings, methods, a place to link to"
     lines, parts = source.splitlines(), []
@@ -109,7 +121,7 @@ def api(source: str, url: str) -> str:
         doc = ast.get_docstring(node)
         more = '\n'.join(methods(node)) if is_class else ''
         parts += [f'### {node.name} {{ #api-{node.name} }}', f'```python\n{code}\n```',
-                  f'*{whole(doc)}*' if doc else '', more, f'<small>[source]({url})</small>']
+                  described(doc) if doc else '', more, f'<small>[source]({url})</small>']
     return '\n\n'.join(o for o in parts if o)
 
 # pages

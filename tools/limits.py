@@ -3,7 +3,7 @@ import ast, json, re, sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-WIDTH, CELL, MODULE, CHAIN, NAMES = 120, 60, 350, 17, 45
+WIDTH, CELL, MODULE, CHAIN, NAMES = 120, 60, 350, 13, 45
 # imports go downwards in this list; inside a folder the order is the notebooks' numbers
 ORDER = '''
     problems html patterns masks core files tokens formats config

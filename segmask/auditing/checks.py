@@ -21,7 +21,13 @@ if TYPE_CHECKING:
 
 # %% ../../nbs/auditing/80_checks.ipynb #af9ca443
 class Hit(NamedTuple):
-    "Something that is wrong with a row"
+    """Something that is wrong with a row
+
+    Args:
+        code (str): a key of `AUDIT_CODES`
+        at (int, default 0): position in the row
+        note (str, default ''): what is particular here
+    """
     code: str    # a key of `AUDIT_CODES`
     at: int = 0  # position in the row
     note: str = '' # what is particular here
@@ -40,7 +46,20 @@ def doubled_labels(row: 'Row') -> Iterator[Hit]:
 
 # %% ../../nbs/auditing/80_checks.ipynb #3287f315
 class Known(NamedTuple):
-    "What is known of the tokenizer and its template"
+    """What is known of the tokenizer and its template
+
+    Args:
+        bos (int|None, default None): put before every text
+        ends (frozenset[int]): tokens that end an answer
+        stop (int|None, default None): the one that ends a turn of the template
+        cue (tuple[int, ...]): what the template writes before an answer, white space at its end aside
+        supplied (tuple[int, ...]): the same with the white space, as inference supplies it
+        pictures (frozenset[int]): placeholders of images, sound and video
+        split (tuple[str, ...]): markers of the template that are no single tokens
+        after (int|None, default None): the token that the template writes after a turn's end, a line break
+            mostly
+        longest (int|None, default None): the most tokens that a row may have
+    """
     bos: int|None = None                 # put before every text
     pad: int|None = None
     eos: int|None = None
@@ -59,14 +78,22 @@ _MARKER = re.compile(r'<\|[^|<>\s]{2,40}\|>|<(?:start|end)_of_turn>|\[/?INST\]')
 def ids_of(tokenizer: Any, text: str) -> list[int]: return list(tokenizer(text, add_special_tokens=False)['input_ids'])
 
 def rendered(tokenizer: Any, messages: list, prompt: bool) -> str|None: # None when the template refuses
-    "A conversation as its template writes it"
+    """A conversation as its template writes it
+
+    Returns:
+        str|None: None when the template refuses
+    """
     try: return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=prompt)
     except Exception: return None # templates raise what they like
 
 def template_marks(
     tokenizer: Any,
 ) -> tuple[str, str]: # text that stands before an answer, and after it; empty where that cannot be known
-    "What the chat template writes around an answer"
+    """What the chat template writes around an answer
+
+    Returns:
+        tuple[str, str]: text that stands before an answer, and after it; empty where that cannot be known
+    """
     ask = [{'role': 'user', 'content': 'qqqq'}]
     told = rendered(tokenizer, [*ask, {'role': 'assistant', 'content': 'aaaa'}], False)
     plain, prompt = rendered(tokenizer, ask, False), rendered(tokenizer, ask, True)
@@ -85,7 +112,16 @@ def known_of(
     ends: Iterable[int]=(),  # further tokens that end an answer, as of a generation config
     longest: int|None=None,  # the most tokens that a row may have
 ) -> Known:
-    "What is known of a tokenizer and its chat template"
+    """What is known of a tokenizer and its chat template
+
+    Args:
+        tokenizer (Any|None): a transformers tokenizer, or None
+        ends (Iterable[int], default ()): further tokens that end an answer, as of a generation config
+        longest (int|None, default None): the most tokens that a row may have
+
+    Returns:
+        Known
+    """
     if tokenizer is None: return Known(ends=frozenset(ends), longest=longest)
     bos, eos, pad = (getattr(tokenizer, f'{k}_token_id', None) for k in ('bos', 'eos', 'pad'))
     begins = bos is not None and list(tokenizer('a')['input_ids'])[:1]==[bos]
@@ -125,7 +161,13 @@ def padding(row: 'Row', known: Known) -> Iterator[Hit]:
 
 # %% ../../nbs/auditing/80_checks.ipynb #a092f5ab
 class Turn(NamedTuple):
-    "One answer in a row"
+    """One answer in a row
+
+    Args:
+        cue (int): where the cue begins
+        begin (int): the first token of the answer
+        stop (int): its end token; len(row) when there is none
+    """
     cue: int          # where the cue begins
     begin: int        # the first token of the answer
     stop: int         # its end token; len(row) when there is none
@@ -224,7 +266,11 @@ def look(
     row: 'Row',
     known: Known,
 ) -> list[Hit]: # in the order in which they stand in the row
-    "All that is wrong with one row"
+    """All that is wrong with one row
+
+    Returns:
+        list[Hit]: in the order in which they stand in the row
+    """
     if none := list(nothing_trained(row)): return none
     if wrong := list(doubled_labels(row)): return [*wrong, *padding(row, known)]
     whole = list(all_trained(row, known))
@@ -236,7 +282,13 @@ def look(
 
 # %% ../../nbs/auditing/80_checks.ipynb #0aa8bbf3
 class AuditCode(NamedTuple):
-    "What a code means"
+    """What a code means
+
+    Args:
+        severity (str): 'error', 'warning' or 'info'
+        what (str): what is so
+        hint (str): what to do
+    """
     severity: str # 'error', 'warning' or 'info'
     what: str     # what is so
     hint: str     # what to do
@@ -346,7 +398,11 @@ def repeated(rows: 'Sequence[Row]', others: 'Sequence[Row]'=()) -> Iterator[tupl
         if row.ids[row.attended].tobytes() in held: yield i, Hit('train-eval-leak')
 
 def share(rows: 'Sequence[Row]') -> float: # from 0 to 1
-    "How much of the tokens is trained"
+    """How much of the tokens is trained
+
+    Returns:
+        float: from 0 to 1
+    """
     tokens = sum(int(r.attended.sum()) for r in rows)
     return sum(int((r.trained & r.attended).sum()) for r in rows)/max(1, tokens)
 

@@ -26,7 +26,19 @@ from ..problems import Problem, Problems
 # %% ../../nbs/auditing/79_reading.ipynb #901df1d4
 @dataclass
 class Row:
-    "A row as the model gets it"
+    """A row as the model gets it
+
+    Args:
+        ids (np.ndarray): int64, shape (n,)
+        labels (np.ndarray): int64, shape (n,): the id at its place, or -100
+        attended (np.ndarray): bool, shape (n,): False at padding
+        where (str): 'batch 0, row 1', or 'row 7' of a data set
+        starts (list[int]|None, default None): where the examples of a packed row begin, if positions or
+            borders say so
+        shifted (bool, default False): the labels are at the place that predicts them, and the model is told
+            so
+        extra (dict): other columns: weights, ...
+    """
     ids: np.ndarray              # int64, shape (n,)
     labels: np.ndarray           # int64, shape (n,): the id at its place, or -100
     attended: np.ndarray         # bool, shape (n,): False at padding
@@ -37,12 +49,20 @@ class Row:
 
     @property
     def trained(self) -> np.ndarray: # bool, shape (n,)
-        "Which places the loss sees"
+        """Which places the loss sees
+
+        Returns:
+            np.ndarray: bool, shape (n,)
+        """
         return self.labels!=IGNORE_INDEX
 
 # %% ../../nbs/auditing/79_reading.ipynb #b7892157
 def array(values: Any) -> np.ndarray: # on the CPU, whatever held them
-    "A tensor, array or list as numbers"
+    """A tensor, array or list as numbers
+
+    Returns:
+        np.ndarray: on the CPU, whatever held them
+    """
     if hasattr(values, 'detach'):
         values = values.detach().cpu()
         if getattr(values, 'dtype', None) is not None and 'bfloat16' in str(values.dtype): values = values.float()
@@ -59,7 +79,16 @@ def starts_of(
     row: int,       # its row
     rows: int,      # how many rows it has
 ) -> list[int]|None: # positions at which an example begins, 0 among them; None when the batch does not say
-    "Where the examples of a packed row begin"
+    """Where the examples of a packed row begin
+
+    Args:
+        batch (Mapping): what the collator made
+        row (int): its row
+        rows (int): how many rows it has
+
+    Returns:
+        list[int]|None: positions at which an example begins, 0 among them; None when the batch does not say
+    """
     for key in ('cu_seq_lens_q', 'cu_seqlens'):
         if batch.get(key) is not None and rows==1: return [int(o) for o in array(batch[key]).reshape(-1)[:-1]]
     if batch.get('position_ids') is not None:
@@ -78,7 +107,15 @@ def starts_of(
 def blocks_of(
     mask: np.ndarray, # shape (n, n): True or 0. where a position may look, else False or a large negative number
 ) -> list[int]: # positions that look at nothing before them
-    "Where the blocks of a block-diagonal mask begin"
+    """Where the blocks of a block-diagonal mask begin
+
+    Args:
+        mask (np.ndarray): shape (n, n): True or 0. where a position may look, else False or a large negative
+            number
+
+    Returns:
+        list[int]: positions that look at nothing before them
+    """
     seen = mask if mask.dtype==bool else mask>=0 if (mask<0).any() else mask>0
     return [i for i in range(len(seen)) if not seen[i, :i].any()]
 
@@ -95,7 +132,11 @@ def segmask_rows(batch: Mapping, where: str) -> list[Row]:
 
 # %% ../../nbs/auditing/79_reading.ipynb #3b45693c
 def padding_of(batch: Mapping, row: int, length: int) -> np.ndarray: # bool, shape (length,)
-    "Which places are no padding, as the attention mask says"
+    """Which places are no padding, as the attention mask says
+
+    Returns:
+        np.ndarray: bool, shape (length,)
+    """
     mask = batch.get('attention_mask')
     if mask is None or array(mask).ndim!=2: return np.ones(length, bool)
     return array(mask)[row][:length].astype(bool)
@@ -110,7 +151,15 @@ def batch_to_rows(
     batch: Mapping,    # `input_ids` and `labels`, each of shape (rows, n)
     where: str='batch', # what to call it
 ) -> list[Row]:
-    "The rows of one batch"
+    """The rows of one batch
+
+    Args:
+        batch (Mapping): `input_ids` and `labels`, each of shape (rows, n)
+        where (str, default 'batch'): what to call it
+
+    Returns:
+        list[Row]
+    """
     check_columns(batch, where)
     if segmask_made(batch): return segmask_rows(batch, where)
     ids, labels = two_dimensional(batch['input_ids']), two_dimensional(batch['labels'])
@@ -124,7 +173,11 @@ def batch_to_rows(
 
 # %% ../../nbs/auditing/79_reading.ipynb #fef373ae
 def generators_of(loader: Any) -> list: # torch generators that belong to the loader or its samplers
-    "Random generators that drawing from a loader would move"
+    """Random generators that drawing from a loader would move
+
+    Returns:
+        list: torch generators that belong to the loader or its samplers
+    """
     owners = [loader, getattr(loader, 'sampler', None), getattr(loader, 'batch_sampler', None)]
     owners.append(getattr(owners[2], 'sampler', None))
     found = {id(g): g for o in owners if (g := getattr(o, 'generator', None)) is not None}
@@ -136,7 +189,11 @@ def plain_loader(loader: Any) -> Any:
     return getattr(loader, 'base_dataloader', loader)
 
 def trainer_loader(trainer: Any, evaluation: bool) -> Any: # a DataLoader, or None when there are no rows for evaluation
-    "The trainer's own loader, with its collator and sampler; what accelerate noted of it is taken back"
+    """The trainer's own loader, with its collator and sampler; what accelerate noted of it is taken back
+
+    Returns:
+        Any: a DataLoader, or None when there are no rows for evaluation
+    """
     if evaluation and getattr(trainer, 'eval_dataset', None) is None: return None
     known = getattr(getattr(trainer, 'accelerator', None), '_dataloaders', None)
     before = len(known) if known is not None else 0
@@ -199,7 +256,15 @@ def folder_data(path: Path) -> Any:
 # %% ../../nbs/auditing/79_reading.ipynb #ee4a930a
 @dataclass
 class Read:
-    "What was read"
+    """What was read
+
+    Args:
+        train (list[Row]): rows for training
+        evaluation (list[Row]): rows for evaluation; empty where there are none
+        what (str): 'SFTTrainer', 'DataLoader', 'folder last_run_prepared', ...
+        tokenizer (Any, default None): where it brings one
+        batches (list): the batches as the collator made them; none of data sets
+    """
     train: list[Row]             # rows for training
     evaluation: list[Row]        # rows for evaluation; empty where there are none
     what: str                    # 'SFTTrainer', 'DataLoader', 'folder last_run_prepared', ...
@@ -224,7 +289,15 @@ def read_rows(
     what: Any,      # a Trainer, a DataLoader, a data set, a prepared set, a folder, batches
     rows: int=200,  # how many rows to look at
 ) -> Read:
-    "Rows for training and for evaluation; nothing that they come from is changed"
+    """Rows for training and for evaluation; nothing that they come from is changed
+
+    Args:
+        what (Any): a Trainer, a DataLoader, a data set, a prepared set, a folder, batches
+        rows (int, default 200): how many rows to look at
+
+    Returns:
+        Read
+    """
     if hasattr(what, 'get_train_dataloader'): return read_trainer(what, rows)
     if is_loader(what):
         batches = loader_batches(plain_loader(what), rows)

@@ -28,7 +28,11 @@ if TYPE_CHECKING:
 
 # %% ../../nbs/auditing/81_report.ipynb #62bb28b8
 class Finding(NamedTuple):
-    "One thing that is wrong with one row"
+    """One thing that is wrong with one row
+
+    Args:
+        side (str, default 'train'): or 'evaluation'
+    """
     hit: Hit
     row: Row
     side: str = 'train' # or 'evaluation'
@@ -45,7 +49,16 @@ def line_of(finding: Finding, tokenizer: Any) -> dict: # columns of `Audit.findi
 
 # %% ../../nbs/auditing/81_report.ipynb #f37db6c4
 class Audit:
-    "What an audit found. `ok` is False when there is an error; `findings` is the table, `show(code)` draws examples"
+    """What an audit found. `ok` is False when there is an error; `findings` is the table, `show(code)` draws examples
+
+    Args:
+        what (str): what was looked at
+        rows (Sequence[Row]): rows for training
+        held (Sequence[Row]): rows for evaluation
+        found (Sequence[Finding]): what is wrong
+        tokenizer (Any, default None): for the text of tokens
+        hints (Mapping[str, str], default {}): code -> a hint that fits this trainer better than the table's
+    """
     def __init__(self,
         what: str,                  # what was looked at
         rows: Sequence[Row],        # rows for training
@@ -60,19 +73,31 @@ class Audit:
 
     @property
     def ok(self) -> bool: # warnings and notes are no errors
-        "Is there no error?"
+        """Is there no error?
+
+        Returns:
+            bool: warnings and notes are no errors
+        """
         return not any(AUDIT_CODES[f.hit.code].severity=='error' for f in self.found)
 
     @property
     def codes(self) -> dict[str, int]: # errors first
-        "Code -> how many rows it holds for"
+        """Code -> how many rows it holds for
+
+        Returns:
+            dict[str, int]: errors first
+        """
         out: dict[str, int] = {}
         for f in self.found: out[f.hit.code] = out.get(f.hit.code, 0)+1
         return out
 
     @property
     def findings(self) -> 'pd.DataFrame': # columns code, severity, where, row, segment, message, text, hint
-        "A line for each finding"
+        """A line for each finding
+
+        Returns:
+            pd.DataFrame: columns code, severity, where, row, segment, message, text, hint
+        """
         from segmask.html import as_table
         columns = 'code severity where row segment message text hint'.split()
         lines = [line_of(f, self.tokenizer) for f in self.found]
@@ -83,7 +108,15 @@ class Audit:
         code: str,  # one of `codes`
         most: int=3, # how many rows
     ) -> View:
-        "The first rows with a finding, their tokens drawn"
+        """The first rows with a finding, their tokens drawn
+
+        Args:
+            code (str): one of `codes`
+            most (int, default 3): how many rows
+
+        Returns:
+            View
+        """
         if code not in self.codes:
             raise ValueError(f'{code!r} was not found; there is: {", ".join(self.codes) or "nothing"}')
         return drawn([f for f in self.found if f.hit.code==code][:most], self.tokenizer)
@@ -140,7 +173,11 @@ def ends_of(model: Any) -> list[int]:
     return [int(o) for o in (found if isinstance(found, (list, tuple)) else [found]) if o is not None]
 
 def longest_of(what: Any, rows: Sequence[Row]) -> int|None: # None when no two rows are as long as each other
-    "The most tokens that a row may have, as a trainer's settings or its rows say"
+    """The most tokens that a row may have, as a trainer's settings or its rows say
+
+    Returns:
+        int|None: None when no two rows are as long as each other
+    """
     args = getattr(what, 'args', None)
     for name in ('max_length', 'max_seq_length'):
         if isinstance(found := getattr(args, name, None), int): return found
@@ -168,7 +205,18 @@ def audit(
     rows: int=200,       # how many rows to look at
     model: Any=None,     # check the loss too, and look for leaks between packed rows; True: the trainer's own model
 ) -> Audit:
-    "Look at what reaches the loss, and say what is wrong with it. Nothing that it is taken from is changed"
+    """Look at what reaches the loss, and say what is wrong with it. Nothing that it is taken from is changed
+
+    Args:
+        what (Any): a Trainer (TRL's too), a DataLoader, a data set of tokens, a `Prepared`, a folder, batches
+        tokenizer (Any, default None): default: the trainer's own (`processing_class`)
+        rows (int, default 200): how many rows to look at
+        model (Any, default None): check the loss too, and look for leaks between packed rows; True: the
+            trainer's own model
+
+    Returns:
+        Audit
+    """
     read = read_rows(what, rows)
     if model is True: model = what.model
     tokenizer = tokenizer if tokenizer is not None else read.tokenizer
@@ -188,7 +236,11 @@ def token_losses(
     model: Any,
     batch: Mapping,
 ) -> 'tuple[torch.Tensor, torch.Tensor]': # (losses, which of them count), each of shape (rows, n-1)
-    "The loss of each place, computed plainly from the scores"
+    """The loss of each place, computed plainly from the scores
+
+    Returns:
+        tuple[torch.Tensor, torch.Tensor]: (losses, which of them count), each of shape (rows, n-1)
+    """
     import torch
     inputs = {k: v for k,v in batch.items() if k in ('input_ids', 'attention_mask', 'position_ids', 'cu_seq_lens_q',
               'cu_seq_lens_k', 'max_length_q', 'max_length_k', 'pixel_values', 'token_type_ids')}
@@ -239,7 +291,8 @@ def model_findings(what: Any, model: Any, read: Read) -> list[Finding]:
     from segmask.auditing.reading import batch_to_rows, segmask_made
     from segmask.data.batches import same_random_numbers
     device = next(model.parameters()).device # a loader's batches are on the CPU
-    batches = [{k: v.to(device) if hasattr(v, 'to') else v for k,v in b.items()} for b in read.batches if not segmask_made(b)]
+    here = lambda batch: {k: v.to(device) if hasattr(v, 'to') else v for k,v in batch.items()}
+    batches = [here(b) for b in read.batches if not segmask_made(b)]
     if not batches: return []
     training = model.training
     model.eval()
@@ -256,7 +309,12 @@ def assert_clean(
     audit: Audit,
     ignore: Sequence[str]=(), # codes that are meant
 ):
-    "An AssertionError with the report when there is an error or a warning"
+    """An AssertionError with the report when there is an error or a warning
+
+    Args:
+        audit (Audit)
+        ignore (Sequence[str], default ()): codes that are meant
+    """
     left = [f for f in audit.found if f.hit.code not in ignore and AUDIT_CODES[f.hit.code].severity!='info']
     rest = Audit(audit.what, audit.rows, audit.held, left, audit.tokenizer, audit.hints)
     if left: raise AssertionError(report_text(rest))
@@ -266,7 +324,16 @@ def audit_first(
     ignore: Sequence[str]=(), # codes that are meant
     tokenizer: Any=None,      # default: the trainer's own
 ) -> Any: # a transformers TrainerCallback
-    "A callback that audits the trainer's loader before the first step, and stops the run where there is an error"
+    """A callback that audits the trainer's loader before the first step, and stops the run where there is an error
+
+    Args:
+        rows (int, default 200): how many rows to look at
+        ignore (Sequence[str], default ()): codes that are meant
+        tokenizer (Any, default None): default: the trainer's own
+
+    Returns:
+        Any: a transformers TrainerCallback
+    """
     from transformers import TrainerCallback
     class AuditFirst(TrainerCallback):
         "Audits before the first step"

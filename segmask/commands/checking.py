@@ -110,12 +110,11 @@ def _fix(args: argparse.Namespace, path: str, enc: Any) -> list:
 
 def _fixable_files(path: str) -> tuple[list[Path], Any]: # (JSONL files of segments, tokenizer of the config)
     from segmask.commands.sets import is_config
-    from segmask.data.encoding import tokenizer_of
     if not is_config(path): return ([Path(path)] if Path(path).is_file() else []), None
     cfg = TrainingConfig.load(path)
     entries = [*cfg.datasets, *(cfg.test_datasets or [])]
     paths = [Path(o.path) for o in entries if o.type=='input_output' and o.path]
-    return [o for o in paths if o.is_file()], tokenizer_of(cfg)
+    return [o for o in paths if o.is_file()], cfg.tokenizer()
 
 # %% ../../nbs/commands/95_checking.ipynb #8fdad6f7
 def config_arguments(p: argparse.ArgumentParser):

@@ -30,7 +30,13 @@ def emit(
     data: Any,                # the result for programs
     text: Any,                # the result for people
 ):
-    "Print a result on standard output"
+    """Print a result on standard output
+
+    Args:
+        args (argparse.Namespace): of a command; `args.json` decides
+        data (Any): the result for programs
+        text (Any): the result for people
+    """
     print(named(json.dumps(data, ensure_ascii=False, default=str) if args.json else visible(str(text))))
 
 # %% ../../nbs/commands/93_output.ipynb #ea4a88f5
@@ -39,7 +45,14 @@ _stdin: list[str] = [] # the file that holds standard input
 def given(
     path: str, # what was written on the command line
 ) -> str: # a path; of a file with the standard input for '-'
-    "A path that can be read"
+    """A path that can be read
+
+    Args:
+        path (str): what was written on the command line
+
+    Returns:
+        str: a path; of a file with the standard input for '-'
+    """
     if path!='-': return path
     if not _stdin:
         folder = tempfile.mkdtemp(prefix='segmask-')
@@ -50,7 +63,11 @@ def given(
     return _stdin[0]
 
 def named(text: str) -> str: # the same, with 'stdin' for the file that holds it
-    "A text in which standard input has its name"
+    """A text in which standard input has its name
+
+    Returns:
+        str: the same, with 'stdin' for the file that holds it
+    """
     for o in _stdin: text = text.replace(o, 'stdin')
     return text
 
@@ -58,7 +75,15 @@ def written(
     path: str,                   # what was written on the command line; '-' is standard output
     write: Callable[[str], Any], # writes a file
 ) -> Any: # what `write` returned
-    "Write a file, or standard output"
+    """Write a file, or standard output
+
+    Args:
+        path (str): what was written on the command line; '-' is standard output
+        write (Callable[[str], Any]): writes a file
+
+    Returns:
+        Any: what `write` returned
+    """
     if path!='-': return write(path)
     with tempfile.TemporaryDirectory(prefix='segmask-') as folder:
         file = Path(folder)/'stdout.jsonl'
@@ -71,7 +96,11 @@ MISTRAL = 'mistralai/Mistral-7B-v0.1'
 BOUNDARIES = 'segment', 'prompt', 'joint' # as in `tokens.encoder`, which takes long to import
 
 def pair(text: str) -> tuple[str, Any]: # 'field=body' or 'roles_to_train=[user, assistant]'
-    "KEY=VALUE, the value as in YAML"
+    """KEY=VALUE, the value as in YAML
+
+    Returns:
+        tuple[str, Any]: 'field=body' or 'roles_to_train=[user, assistant]'
+    """
     key, eq, value = text.partition('=')
     if not eq or not key: raise argparse.ArgumentTypeError(f'{text!r} is not KEY=VALUE')
     import yaml

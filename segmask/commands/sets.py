@@ -23,7 +23,6 @@ from ..config.yamltext import dotted
 from ..core import Segments
 from ..data.exchange import convert, export
 from ..data.packing import pack_prepared
-from ..data.encoding import tokenizer_of
 from ..data.prepare import preprocess
 from ..data.prepared import Prepared
 from ..formats.formats import FORMATS, lower_all, lowering
@@ -109,7 +108,15 @@ def with_mask(
     own: Any,        # `segmask:` of a data set entry, or nothing
     more: list[str], # rules of the command line, to be applied after its own
 ) -> dict: # the same with these rules
-    "A data set entry's settings with more rules"
+    """A data set entry's settings with more rules
+
+    Args:
+        own (Any): `segmask:` of a data set entry, or nothing
+        more (list[str]): rules of the command line, to be applied after its own
+
+    Returns:
+        dict: the same with these rules
+    """
     rules: Any = (own or {}).get('mask') or []
     return {**(own or {}), 'mask': [*(rules if isinstance(rules, list) else [rules]), *rules_from(more).to_dict()]}
 
@@ -188,7 +195,7 @@ def _to_convert(args: argparse.Namespace) -> tuple[Any, Any, Any, dict, dict]:
         if not 0<=args.dataset<len(cfg.datasets):
             raise ValueError(f'there is no data set {args.dataset}; {path} has {len(cfg.datasets)}, counted from 0')
         entry = cfg.datasets[args.dataset].model_dump(exclude_unset=True)
-        return entry, args.type or entry.get('type'), tokenizer_of(cfg), cfg.model_dump(exclude_unset=True), {}
+        return entry, args.type or entry.get('type'), cfg.tokenizer(), cfg.model_dump(exclude_unset=True), {}
     if not args.type: raise ValueError('--type is missing: write the format of the data, such as --type alpaca')
     source_of(path, **dict(args.set))
     special = dict(args.special_token) or None

@@ -17,7 +17,19 @@ from ..problems import Problem
 
 # %% ../../nbs/config/28_advice.ipynb #582419a7
 class Advice(NamedTuple):
-    "Something in a config that should be looked at"
+    """Something in a config that should be looked at
+
+    Args:
+        severity (str): 'error': refused, or something else is trained; 'warning': probably not meant; 'info':
+            good to know
+        where (str): file and line
+        key (str): such as 'datasets[0].path'
+        what (str): what is wrong
+        hint (str): what to do
+        code (str, default ''): a short name of the kind, such as 'unknown-key'
+        stops (str, default ''): 'preprocess' or 'train': the command that refuses it (`train` prepares first,
+            so it refuses both)
+    """
     severity: str  # 'error': refused, or something else is trained; 'warning': probably not meant; 'info': good to know
     where: str     # file and line
     key: str       # such as 'datasets[0].path'
@@ -33,7 +45,11 @@ class Advice(NamedTuple):
 
 # %% ../../nbs/config/28_advice.ipynb #c5fd8a70
 class Found(NamedTuple):
-    "What a check finds"
+    """What a check finds
+
+    Args:
+        path (tuple): of the key
+    """
     severity: str
     code: str
     path: tuple # of the key
@@ -60,7 +76,11 @@ def number(value: Any) -> float|None:
     except (TypeError, ValueError): return None
 
 def whole(value: Any) -> int: # 0 for what is no number
-    "A value as a whole number"
+    """A value as a whole number
+
+    Returns:
+        int: 0 for what is no number
+    """
     return int(number(value) or 0)
 
 def twice(a: str, b: str) -> Found:
@@ -85,7 +105,17 @@ def advice(
     where: Callable[[tuple], str]=lambda path: '', # path of a key -> file and line
     gpu: Gpu|None = None,   # what it is to run on, if that is known
 ) -> list[Advice]: # errors first
-    "What the checks find"
+    """What the checks find
+
+    Args:
+        values (Mapping): a config, as YAML gives it
+        checks (Sequence[Check]): what to look for
+        where (Callable[[tuple], str], default lambda path: ''): path of a key -> file and line
+        gpu (Gpu|None, default None): what it is to run on, if that is known
+
+    Returns:
+        list[Advice]: errors first
+    """
     found = [o for check in checks for o in check(values, gpu)]
     out = [Advice(o.severity, where(o.path), dotted(o.path), o.what, o.hint, o.code, o.stops) for o in found]
     return sorted(dict.fromkeys(out), key=lambda o: ('error', 'warning', 'info').index(o.severity))

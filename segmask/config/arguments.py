@@ -24,14 +24,28 @@ if TYPE_CHECKING: from segmask.config.config import TrainingConfig
 def renamed_arguments(
     values: Mapping, # a config
 ) -> dict: # such as {'per_device_train_batch_size': 2}
-    "Settings that another name is enough for"
+    """Settings that another name is enough for
+
+    Args:
+        values (Mapping): a config
+
+    Returns:
+        dict: such as {'per_device_train_batch_size': 2}
+    """
     return {key(k).argument: v for k,v in values.items() if v is not None and key(k).argument}
 
 # %% ../../nbs/config/34_arguments.ipynb #5e80b63c
 def precision(
     cfg: 'TrainingConfig', # bf16, fp16, float32
 ) -> str: # 'bf16', 'fp16' or 'fp32'
-    "`bf16: auto` is bf16 where the GPU has it, fp16 on older ones (T4), and 32 bits on a CPU. Raises ConfigError"
+    """`bf16: auto` is bf16 where the GPU has it, fp16 on older ones (T4), and 32 bits on a CPU. Raises ConfigError
+
+    Args:
+        cfg (TrainingConfig): bf16, fp16, float32
+
+    Returns:
+        str: 'bf16', 'fp16' or 'fp32'
+    """
     bf16, fp16 = (any(cfg.get(k) in (True, 'full') for k in o) for o in (('bf16', 'bfloat16'), ('fp16', 'float16')))
     if bf16 and fp16:
         problem = Problem(cfg.where('fp16'), 'fp16', 'and bf16 are both on', 'Keep one of them.', 'two-precisions')
@@ -44,7 +58,15 @@ def precision(
 def accumulation(
     cfg: 'TrainingConfig', # gradient_accumulation_steps; or batch_size, axolotl's older word for the rows of an update
 ) -> int:
-    "Batches per update"
+    """Batches per update
+
+    Args:
+        cfg (TrainingConfig): gradient_accumulation_steps; or batch_size, axolotl's older word for the rows of
+            an update
+
+    Returns:
+        int
+    """
     rows, micro = cfg.get('batch_size'), cfg.get('micro_batch_size') or 1
     if rows and 'gradient_accumulation_steps' not in cfg.to_dict(): return max(1, int(rows)//micro)
     return cfg.get('gradient_accumulation_steps') or 1
@@ -58,7 +80,15 @@ def how_often(
     cfg: 'TrainingConfig', # evals_per_epoch, saves_per_epoch, eval_steps, ...
     has_eval: bool,        # are rows held back?
 ) -> dict:
-    "When to evaluate and when to save; an epoch is the default"
+    """When to evaluate and when to save; an epoch is the default
+
+    Args:
+        cfg (TrainingConfig): evals_per_epoch, saves_per_epoch, eval_steps, ...
+        has_eval (bool): are rows held back?
+
+    Returns:
+        dict
+    """
     out: dict[str, Any] = {}
     for what in ('eval', 'save'):
         steps, per_epoch, strategy = (cfg.get(f'{what}{o}') for o in ('_steps', 's_per_epoch', '_strategy'))
@@ -74,7 +104,15 @@ def best_model(
     cfg: 'TrainingConfig', # load_best_model_at_end, early_stopping_patience, save_strategy: best
     has_eval: bool,        # are rows held back?
 ) -> dict:
-    "Which model counts as the best. Raises ConfigError"
+    """Which model counts as the best. Raises ConfigError
+
+    Args:
+        cfg (TrainingConfig): load_best_model_at_end, early_stopping_patience, save_strategy: best
+        has_eval (bool): are rows held back?
+
+    Returns:
+        dict
+    """
     wanted = [k for k in ('load_best_model_at_end', 'early_stopping_patience') if cfg.get(k)]
     if cfg.get('save_strategy')=='best': wanted.append('save_strategy')
     if not wanted: return {}
@@ -110,7 +148,14 @@ _REPORTERS = {'tensorboard': ('use_tensorboard',), 'wandb': ('use_wandb', 'wandb
 def reporters(
     cfg: 'TrainingConfig', # use_tensorboard, use_wandb, wandb_*
 ) -> tuple[list[str], list[str]]: # (those that are asked for and installed, those that are not installed)
-    "Where else the losses go"
+    """Where else the losses go
+
+    Args:
+        cfg (TrainingConfig): use_tensorboard, use_wandb, wandb_*
+
+    Returns:
+        tuple[list[str], list[str]]: (those that are asked for and installed, those that are not installed)
+    """
     asked = [k for k,keys in _REPORTERS.items() if any(cfg.get(o) for o in keys)]
     if cfg.get('use_wandb') is False: asked = [k for k in asked if k!='wandb']
     here = [k for k in asked if find_spec(k) or (k=='tensorboard' and find_spec('tensorboardX'))]
@@ -119,7 +164,14 @@ def reporters(
 def wandb_environment(
     cfg: 'TrainingConfig', # wandb_project, wandb_entity, wandb_mode, ...
 ) -> dict[str, str]: # for `os.environ`
-    "What Weights & Biases is to know, as axolotl 0.19 passes it on (axolotl/utils/wandb_.py)"
+    """What Weights & Biases is to know, as axolotl 0.19 passes it on (axolotl/utils/wandb_.py)
+
+    Args:
+        cfg (TrainingConfig): wandb_project, wandb_entity, wandb_mode, ...
+
+    Returns:
+        dict[str, str]: for `os.environ`
+    """
     return {k.upper(): v for k,v in cfg.to_dict().items() if k.startswith('wandb_') and isinstance(v, str) and v}
 
 # %% ../../nbs/config/34_arguments.ipynb #66e67c61
@@ -132,7 +184,15 @@ def arguments(
     cfg: 'TrainingConfig',     # all of it
     has_eval: bool|None=None,  # are rows held back? (default: as the config says)
 ) -> dict: # for `transformers.TrainingArguments`
-    "A config as the trainer's arguments. Raises ConfigError"
+    """A config as the trainer's arguments. Raises ConfigError
+
+    Args:
+        cfg (TrainingConfig): all of it
+        has_eval (bool|None, default None): are rows held back? (default: as the config says)
+
+    Returns:
+        dict: for `transformers.TrainingArguments`
+    """
     get, how, held = cfg.get, precision(cfg), evaluates(cfg) if has_eval is None else has_eval
     named = {k: v for k,v in renamed_arguments(cfg.to_dict()).items() if not k.startswith(_OTHERWISE)}
     out = {**_DEFAULTS, **named, 'bf16':how=='bf16', 'fp16':how=='fp16',
@@ -151,6 +211,13 @@ def arguments(
 def left_over(
     values: Mapping, # a config
 ) -> list[str]: # keys
-    "Settings that another trainer has no word for"
+    """Settings that another trainer has no word for
+
+    Args:
+        values (Mapping): a config
+
+    Returns:
+        list[str]: keys
+    """
     carried = lambda o: o.train in ('used', 'loaded') or o.rows or o.name=='strict'
     return [k for k,v in values.items() if not carried(key(k)) and not changes_nothing(k, v)]

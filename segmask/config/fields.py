@@ -21,7 +21,13 @@ from ..problems import Problem
 
 # %% ../../nbs/config/35_fields.ipynb #f32d28ee
 class DatasetConfig(BaseModel):
-    "One entry under `datasets:`. Keys that are not listed are kept as they are"
+    """One entry under `datasets:`. Keys that are not listed are kept as they are
+
+    Attributes:
+        path (str): a file, a folder, or a data set's name on the hub
+        type (str|dict|None, default None): the format, such as 'input_output'; a mapping spells one out
+        segmask (dict|None, default None): our own key: `{boundary: prompt}`
+    """
     model_config = ConfigDict(extra='allow')
     path: str                      # a file, a folder, or a data set's name on the hub
     type: str|dict|None = None     # the format, such as 'input_output'; a mapping spells one out
@@ -29,7 +35,28 @@ class DatasetConfig(BaseModel):
 
 # %% ../../nbs/config/35_fields.ipynb #282790ac
 class DataFields(BaseModel):
-    "The model, the rows and their lengths"
+    """The model, the rows and their lengths
+
+    Attributes:
+        base_model (str): a hub id or a local folder
+        tokenizer_config (str|None, default None): where the tokenizer is, if not in `base_model`
+        revision_of_model (str|None, default None): branch, tag or commit on the hub
+        trust_remote_code (bool|None, default None): run Python that comes with the model?
+        datasets (list[DatasetConfig]): what to train on
+        test_datasets (list[DatasetConfig]|None, default None): what to evaluate on, in place of rows held
+            back
+        dataset_prepared_path (str|None, default None): where prepared data goes (default: last_run_prepared)
+        val_set_size (float|None): rows held back: a share below 1, or a number of rows
+        shuffle_merged_datasets (bool|None, default True): shuffle the rows?
+        train_on_inputs (bool|None, default False): train on masked text too?
+        sequence_len (int): the most tokens that a row may have
+        min_sample_len (int|None): the fewest (default: 2)
+        excess_length_strategy (Literal['drop', 'truncate', 'raise']|None, default None): for rows that are
+            too long (default: drop)
+        sample_packing (bool|None, default None): several rows in one sequence?
+        special_tokens (dict[str, Any]|None, default None): role -> token
+        tokens (list[str]|None, default None): tokens to add
+    """
     model_config = ConfigDict(extra='allow', protected_namespaces=(), validate_assignment=True)
     base_model: str = Field(min_length=1)                     # a hub id or a local folder
     tokenizer_config: str|None = None                         # where the tokenizer is, if not in `base_model`
@@ -50,7 +77,32 @@ class DataFields(BaseModel):
 
 # %% ../../nbs/config/35_fields.ipynb #75c43d67
 class TrainingFields(DataFields):
-    "How to train"
+    """How to train
+
+    Attributes:
+        micro_batch_size (int|None): rows per step and device
+        gradient_accumulation_steps (int|None): steps per update
+        eval_batch_size (int|None): rows per evaluation step (default: micro_batch_size)
+        num_epochs (float): passes over the data
+        max_steps (int|None, default None): updates, in place of num_epochs
+        optimizer (str|None, default None): by transformers' names (default: adamw_torch_fused)
+        lr_scheduler (str|None, default None): by transformers' names (default: cosine)
+        learning_rate (float|None): at its peak
+        warmup_steps (int|None): updates until the peak
+        warmup_ratio (float|None): the same, as a share
+        max_grad_norm (float|None): gradients are clipped to this norm
+        bf16 (Literal['auto', 'full']|bool|None, default None): bfloat16? auto: where the GPU has it, else
+            fp16
+        gradient_checkpointing (Any, default None): compute activations twice to save memory?
+        attn_implementation (str|None, default None): such as 'flash_attention_2', 'sdpa'
+        adapter (str|None, default None): 'lora', 'qlora'; none: all weights are trained
+        lora_r (int|None): rank
+        lora_alpha (int|None): scale
+        lora_target_modules (list[str]|str|None, default None): layers that get an adapter
+        lora_target_linear (bool|None, default None): all linear layers?
+        seed (int|None): for shuffling and training (default: 42)
+        output_dir (str|None, default None): where models go (default: model-out)
+    """
     micro_batch_size: int|None = Field(1, gt=0)               # rows per step and device
     gradient_accumulation_steps: int|None = Field(1, gt=0)    # steps per update
     eval_batch_size: int|None = Field(None, gt=0)             # rows per evaluation step (default: micro_batch_size)
@@ -104,7 +156,14 @@ _TYPES = {'bool':'boolean', 'int':'integer', 'float':'number', 'string':'string'
 def in_words(
     e: Mapping, # one of pydantic's errors
 ) -> tuple[str, str, str]: # (what is wrong, the hint, the code)
-    "What pydantic found, as a sentence"
+    """What pydantic found, as a sentence
+
+    Args:
+        e (Mapping): one of pydantic's errors
+
+    Returns:
+        tuple[str, str, str]: (what is wrong, the hint, the code)
+    """
     kind, value = e['type'], shown(e.get('input'))
     if kind=='missing': return 'is missing', 'Add it.', 'missing'
     if kind in ('string_too_short', 'too_short'): return 'is empty', 'Give it a value.', 'empty'
@@ -119,7 +178,15 @@ def real_path(
     loc: tuple,  # where pydantic found something
     values: Any, # the config
 ) -> tuple: # without the names of alternatives that pydantic puts into a path
-    "The path of a value in the config itself"
+    """The path of a value in the config itself
+
+    Args:
+        loc (tuple): where pydantic found something
+        values (Any): the config
+
+    Returns:
+        tuple: without the names of alternatives that pydantic puts into a path
+    """
     out: list = []
     for o in loc:
         if not isinstance(values, (Mapping, list)): break
@@ -139,7 +206,16 @@ def checked(
     values: Mapping,        # as YAML gives it
     where: Where=lambda path: '', # path of a key -> file and line
 ) -> Any: # a config
-    "A config from its keys. A `ConfigError` lists all that is wrong"
+    """A config from its keys. A `ConfigError` lists all that is wrong
+
+    Args:
+        model (type[BaseModel]): the class of the config
+        values (Mapping): as YAML gives it
+        where (Where, default lambda path: ''): path of a key -> file and line
+
+    Returns:
+        Any: a config
+    """
     if too_much(values): raise ConfigError([Problem(where(()), '', *TOO_MUCH)])
     values = {str(k): v for k,v in values.items()}
     problems = [*data_problems(values, where), *type_problems(values, where)]

@@ -15,7 +15,12 @@ from typing import NamedTuple
 
 # %% ../../nbs/config/27_hardware.ipynb #324b0c33
 class Gpu(NamedTuple):
-    "A GPU, as far as a config depends on it"
+    """A GPU, as far as a config depends on it
+
+    Args:
+        memory (float): GiB
+        bf16 (bool): does it compute in bfloat16? (NVIDIA: Ampere and later)
+    """
     name: str
     memory: float  # GiB
     bf16: bool     # does it compute in bfloat16? (NVIDIA: Ampere and later)
@@ -28,7 +33,15 @@ GPUS = {name: Gpu(name, memory, name in _NEW) for name,memory in (_OLD | _NEW).i
 def find_gpu(
     name: 'str|float|Gpu|None'='auto', # 'auto': the one in this machine; a name such as 'T4'; memory in GiB; None: none
 ) -> Gpu|None:
-    "What is known of a GPU; ValueError for a name that is not in the table"
+    """What is known of a GPU; ValueError for a name that is not in the table
+
+    Args:
+        name (str|float|Gpu|None, default 'auto'): 'auto': the one in this machine; a name such as 'T4';
+            memory in GiB; None: none
+
+    Returns:
+        Gpu|None
+    """
     if name is None or isinstance(name, Gpu): return name
     if isinstance(name, (int, float)): return Gpu(f'a GPU with {name:g} GiB', float(name), True)
     if name=='auto': return _own_gpu()
@@ -49,7 +62,14 @@ def _own_gpu() -> Gpu|None:
 def model_config(
     base_model: str, # a folder or a hub id
 ) -> dict: # its config.json; empty when it is not on this machine
-    "The architecture of a model, without a network"
+    """The architecture of a model, without a network
+
+    Args:
+        base_model (str): a folder or a hub id
+
+    Returns:
+        dict: its config.json; empty when it is not on this machine
+    """
     path = Path(base_model)/'config.json'
     if not path.is_file() and re.fullmatch(r'\w[\w.-]*/\w[\w.-]*', base_model):
         from huggingface_hub import try_to_load_from_cache
@@ -64,7 +84,15 @@ def parameters(
     base_model: str,     # a name such as 'mistralai/Mistral-7B-v0.1'
     config: Mapping={},  # its config.json, when it is on this machine
 ) -> float|None: # number of parameters; None when nothing tells
-    "How many parameters a model has"
+    """How many parameters a model has
+
+    Args:
+        base_model (str): a name such as 'mistralai/Mistral-7B-v0.1'
+        config (Mapping, default {}): its config.json, when it is on this machine
+
+    Returns:
+        float|None: number of parameters; None when nothing tells
+    """
     width, layers, vocab = (config.get(k) for k in ('hidden_size', 'num_hidden_layers', 'vocab_size'))
     if width and layers and vocab: return _counted(config, width, layers, vocab)
     name = base_model.rstrip('/').split('/')[-1]

@@ -78,7 +78,14 @@ def train_checks(values: Mapping, gpu: 'Gpu|None') -> Iterator[Found]:
 def unused(
     values: Mapping, # a config
 ) -> list[str]: # keys without influence on the losses
-    "Settings that `train` has no use for, and that need not stop it"
+    """Settings that `train` has no use for, and that need not stop it
+
+    Args:
+        values (Mapping): a config
+
+    Returns:
+        list[str]: keys without influence on the losses
+    """
     told = (k for k,v in values.items() if key(k).train=='unused' and not changes_nothing(k, v))
     return [k for k in told if key(k).note!='secret']
 

@@ -18,12 +18,24 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import yaml
 
 from .schema import alternatives, axolotl_keys, did_you_mean, inside, known_keys, nested_types, plugin_keys, plugins_of
+from ..problems import without_password
 
 if TYPE_CHECKING: import pandas as pd
 
 # %% ../../nbs/config/26_keys.ipynb #741c53ff
 class Key(NamedTuple):
-    "What segmask knows of a key of a config; the head of keys.txt explains the words"
+    """What segmask knows of a key of a config; the head of keys.txt explains the words
+
+    Args:
+        group (str): where it stands in a config that is written anew
+        form (str): the tab of `configure` that shows it
+        rows (str): what `preprocess` does: 'rows', 'data', 'later', 'loaded', 'refused'
+        train (str): what `train` does: 'used', 'unused', 'loaded'; '' is refused when it is set
+        resume (str): may it change when a run goes on? 'yes', 'constant'; '' is no
+        argument (str): its name among transformers' TrainingArguments
+        harmless (str): a value that changes nothing, as YAML
+        note (str): such as 'ours', 'secret', 'old: eval_strategy'
+    """
     name: str
     group: str    # where it stands in a config that is written anew
     form: str     # the tab of `configure` that shows it
@@ -49,13 +61,27 @@ def key(name: str) -> Key:
 def names(
     **wanted: str, # a column and its value, such as `rows='rows'`
 ) -> list[str]: # in the order of the table
-    "The keys whose line says this"
+    """The keys whose line says this
+
+    Args:
+        **wanted (str): a column and its value, such as `rows='rows'`
+
+    Returns:
+        list[str]: in the order of the table
+    """
     return [k for k,o in table().items() if all(getattr(o, c)==v for c,v in wanted.items())]
 
 def grouped(
     column: str, # 'group' or 'form'
 ) -> dict[str, list[str]]: # value -> keys
-    "The keys by what a column says, in the order of the table"
+    """The keys by what a column says, in the order of the table
+
+    Args:
+        column (str): 'group' or 'form'
+
+    Returns:
+        dict[str, list[str]]: value -> keys
+    """
     out: dict[str, list[str]] = {}
     for k,o in table().items():
         if value := getattr(o, column): out.setdefault(value, []).append(k)
@@ -66,7 +92,15 @@ def changes_nothing(
     name: str,  # a key
     value: Any, # its value
 ) -> bool:
-    "Is this value the same as none at all?"
+    """Is this value the same as none at all?
+
+    Args:
+        name (str): a key
+        value (Any): its value
+
+    Returns:
+        bool
+    """
     if value is None or value is False or value in ('', [], {}): return True
     schema, line = axolotl_keys()['keys'].get(name, {}), key(name)
     if 'default' in schema and value==schema['default']: return True
@@ -76,14 +110,29 @@ def may_change(
     name: str,           # a key
     constant: bool=False,# is the learning rate constant?
 ) -> bool:
-    "May this key change between a run and its continuation?"
+    """May this key change between a run and its continuation?
+
+    Args:
+        name (str): a key
+        constant (bool, default False): is the learning rate constant?
+
+    Returns:
+        bool
+    """
     return key(name).resume in (('yes', 'constant') if constant else ('yes',))
 
 # %% ../../nbs/config/26_keys.ipynb #ead75731
 def unknown_keys(
     values: Mapping, # a config, as YAML gives it
 ) -> Iterator[tuple[tuple, str]]: # (path of the key, what to do)
-    "Keys that nobody reads, at any depth"
+    """Keys that nobody reads, at any depth
+
+    Args:
+        values (Mapping): a config, as YAML gives it
+
+    Returns:
+        Iterator[tuple[tuple, str]]: (path of the key, what to do)
+    """
     known = known_keys(values) | {k: 'Any' for k in names(note='ours')}
     for k,v in values.items():
         if k in known: yield from _unknown_inside((k,), v, known[k])
@@ -119,28 +168,49 @@ def _move(k: Any, keys: Iterable[str]) -> str:
 def renamed(
     name: str, # a key
 ) -> tuple[str, bool]|None: # (what to write, does axolotl still translate the old name?)
-    "What took the place of an old key"
+    """What took the place of an old key
+
+    Args:
+        name (str): a key
+
+    Returns:
+        tuple[str, bool]|None: (what to write, does axolotl still translate the old name?)
+    """
     how, _, new = key(name).note.partition(': ')
     return (new, how=='old') if how in ('old', 'gone') else None
 
 # %% ../../nbs/config/26_keys.ipynb #c95cdf67
 _secret = re.compile(r'(?i)(.*[-_])?(token|(api|access|secret)[-_]?key|secret|pass(word|wd)?|credentials?)')
 _PUBLIC = {'special_tokens', 'tokens', 'added_tokens_overrides', 'eot_tokens'} # tokens of a tokenizer
-_address = re.compile(r'(\w+://)[^/@\s]+@')
 
 def is_secret(
     name: str,  # a key, at any depth
     value: Any, # its value
 ) -> bool:
-    "Must this value not be written anywhere?"
+    """Must this value not be written anywhere?
+
+    Args:
+        name (str): a key, at any depth
+        value (Any): its value
+
+    Returns:
+        bool
+    """
     if key(name).note=='secret': return True
     return isinstance(value, (str, Mapping, list)) and bool(_secret.fullmatch(name)) and value not in ('', 'null')
 
 def without_secrets(
     values: Any, # a config, or anything in it
 ) -> Any: # the same without secrets
-    "What may be written to a file or a log"
-    if isinstance(values, str): return _address.sub(r'\1', values)
+    """What may be written to a file or a log
+
+    Args:
+        values (Any): a config, or anything in it
+
+    Returns:
+        Any: the same without secrets
+    """
+    if isinstance(values, str): return without_password(values)
     if isinstance(values, (list, tuple)): return [without_secrets(o) for o in values]
     if not isinstance(values, Mapping): return values
     kept = {k: v for k,v in values.items() if k in _PUBLIC or not is_secret(str(k), v)}
@@ -150,7 +220,14 @@ def without_secrets(
 def key_table(
     *columns: str, # of `Key` (default: those that a user asks about)
 ) -> 'pd.DataFrame': # a row for each key of axolotl or segmask
-    "All keys with their types and what segmask does with them"
+    """All keys with their types and what segmask does with them
+
+    Args:
+        *columns (str): of `Key` (default: those that a user asks about)
+
+    Returns:
+        pd.DataFrame: a row for each key of axolotl or segmask
+    """
     import pandas as pd
     types = {k: o['type'] for k,o in axolotl_keys()['keys'].items()}
     shown = columns or ('rows', 'train', 'resume', 'argument', 'harmless', 'note')
@@ -158,6 +235,10 @@ def key_table(
     return pd.DataFrame.from_dict(rows, orient='index').rename_axis('key')
 
 def type_text(types: Any) -> str: # "text or a list of ..."
-    "A type of `axolotl_keys` in a few words"
+    """A type of `axolotl_keys` in a few words
+
+    Returns:
+        str: "text or a list of ..."
+    """
     short = (re.sub(r'list of .*', 'list', o) for o in alternatives(types or []))
     return ' | '.join(re.sub(r'mapping:\w+|dict', 'mapping', o) for o in short)

@@ -27,7 +27,15 @@ def choose_adapter(
     n: float|None,  # parameters
     gpu: Gpu|None,
 ) -> tuple[str, str]: # 'full', 'lora' or 'qlora', and why
-    "How much of a model can be trained in the memory there is"
+    """How much of a model can be trained in the memory there is
+
+    Args:
+        n (float|None): parameters
+        gpu (Gpu|None)
+
+    Returns:
+        tuple[str, str]: 'full', 'lora' or 'qlora', and why
+    """
     if n is None: return 'lora', 'the size of the model is not known; LoRA needs little memory'
     if gpu is None and n<5e8: return 'full', 'a model this small trains whole, even without a GPU'
     if gpu is None: return 'lora', 'no GPU was found; LoRA needs the least work (it will be slow all the same)'
@@ -40,7 +48,16 @@ def choose_adapter(
 
 # %% ../../nbs/config/33_recipe.ipynb #58a6d61a
 class Known(NamedTuple):
-    "What the choices depend on"
+    """What the choices depend on
+
+    Args:
+        lens (np.ndarray): int64, shape (rows,): tokens of each row, of the first rows at least
+        n_rows (int): rows in all
+        size (float|None): parameters of the model
+        limit (int|None): positions that the model was made for
+        vocab (int): tokens that it knows
+        how (str): 'full', 'lora' or 'qlora'
+    """
     lens: np.ndarray  # int64, shape (rows,): tokens of each row, of the first rows at least
     n_rows: int       # rows in all
     size: float|None  # parameters of the model
@@ -134,7 +151,18 @@ def recipe(
     config: Mapping = {},        # the model's config.json, when it is on this machine
     n_rows: int|None = None,     # rows in all, when `lens` are of the first ones only
 ) -> tuple[dict, dict[str, str]]: # (settings, reason for each that has one)
-    "Settings for some data, a model and a GPU"
+    """Settings for some data, a model and a GPU
+
+    Args:
+        lens (np.ndarray): tokens of each row
+        base_model (str)
+        gpu (Gpu|None, default None): what it is to run on
+        config (Mapping, default {}): the model's config.json, when it is on this machine
+        n_rows (int|None, default None): rows in all, when `lens` are of the first ones only
+
+    Returns:
+        tuple[dict, dict[str, str]]: (settings, reason for each that has one)
+    """
     size = parameters(base_model, config)
     how, reason = choose_adapter(size, gpu)
     k = Known(lens, n_rows or len(lens), size, config.get('max_position_embeddings'),

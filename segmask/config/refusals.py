@@ -46,7 +46,11 @@ def row_checks(values: Mapping, gpu: Gpu|None=None) -> Iterator[Found]:
 
 # %% ../../nbs/config/32_refusals.ipynb #68ad6cdd
 def entries(values: Mapping) -> Iterator[tuple[tuple, Mapping]]: # (path, entry)
-    "The entries under `datasets` and `test_datasets`"
+    """The entries under `datasets` and `test_datasets`
+
+    Returns:
+        Iterator[tuple[tuple, Mapping]]: (path, entry)
+    """
     for k in ('datasets', 'test_datasets'):
         for i,o in enumerate(values.get(k) or ()):
             if isinstance(o, Mapping): yield (k, i), o
@@ -245,7 +249,15 @@ def other_tokenizer(
     cfg: 'TrainingConfig', # tokenizer_type, tokenizer_legacy
     tok: Any,              # the tokenizer that was loaded
 ) -> list[Problem]:
-    "What a config says of the tokenizer's class and is not so"
+    """What a config says of the tokenizer's class and is not so
+
+    Args:
+        cfg (TrainingConfig): tokenizer_type, tokenizer_legacy
+        tok (Any): the tokenizer that was loaded
+
+    Returns:
+        list[Problem]
+    """
     out, plain, remove = [], lambda name: str(name).removesuffix('Fast'), 'Remove it, or use axolotl for this run.'
     wanted, legacy = cfg.get('tokenizer_type'), cfg.get('tokenizer_legacy')
     mine = 'LlamaTokenizer' if getattr(tok, 'name_or_path', None) in EMBEDDED else plain(type(tok).__name__)
@@ -262,7 +274,15 @@ def other_model(
     cfg: 'TrainingConfig', # model_type
     model: Any,            # the model that was loaded
 ) -> list[Problem]:
-    "What a config says of the model's class and is not so"
+    """What a config says of the model's class and is not so
+
+    Args:
+        cfg (TrainingConfig): model_type
+        model (Any): the model that was loaded
+
+    Returns:
+        list[Problem]
+    """
     wanted = [(k, cfg.get(k)) for k in ('model_type', 'type_of_model')]
     return [Problem(cfg.where(k), k, f'is {v}, but the model is a {type(model).__name__}',
                     'Remove it, or train with axolotl.', 'other-model')
@@ -286,7 +306,16 @@ def all_advice(
     where: Callable[[tuple], str]=lambda path: '', # path of a key -> file and line
     gpu: Gpu|None = None,          # what it is to run on, if that is known
 ) -> list[Advice]: # errors first
-    "All that should be looked at in a config, data sets included"
+    """All that should be looked at in a config, data sets included
+
+    Args:
+        values (Mapping): a config, as YAML gives it
+        where (Callable[[tuple], str], default lambda path: ''): path of a key -> file and line
+        gpu (Gpu|None, default None): what it is to run on, if that is known
+
+    Returns:
+        list[Advice]: errors first
+    """
     files = partial(file_checks, folder=Path(where(()).rpartition(':')[0] or '.').parent)
     return advice(values, [*KEY_CHECKS, *RUN_CHECKS, *MODEL_CHECKS, *REFUSALS, files], where, gpu)
 
@@ -294,7 +323,15 @@ def refused(
     cfg: 'TrainingConfig', # of a run
     command: str,          # 'preprocess' or 'train'
 ) -> list[Problem]: # in the order of severity
-    "Everything that this command would refuse in this config, before it reads anything"
+    """Everything that this command would refuse in this config, before it reads anything
+
+    Args:
+        cfg (TrainingConfig): of a run
+        command (str): 'preprocess' or 'train'
+
+    Returns:
+        list[Problem]: in the order of severity
+    """
     if command not in ('preprocess', 'train'): raise ValueError(f'command={command!r}: choose preprocess or train')
     stops = ('preprocess',) if command=='preprocess' else ('preprocess', 'train')
     return [o.problem for o in all_advice(cfg.to_dict(), lambda path: cfg.where(*path)) if o.stops in stops]

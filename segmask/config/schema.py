@@ -20,12 +20,20 @@ from pydantic import TypeAdapter, ValidationError
 # %% ../../nbs/config/25_schema.ipynb #d2970be1
 @lru_cache(maxsize=None)
 def axolotl_keys() -> dict: # `keys`: name -> type and default; `nested`: what may stand inside, such as in `SFTDataset`
-    "Names, types and defaults of the keys of axolotl 0.19's configuration"
+    """Names, types and defaults of the keys of axolotl 0.19's configuration
+
+    Returns:
+        dict: `keys`: name -> type and default; `nested`: what may stand inside, such as in `SFTDataset`
+    """
     return json.loads(files('segmask').joinpath('config/axolotl_keys.json').read_text())
 
 @lru_cache(maxsize=None)
 def plugin_keys() -> dict[str, dict]: # plugin -> name -> type
-    "Keys that axolotl 0.19 reads only when a plugin is named under `plugins:`"
+    """Keys that axolotl 0.19 reads only when a plugin is named under `plugins:`
+
+    Returns:
+        dict[str, dict]: plugin -> name -> type
+    """
     return json.loads(files('segmask').joinpath('config/axolotl_plugin_keys.json').read_text())['plugins']
 
 # %% ../../nbs/config/25_schema.ipynb #bbf268fd
@@ -38,7 +46,14 @@ def alternatives(types: Any) -> list[str]:
 def annotation(
     types: str|list, # a type of `axolotl_keys`; a list holds alternatives and allows null
 ) -> Any: # such as `int`, `list[str]`, `Literal['auto'] | bool | None`
-    "The type as pydantic knows it"
+    """The type as pydantic knows it
+
+    Args:
+        types (str|list): a type of `axolotl_keys`; a list holds alternatives and allows null
+
+    Returns:
+        Any: such as `int`, `list[str]`, `Literal['auto'] | bool | None`
+    """
     if not isinstance(types, str): return Union[(None, *(annotation(o) for o in types))]
     if types.startswith('list of '): return list[annotation(json.loads(types[8:]))] # type: ignore[misc]
     if types.startswith("'"): return Literal[types[1:-1]] # type: ignore[valid-type]
@@ -52,7 +67,15 @@ def fits(
     value: Any,      # as YAML gives it
     types: str|list, # a type of `axolotl_keys`
 ) -> bool:
-    "Would axolotl take this value for a key of this type?"
+    """Would axolotl take this value for a key of this type?
+
+    Args:
+        value (Any): as YAML gives it
+        types (str|list): a type of `axolotl_keys`
+
+    Returns:
+        bool
+    """
     try: _adapter(json.dumps(types)).validate_python(value)
     except ValidationError: return False
     return True
@@ -70,7 +93,14 @@ _KINDS = {
 def type_in_words(
     types: str|list, # a type of `axolotl_keys`
 ) -> tuple[str, str]: # ('a whole number', 'Write a number such as 1.')
-    "What a value should be, and what to write"
+    """What a value should be, and what to write
+
+    Args:
+        types (str|list): a type of `axolotl_keys`
+
+    Returns:
+        tuple[str, str]: ('a whole number', 'Write a number such as 1.')
+    """
     names = alternatives(types)
     words = [_KINDS[kind] for o in names if (kind := re.split(r'[ :]', o)[0]) in _KINDS]
     choices = ', '.join(o.strip("'") for o in names if o.startswith("'"))
@@ -91,7 +121,14 @@ _WITHOUT_TYPE = dict(model_type=['string'], model_config=['mapping'], model_kwar
 def known_keys(
     values: Mapping, # a config
 ) -> dict[str, Any]: # name -> type
-    "The keys that axolotl reads in this config: its own, and those of the plugins that it names"
+    """The keys that axolotl reads in this config: its own, and those of the plugins that it names
+
+    Args:
+        values (Mapping): a config
+
+    Returns:
+        dict[str, Any]: name -> type
+    """
     own = {k: o['type'] for k,o in axolotl_keys()['keys'].items()}
     added = {k: o['type'] for name in plugins_of(values) for k,o in plugin_keys().get(name, {}).items()}
     plain = not values.get('rl') and not values.get('process_reward_model')
@@ -102,14 +139,26 @@ def nearest(
     key: str,
     names: Iterable[str], # known names
 ) -> str|None:
-    "The known name that was probably meant"
+    """The known name that was probably meant
+
+    Args:
+        key (str)
+        names (Iterable[str]): known names
+
+    Returns:
+        str|None
+    """
     plain = lambda s: re.sub(r'[-_ ]', '', s.lower())
     names = list(names)
     same = [o for o in names if plain(o)==plain(key)]
     return next(iter(same or difflib.get_close_matches(key, names, 1, .8)), None)
 
 def did_you_mean(key: Any, names: Iterable[str]) -> str: # '' when nothing is near
-    "A hint that names the known name that was probably meant"
+    """A hint that names the known name that was probably meant
+
+    Returns:
+        str: '' when nothing is near
+    """
     near = nearest(str(key), names)
     return f'Did you mean `{near}`?' if near else ''
 
@@ -117,7 +166,14 @@ def did_you_mean(key: Any, names: Iterable[str]) -> str: # '' when nothing is ne
 def nested_types(
     types: Any, # a type
 ) -> list[str]: # names of the mappings that it may be, such as 'SFTDataset'
-    "What may stand inside a key of this type"
+    """What may stand inside a key of this type
+
+    Args:
+        types (Any): a type
+
+    Returns:
+        list[str]: names of the mappings that it may be, such as 'SFTDataset'
+    """
     if not isinstance(types, str): return [n for o in types for n in nested_types(o)]
     if types.startswith('list of '): return nested_types(json.loads(types[8:]))
     return [types[8:]] if types.startswith('mapping:') else []
@@ -125,7 +181,14 @@ def nested_types(
 def inside(
     types: Any, # a type
 ) -> dict[str, list]: # key -> its types, one for each mapping that knows it
-    "The keys that may stand inside a value of this type"
+    """The keys that may stand inside a value of this type
+
+    Args:
+        types (Any): a type
+
+    Returns:
+        dict[str, list]: key -> its types, one for each mapping that knows it
+    """
     out: dict[str, list] = {}
     for name in nested_types(types):
         for k,o in axolotl_keys()['nested'].get(name, {}).items(): out.setdefault(k, []).append(o['type'])
@@ -135,7 +198,14 @@ def inside(
 def wrong_types(
     values: Mapping, # a config, as YAML gives it
 ) -> Iterator[tuple[tuple, str, str]]: # (path of the key, what is wrong, what to do)
-    "Values that axolotl refuses"
+    """Values that axolotl refuses
+
+    Args:
+        values (Mapping): a config, as YAML gives it
+
+    Returns:
+        Iterator[tuple[tuple, str, str]]: (path of the key, what is wrong, what to do)
+    """
     known = known_keys(values)
     for k,v in values.items():
         if k in known: yield from _wrong((k,), v, known[k])

@@ -24,7 +24,15 @@ def key_lines(
     node: Any,          # PyYAML's node of a document
     path: tuple = (),   # of the node
 ) -> Iterator[tuple[tuple, int, yaml.Node]]: # (path, line, node of the key or item)
-    "Every key and item of a document with its line"
+    """Every key and item of a document with its line
+
+    Args:
+        node (Any): PyYAML's node of a document
+        path (tuple, default ()): of the node
+
+    Returns:
+        Iterator[tuple[tuple, int, yaml.Node]]: (path, line, node of the key or item)
+    """
     if isinstance(node, yaml.MappingNode):
         for k,v in node.value:
             key = k.value if isinstance(k, yaml.ScalarNode) else None
@@ -65,7 +73,12 @@ def _unfolds(node: Any, name: str):
 
 # %% ../../nbs/config/24_yamltext.ipynb #96e41a9b
 class YamlText:
-    "A YAML document, its value, and the line of each key in it"
+    """A YAML document, its value, and the line of each key in it
+
+    Args:
+        text (str): the document
+        name (str): of the file, for messages
+    """
     def __init__(self,
         text: str, # the document
         name: str, # of the file, for messages
@@ -94,7 +107,11 @@ class YamlText:
         finally: loader.dispose()
 
     def where(self, path: Sequence) -> str: # file and line of the key, or of the nearest key around it
-        "File and line of a key"
+        """File and line of a key
+
+        Returns:
+            str: file and line of the key, or of the nearest key around it
+        """
         path = tuple(path)
         while path and path not in self.lines: path = path[:-1]
         return f'{self.name}:{self.lines[path]}' if path in self.lines else self.name
@@ -113,7 +130,15 @@ def read_value(
     text: str,       # such as '2e-5', '[a, b]', 'no'
     key: str = '',   # whose value it is, for the message
 ) -> Any:
-    "What a value means as YAML. Raises `ConfigError`"
+    """What a value means as YAML. Raises `ConfigError`
+
+    Args:
+        text (str): such as '2e-5', '[a, b]', 'no'
+        key (str, default ''): whose value it is, for the message
+
+    Returns:
+        Any
+    """
     try: return YamlText(text, '').value
     except ConfigError as e: raise ConfigError(Problem('', key, o.what, o.hint, o.code) for o in e.problems) from None
 
@@ -139,7 +164,15 @@ def dump_yaml(
     value: Any,       # text, numbers, booleans, None, lists and mappings
     flow: bool=False, # in one line?
 ) -> str: # ends in a line break, unless in one line
-    "A value as YAML"
+    """A value as YAML
+
+    Args:
+        value (Any): text, numbers, booleans, None, lists and mappings
+        flow (bool, default False): in one line?
+
+    Returns:
+        str: ends in a line break, unless in one line
+    """
     how: dict[str, Any] = dict(sort_keys=False, allow_unicode=True, width=1<<30, default_flow_style=flow)
     out = yaml.dump(value, Dumper=_Dumper, **how).removesuffix('...\n')
     return out.rstrip('\n') if flow else out
@@ -166,7 +199,15 @@ def apply_edits(
     text: str,
     edits: Sequence[Edit], # in any order; they may not overlap
 ) -> str:
-    "The text with all edits made. Raises ValueError when two overlap"
+    """The text with all edits made. Raises ValueError when two overlap
+
+    Args:
+        text (str)
+        edits (Sequence[Edit]): in any order; they may not overlap
+
+    Returns:
+        str
+    """
     out, at = [], 0
     for a,b,new in sorted(edits, key=lambda o: o[0]):
         if a<at: raise ValueError('edits overlap')
@@ -241,7 +282,17 @@ def patched(
     wanted: Mapping,                           # what it is to say
     after: Mapping[str, Sequence[str]]|None = None, # new key -> keys after which it would best stand, if they are there
 ) -> str|None: # the new text; None when it cannot be done in place
-    "The text of a document, changed only where it has to"
+    """The text of a document, changed only where it has to
+
+    Args:
+        doc (YamlText): as it was read
+        wanted (Mapping): what it is to say
+        after (Mapping[str, Sequence[str]]|None, default None): new key -> keys after which it would best
+            stand, if they are there
+
+    Returns:
+        str|None: the new text; None when it cannot be done in place
+    """
     if doc.value==wanted: return doc.text
     if not isinstance(doc.node, yaml.MappingNode) or doc.node.flow_style or not doc.node.value: return None
     for deep in (True, False): # as far inside as possible; else whole values of top-level keys

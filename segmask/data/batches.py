@@ -25,7 +25,16 @@ def plain_batch(
     rows: Sequence[Mapping], # with `input_ids` and `labels`, perhaps `weights`
     pad_id: int = 0,         # fills the ends of `input_ids`
 ) -> 'dict[str, torch.Tensor]': # input_ids, labels, attention_mask: int64; weights: float32; shape (rows, longest)
-    "The batch as a plain trainer makes it: padded on the right to the longest row"
+    """The batch as a plain trainer makes it: padded on the right to the longest row
+
+    Args:
+        rows (Sequence[Mapping]): with `input_ids` and `labels`, perhaps `weights`
+        pad_id (int, default 0): fills the ends of `input_ids`
+
+    Returns:
+        dict[str, torch.Tensor]: input_ids, labels, attention_mask: int64; weights: float32; shape (rows,
+        longest)
+    """
     import torch
     longest = max(len(r['input_ids']) for r in rows)
     def filled(values, pad): return torch.tensor([[*v, *[pad]*(longest-len(v))] for v in values])
@@ -38,7 +47,14 @@ def plain_batch(
 def weights_of(
     row: Mapping, # with `labels`, perhaps `weights`
 ) -> list[float]: # from 0 to 1, one for each token
-    "How much each label counts: as the row says, else 1 where a label is and 0 elsewhere"
+    """How much each label counts: as the row says, else 1 where a label is and 0 elsewhere
+
+    Args:
+        row (Mapping): with `labels`, perhaps `weights`
+
+    Returns:
+        list[float]: from 0 to 1, one for each token
+    """
     given, labels = row.get('weights'), row['labels']
     on = [o!=IGNORE_INDEX for o in labels]
     if given is None: return [float(o) for o in on]
@@ -50,13 +66,24 @@ def weights_of(
 
 # %% ../../nbs/data/40_batches.ipynb #5080eec5
 class Target(NamedTuple):
-    "A label that is trained"
+    """A label that is trained
+
+    Args:
+        seen (int): number of the tokens before it, from `contexts`
+    """
     seen: int     # number of the tokens before it, from `contexts`
     label: int
     weight: float
 
 class Sequenced(NamedTuple):
-    "A sequence of a batch, and what is trained in it"
+    """A sequence of a batch, and what is trained in it
+
+    Args:
+        closes (list[int]): for each token, where its subtree ends
+        at (list[int]): places that are scored
+        wants (list[int]): the label of each
+        places (list[tuple]): for each token its position, as the model and the layout are told
+    """
     ids: list[int]
     closes: list[int]       # for each token, where its subtree ends
     at: list[int]           # places that are scored
@@ -74,7 +101,14 @@ def _filled(batch: Mapping, key: str, values: list) -> list:
 def sequenced(
     batch: Mapping, # from `SegmentCollator`, or with the usual columns
 ) -> list[Sequenced]: # one for each row of `input_ids`
-    "A batch as plain lists"
+    """A batch as plain lists
+
+    Args:
+        batch (Mapping): from `SegmentCollator`, or with the usual columns
+
+    Returns:
+        list[Sequenced]: one for each row of `input_ids`
+    """
     ids, shifted = batch['input_ids'].tolist(), 'shift_labels' in batch
     wants = batch['shift_labels' if shifted else 'labels'].tolist()
     weights = batch['weights'].tolist() if batch.get('weights') is not None else None
@@ -107,7 +141,15 @@ def contexts(
     s: Sequenced, # a sequence of a batch
     known: dict,  # (number of what was seen before, token, position) -> number; grows
 ) -> list[int]: # for each token, the number of what it sees with itself; -1 where the layout makes no sense
-    "What each token of a sequence sees"
+    """What each token of a sequence sees
+
+    Args:
+        s (Sequenced): a sequence of a batch
+        known (dict): (number of what was seen before, token, position) -> number; grows
+
+    Returns:
+        list[int]: for each token, the number of what it sees with itself; -1 where the layout makes no sense
+    """
     out: list[int] = []
     above: list[int] = [] # tokens that the next one sees
     for i,(token,place) in enumerate(zip(s.ids, s.places)):
@@ -122,7 +164,15 @@ def targets(
     batch: Mapping, # from `SegmentCollator`, or with the usual columns
     known: dict,    # of `contexts`: the same for batches that are compared
 ) -> 'Counter[Target]':
-    "All that the loss of a batch depends on"
+    """All that the loss of a batch depends on
+
+    Args:
+        batch (Mapping): from `SegmentCollator`, or with the usual columns
+        known (dict): of `contexts`: the same for batches that are compared
+
+    Returns:
+        Counter[Target]
+    """
     out: Counter[Target] = Counter()
     for s in sequenced(batch):
         seen = contexts(s, known)
@@ -133,7 +183,16 @@ def lost_and_added(
     rows: Sequence[Mapping], # with `input_ids` and `labels`, perhaps `weights`
     batch: Mapping,          # that was made of them
 ) -> tuple[int, int]: # (labels of the rows that are not in the batch, labels of the batch that are not in the rows)
-    "How the labels of a batch differ from those of its rows: other tokens before one make it another"
+    """How the labels of a batch differ from those of its rows: other tokens before one make it another
+
+    Args:
+        rows (Sequence[Mapping]): with `input_ids` and `labels`, perhaps `weights`
+        batch (Mapping): that was made of them
+
+    Returns:
+        tuple[int, int]: (labels of the rows that are not in the batch, labels of the batch that are not in
+        the rows)
+    """
     known: dict = {}
     plain, made = targets(plain_batch(rows), known), targets(batch, known)
     return sum((plain-made).values()), sum((made-plain).values())
@@ -162,7 +221,14 @@ def _paths(s: Sequenced) -> dict[int, list[int]]: # by the last place of each ro
 def batch_rows(
     batch: Mapping, # from `SegmentCollator`, or with the usual columns
 ) -> list[dict]: # `input_ids`, `labels`, and `weights` where one is neither 0 nor 1
-    "The rows that a batch holds, as a tokenizer and a person know them"
+    """The rows that a batch holds, as a tokenizer and a person know them
+
+    Args:
+        batch (Mapping): from `SegmentCollator`, or with the usual columns
+
+    Returns:
+        list[dict]: `input_ids`, `labels`, and `weights` where one is neither 0 nor 1
+    """
     out, mask = [], batch.get('attention_mask')
     packed = mask is not None and mask.ndim==4
     for s in sequenced(batch):

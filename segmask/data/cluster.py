@@ -17,9 +17,8 @@ from typing import Any, NamedTuple, TYPE_CHECKING
 import numpy as np
 
 from ..core import SegmentError
-from .prepared import Numbers, decide, record
-from .rules import Limits, Measured, limits, order_of
-from .store import shard, shard_name, write_info
+from .rules import Limits, Measured, Numbers, decide, limits, order_of
+from .store import record, shard, shard_name, write_info
 from ..formats.fields import FormatError
 from ..formats.sources import Rows, line_and_turn
 from ..problems import Problem
@@ -32,7 +31,14 @@ if TYPE_CHECKING:
 
 # %% ../../nbs/data/42_cluster.ipynb #71ae9a56
 class Unit(NamedTuple):
-    "A part of the input that one task reads"
+    """A part of the input that one task reads
+
+    Args:
+        entry (int): number of the data set entry
+        path (str|None, default None): a file, or None for the whole entry
+        start (int, default 0): bytes [start, end) of it
+        end (int): -1 for a whole file
+    """
     entry: int    # number of the data set entry
     path: str|None = None # a file, or None for the whole entry
     start: int = 0 # bytes [start, end) of it
@@ -42,7 +48,15 @@ def units_of(
     encodings: 'list[Encoding]',
     size: int = 32<<20, # bytes of a JSONL file in a unit
 ) -> list[Unit]: # in the order of the rows
-    "Cut the input into parts that can be read by themselves"
+    """Cut the input into parts that can be read by themselves
+
+    Args:
+        encodings (list[Encoding])
+        size (int, default 32 << 20): bytes of a JSONL file in a unit
+
+    Returns:
+        list[Unit]: in the order of the rows
+    """
     units = []
     for i,e in enumerate(encodings):
         files = [os.path.abspath(o) for o in e.rows.files]
@@ -97,7 +111,17 @@ def encode_unit(
     unit: Unit,
     limits: Limits,            # what is asked of the rows
 ) -> Iterator['pa.Table']:
-    "The rows of a unit, encoded, and a note"
+    """The rows of a unit, encoded, and a note
+
+    Args:
+        encodings (list[Encoding]): of all entries
+        n (int): number of the unit
+        unit (Unit)
+        limits (Limits): what is asked of the rows
+
+    Returns:
+        Iterator['pa.Table']
+    """
     import pyarrow as pa
     k, note = 0, dict[str, Any](lines=0, empty=[], behind={}, problems=[], total=0)
     with _rows(encodings[unit.entry].rows, unit, note) as rows:
@@ -138,7 +162,14 @@ def _number(where: str) -> int: # of 'rows.jsonl:3', 'rows.parquet row 3', 'rows
 
 # %% ../../nbs/data/42_cluster.ipynb #77a1350c
 class Merged(NamedTuple):
-    "All rows in the order of the files, by their numbers"
+    """All rows in the order of the files, by their numbers
+
+    Args:
+        numbers (Numbers): what is decided by
+        sizes (list[int]): rows of each entry
+        first (np.ndarray): number of the first row of each unit
+        weighted (bool): does any row have weights?
+    """
     numbers: Numbers    # what is decided by
     sizes: list[int]    # rows of each entry
     first: np.ndarray   # number of the first row of each unit
@@ -150,7 +181,17 @@ def merge(
     encodings: 'list[Encoding]',
     digests: bool=False,       # are repeated rows to be found?
 ) -> Merged:
-    "Count rows and lines through all units. Raises one `SegmentError` that lists the bad rows of all"
+    """Count rows and lines through all units. Raises one `SegmentError` that lists the bad rows of all
+
+    Args:
+        few (pa.Table): all rows' numbers and notes, in any order
+        units (list[Unit])
+        encodings (list[Encoding])
+        digests (bool, default False): are repeated rows to be found?
+
+    Returns:
+        Merged
+    """
     col = {k: few[k].to_numpy() for k in _NUMBERS}
     notes = _notes(few, col, len(units))
     order = np.lexsort((col['k'], col['unit']))
@@ -195,7 +236,15 @@ def shards_of(
     lens: np.ndarray, # tokens of each stored row, in order
     most: int,        # tokens of a shard, about
 ) -> np.ndarray: # number of the shard of each row, from 0 and without gaps
-    "Which shard each row goes to"
+    """Which shard each row goes to
+
+    Args:
+        lens (np.ndarray): tokens of each stored row, in order
+        most (int): tokens of a shard, about
+
+    Returns:
+        np.ndarray: number of the shard of each row, from 0 and without gaps
+    """
     return np.unique(np.cumsum(lens, dtype=np.int64)//most, return_inverse=True)[1]
 
 def write_shard(
@@ -203,7 +252,13 @@ def write_shard(
     path: Path,       # the file
     weights: bool=False, # is there a column of weights?
 ):
-    "Write the rows of one shard in the order of their places"
+    """Write the rows of one shard in the order of their places
+
+    Args:
+        rows (pa.Table): with `place`, `keep` (tokens to keep), ids, labels, mask, weights
+        path (Path): the file
+        weights (bool, default False): is there a column of weights?
+    """
     beside = path.with_name(f'{path.name}.{os.getpid()}-{os.urandom(4).hex()}')
     rows = rows.take(_indices(np.argsort(rows['place'].to_numpy(), kind='stable')))
     with shard(beside, weights) as write:
@@ -266,7 +321,21 @@ def on_ray(
     shard_tokens: int=32<<20, # about the tokens of a shard
     unit: int=32<<20,         # about the bytes of a unit
 ) -> tuple[dict[str,int], bool]: # the totals, and whether there are weights
-    "Prepare on a cluster"
+    """Prepare on a cluster
+
+    Args:
+        encodings (list[Encoding])
+        cfg (TrainingConfig)
+        side (str): 'datasets' or 'test_datasets'
+        out (Path): must lie where all machines can write
+        scratch (Path): not used: Ray has its own
+        fingerprint (str)
+        shard_tokens (int, default 32 << 20): about the tokens of a shard
+        unit (int, default 32 << 20): about the bytes of a unit
+
+    Returns:
+        tuple[dict[str, int], bool]: the totals, and whether there are weights
+    """
     import pyarrow as pa, ray
     units, within, out = units_of(encodings, unit), limits(cfg, side), out.resolve()
     encoded = _encoded(encodings, units, within)

@@ -66,7 +66,16 @@ def _entry_of(path: str, boundary: str|None) -> str:
 
 # %% ../../nbs/data/45_exchange.ipynb #48e00003
 class Converted(NamedTuple):
-    "What `convert` made"
+    """What `convert` made
+
+    Args:
+        path (str): the JSONL file
+        rows (int): how many rows it holds
+        boundary (str): the mode under which they train as they did in their format
+        differ (int): rows that axolotl's own `input_output` (mode 'segment') would tokenize or label
+            differently
+        stanza (str): what to write into a config: the tokens that were added, and the data set entry
+    """
     path: str       # the JSONL file
     rows: int       # how many rows it holds
     boundary: str   # the mode under which they train as they did in their format
@@ -89,7 +98,19 @@ def convert(
     config: Mapping|None=None,                       # keys of a config, such as `train_on_inputs`, `chat_template`
     **options: Any,                                  # keys of a data set entry, such as `field_messages`
 ) -> Converted:
-    "Write data of any format as template-free JSONL. Raises `FormatError` with all bad rows, and then writes nothing"
+    """Write data of any format as template-free JSONL. Raises `FormatError` with all bad rows, and then writes nothing
+
+    Args:
+        data (str|os.PathLike|Mapping): a file, a folder, a data set on the hub; or a data set entry
+        type (str|Mapping): its format
+        output (str|os.PathLike): the JSONL file to write
+        tokenizer (PreTrainedTokenizerBase|None, default None): whose special tokens are written out
+        config (Mapping|None, default None): keys of a config, such as `train_on_inputs`, `chat_template`
+        **options (Any): keys of a data set entry, such as `field_messages`
+
+    Returns:
+        Converted
+    """
     from tqdm import tqdm
     spec = {**(dict(data) if isinstance(data, Mapping) else {'path':os.fspath(data)}), **options}
     check_options(type, spec)
@@ -112,7 +133,14 @@ def convert(
 
 # %% ../../nbs/data/45_exchange.ipynb #e8091892
 class Exported(NamedTuple):
-    "What `export` made"
+    """What `export` made
+
+    Args:
+        train (str): file with the rows to train on
+        eval (str|None): file with the rows held back
+        axolotl (str): YAML for an axolotl config
+        trl (str): Python for TRL
+    """
     train: str       # file with the rows to train on
     eval: str|None   # file with the rows held back
     axolotl: str     # YAML for an axolotl config
@@ -155,7 +183,16 @@ def export(
     format: str = 'parquet',          # 'parquet' or 'jsonl'
     folder: str|os.PathLike = 'exported', # where the files go
 ) -> Exported:
-    "Write a prepared set as pre-tokenized files for other tools. The files are written beside and renamed"
+    """Write a prepared set as pre-tokenized files for other tools. The files are written beside and renamed
+
+    Args:
+        prepared (Prepared): from `preprocess`
+        format (str, default 'parquet'): 'parquet' or 'jsonl'
+        folder (str|os.PathLike, default 'exported'): where the files go
+
+    Returns:
+        Exported
+    """
     if format not in ('parquet', 'jsonl'): raise ValueError(f'format={format!r}: choose parquet or jsonl')
     Path(folder).mkdir(parents=True, exist_ok=True)
     sides = {k:ds for k,ds in (('train', prepared.train), ('eval', prepared.eval)) if ds is not None}

@@ -24,7 +24,17 @@ def best_fit(
     capacity: int,        # tokens that a sequence holds
     limit: int,           # the most rows in a sequence
 ) -> list[list[int]]: # row numbers, for each sequence
-    "Put rows, in this order, where each leaves the least room"
+    """Put rows, in this order, where each leaves the least room
+
+    Args:
+        order (Iterable[int]): row numbers, longest first
+        lens (Sequence[int]): tokens of each row
+        capacity (int): tokens that a sequence holds
+        limit (int): the most rows in a sequence
+
+    Returns:
+        list[list[int]]: row numbers, for each sequence
+    """
     bins: list[list[int]] = []
     with_room: dict[int, list[int]] = {} # free room -> bins that have it
     rooms = 0                            # bit r is set when some bin has r tokens of room
@@ -73,7 +83,20 @@ def pack(
     limit: int|None = None,            # the most rows in a sequence (axolotl's `sample_packing_bin_size`)
     sequential: bool = False,          # keep rows in their order, at the price of room (`sample_packing_sequentially`)
 ) -> list[list[int]]: # row numbers, for each sequence
-    "Which rows share a sequence: each row in exactly one, none over `capacity`. Raises ValueError"
+    """Which rows share a sequence: each row in exactly one, none over `capacity`. Raises ValueError
+
+    Args:
+        lengths (Sequence[int]|np.ndarray): tokens of each row
+        capacity (int): tokens that a sequence holds: `sequence_len`
+        seed (int|None, default None): shuffles rows, and the sequences; None keeps the order of the rows
+        group (int, default 100000): rows that are packed together (axolotl's `sample_packing_group_size`)
+        limit (int|None, default None): the most rows in a sequence (axolotl's `sample_packing_bin_size`)
+        sequential (bool, default False): keep rows in their order, at the price of room
+            (`sample_packing_sequentially`)
+
+    Returns:
+        list[list[int]]: row numbers, for each sequence
+    """
     lens = np.asarray(lengths, np.int64)
     _check(lens, capacity, group, limit)
     limit = limit or len(lens)+1
@@ -92,7 +115,15 @@ def fewest(
     lengths: Sequence[int]|np.ndarray, # tokens of each row
     capacity: int,                     # tokens that a sequence holds
 ) -> int: # no packing has fewer sequences
-    "A lower bound on the number of sequences (Martello and Toth 1990, L2)"
+    """A lower bound on the number of sequences (Martello and Toth 1990, L2)
+
+    Args:
+        lengths (Sequence[int]|np.ndarray): tokens of each row
+        capacity (int): tokens that a sequence holds
+
+    Returns:
+        int: no packing has fewer sequences
+    """
     lens = np.sort(np.asarray(lengths, np.int64))
     if not len(lens): return 0
     total = np.concatenate([[0], np.cumsum(lens)])
@@ -104,7 +135,14 @@ def fewest(
     return int((len(lens)-half + np.maximum(0, -(-over//capacity))).max())
 
 class Fill(NamedTuple):
-    "How well rows are packed"
+    """How well rows are packed
+
+    Args:
+        sequences (int): how many there are
+        least (int): how many any packing needs
+        share (float): of their room that holds tokens
+        rows (int): in them
+    """
     sequences: int # how many there are
     least: int     # how many any packing needs
     share: float   # of their room that holds tokens
@@ -118,7 +156,16 @@ def fill_of(
     lengths: Sequence[int]|np.ndarray, # tokens of each row
     capacity: int,                     # tokens that a sequence holds
 ) -> Fill:
-    "How full the sequences are, and how many any packing needs"
+    """How full the sequences are, and how many any packing needs
+
+    Args:
+        bins (Sequence[Sequence[int]]): from `pack`
+        lengths (Sequence[int]|np.ndarray): tokens of each row
+        capacity (int): tokens that a sequence holds
+
+    Returns:
+        Fill
+    """
     lens = np.asarray(lengths, np.int64)
     rows = np.fromiter((i for b in bins for i in b), np.int64)
     used = int(lens[rows].sum())
@@ -139,7 +186,15 @@ def _columns(rows: Iterable[Mapping[str, Any]]) -> list[tuple[np.ndarray, ...]]:
 def join_rows(
     rows: Iterable[Mapping[str, Any]], # with `input_ids` and `labels`, perhaps `weights`, in the order wanted
 ) -> dict[str, np.ndarray]: # input_ids, labels, position_ids: int64, (tokens,); cu_seqlens: int32, (rows+1,)
-    "Rows behind one another in one sequence, with their boundaries. Feed it without an attention mask"
+    """Rows behind one another in one sequence, with their boundaries. Feed it without an attention mask
+
+    Args:
+        rows (Iterable[Mapping[str, Any]]): with `input_ids` and `labels`, perhaps `weights`, in the order
+            wanted
+
+    Returns:
+        dict[str, np.ndarray]: input_ids, labels, position_ids: int64, (tokens,); cu_seqlens: int32, (rows+1,)
+    """
     rows = list(rows)
     found = _columns(rows)
     join = lambda parts, kind: np.concatenate([np.zeros(0, kind), *parts])
@@ -154,7 +209,13 @@ def join_rows(
 
 # %% ../../nbs/data/44_packing.ipynb #4dfecf93
 class Packed(Sequence):
-    "The rows of a prepared set as full sequences: item i is what `join_rows` gives for the rows of sequence i"
+    """The rows of a prepared set as full sequences: item i is what `join_rows` gives for the rows of sequence i
+
+    Args:
+        rows (Sequence[Mapping]): anything that gives row n for `rows[n]`, such as `prepared.train`
+        bins (Sequence[Sequence[int]]): from `pack`
+        fill (Fill|None, default None): how full they are
+    """
     def __init__(self,
         rows: Sequence[Mapping],       # anything that gives row n for `rows[n]`, such as `prepared.train`
         bins: Sequence[Sequence[int]], # from `pack`
@@ -176,7 +237,16 @@ def pack_prepared(
     epoch: int = 0,          # each epoch is packed differently
     held_back: bool = False, # the evaluation rows instead of the train rows
 ) -> Packed:
-    "A prepared set packed as its config says, into sequences of `sequence_len`. Raises ValueError"
+    """A prepared set packed as its config says, into sequences of `sequence_len`. Raises ValueError
+
+    Args:
+        prepared (Prepared): from `preprocess`
+        epoch (int, default 0): each epoch is packed differently
+        held_back (bool, default False): the evaluation rows instead of the train rows
+
+    Returns:
+        Packed
+    """
     cfg, rows = prepared.config, prepared.eval if held_back else prepared.train
     if rows is None: raise ValueError('there are no evaluation rows; set val_set_size or test_datasets')
     option = lambda key, default=None: getattr(cfg, key, None) or default

@@ -8,7 +8,7 @@ Docs: https://example.github.io/segmask/data/prepare.html.md"""
 __all__ = ['read_once', 'read_all', 'on_this_machine', 'Watched', 'fingerprint', 'preprocess']
 
 # %% ../../nbs/data/43_prepare.ipynb #e07eca0f
-import json, os, sys, tempfile, time
+import json, os, sys, time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,16 +16,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from .. import __version__
-from ..config.config import ConfigError, TrainingConfig
+from ..config.config import TrainingConfig
 from ..config.keys import names, without_secrets
-from ..config.refusals import refused
 from ..core import SegmentError
 from .cluster import connect, on_ray
-from .encoding import Encoding, ahead, encodings_of, tokenizer_of
-from .prepared import Numbers, Prepared, decide, record
-from .rules import Limits, limits, order_of
-from .store import Spool, Spooled, StoreError, broken, hash_file, make_folder, scratch_folder, write_dataset
-from .store import write_manifest
+from .encoding import Encoding, ahead, encodings_of
+from .prepared import Prepared
+from .rules import Limits, Numbers, decide, limits, order_of
+from .store import Spool, Spooled, StoreError, broken, hash_file, make_folder, record, scratch_folder
+from .store import write_dataset, write_manifest
 from ..formats.fields import FormatError
 from ..formats.sources import Rows
 from ..problems import Problem, Problems
@@ -39,7 +38,16 @@ def read_once(
     scratch: Path,  # a folder for the spool
     within: Limits, # what is asked of the rows
 ) -> tuple[Spooled, list[int], Numbers]: # (the rows, how many each entry has, their numbers)
-    "Encode all rows of all data sets. Raises one `SegmentError` that lists the bad rows"
+    """Encode all rows of all data sets. Raises one `SegmentError` that lists the bad rows
+
+    Args:
+        encodings (list[Encoding])
+        scratch (Path): a folder for the spool
+        within (Limits): what is asked of the rows
+
+    Returns:
+        tuple[Spooled, list[int], Numbers]: (the rows, how many each entry has, their numbers)
+    """
     spool, problems, total = Spool(scratch), [], 0
     sizes: list[int] = []
     empty: list[tuple[int,int]] = []
@@ -65,7 +73,11 @@ def read_all(
     scratch: Path,
     within: Limits,
 ) -> tuple[Spooled, list[int], Numbers]: # as `read_once`
-    "The same; once more, by the real tokenizer, when the fast one turned out to make other tokens"
+    """The same; once more, by the real tokenizer, when the fast one turned out to make other tokens
+
+    Returns:
+        tuple[Spooled, list[int], Numbers]: as `read_once`
+    """
     found = read_once(encodings, scratch, within)
     engines = [o.enc.engine for o in encodings if o.enc is not None]
     if not any(o.differed for o in engines): return found
@@ -82,7 +94,19 @@ def on_this_machine(
     scratch: Path,          # a folder for whatever is needed meanwhile
     fingerprint: str,       # for `datasets`
 ) -> tuple[dict[str,int], bool]: # the totals, and whether there are weights
-    "Encode, decide, write"
+    """Encode, decide, write
+
+    Args:
+        encodings (list[Encoding])
+        cfg (TrainingConfig)
+        side (str): 'datasets' or 'test_datasets'
+        out (Path): the folder to fill
+        scratch (Path): a folder for whatever is needed meanwhile
+        fingerprint (str): for `datasets`
+
+    Returns:
+        tuple[dict[str, int], bool]: the totals, and whether there are weights
+    """
     within = limits(cfg, side)
     rows, sizes, numbers = read_all(encodings, scratch, within)
     p = decide(numbers, order_of(sizes, cfg, numbers.together), within)
@@ -130,7 +154,11 @@ class Watched:
         self._hashes = {f: hash_file(f) for f in self._stats}
 
     def inputs(self) -> list[dict]: # for each entry: path, and files with path, size and hash
-        "What was read, for the manifest"
+        """What was read, for the manifest
+
+        Returns:
+            list[dict]: for each entry: path, and files with path, size and hash
+        """
         files = lambda o: [dict(path=f, size=self._stats[f][1], xxh3=self._hashes[f]) for f in o.files]
         return [dict(path=o.path, files=files(o)) for o in self.sources]
 
@@ -153,7 +181,18 @@ def fingerprint(
     tok: 'PreTrainedTokenizerBase',
     inputs: list[dict],                # from `Watched.inputs`
 ) -> str: # 32 hex digits
-    "A hash of all that decides the stored bytes"
+    """A hash of all that decides the stored bytes
+
+    Args:
+        cfg (TrainingConfig)
+        side (str): 'datasets' or 'test_datasets'
+        encodings (list[Encoding])
+        tok (PreTrainedTokenizerBase)
+        inputs (list[dict]): from `Watched.inputs`
+
+    Returns:
+        str: 32 hex digits
+    """
     import xxhash
     # a template may be in a file
     formats = [[o.lower and o.lower.template, o.enc and o.enc.boundary] for o in encodings]
@@ -215,13 +254,27 @@ def preprocess(
     engine: str = 'local',# 'local'; 'raw': without gigatoken; 'ray': on a cluster. The result is the same
     ray_address: str|None = None, # of a running cluster; by default Ray finds one, or starts one here
 ) -> Prepared:
-    "Read, encode, shuffle, store. Nothing is dropped without a line in `report`. Raises `ConfigError`, `SegmentError`"
+    """Read, encode, shuffle, store. Nothing is dropped without a line in `report`. Raises `ConfigError`,
+    `SegmentError`
+
+    Args:
+        config (str|os.PathLike|TrainingConfig|Mapping): a YAML file, a config, or its keys
+        debug (bool, default False): print the first stored row as axolotl does
+        force (bool, default False): prepare again, even when a whole result is there
+        engine (str, default 'local'): 'local'; 'raw': without gigatoken; 'ray': on a cluster. The result is
+            the same
+        ray_address (str|None, default None): of a running cluster; by default Ray finds one, or starts one
+            here
+
+    Returns:
+        Prepared
+    """
     if engine not in ('local', 'raw', 'ray'): raise ValueError(f'engine={engine!r}: choose local, raw or ray')
     cfg = TrainingConfig.of(config)
-    if problems := refused(cfg, 'preprocess'): raise ConfigError(problems) # before anything is read
+    cfg.refuse('preprocess') # before anything is read
     if engine=='ray': connect(ray_address)
     how = _Engine(on_ray if engine=='ray' else on_this_machine, force, engine!='raw')
-    tok = tokenizer_of(cfg)
+    tok = cfg.tokenizer()
     test = _prepare(cfg, 'test_datasets', tok, how) if cfg.test_datasets else None
     p = _prepare(cfg, 'datasets', tok, how, test)
     if debug: print(debug_line(p[0], p.tokenizer))

@@ -19,7 +19,7 @@ import numpy as np
 
 from ..config.config import TrainingConfig
 from ..core import IGNORE_INDEX, Segments
-from .encoding import Encoding, encodings_of, tokenizer_of
+from .encoding import Encoding, encodings_of
 from .prepared import Prepared
 from .rules import Limits, Tally, limits, of_texts, row_sums, statuses
 from .store import MANIFEST, ArrowRows
@@ -29,21 +29,31 @@ from ..tokens.tokenizer import load_tokenizer
 
 # %% ../../nbs/data/46_rows.ipynb #440bcdf5
 class RowSet:
-    "Rows with `input_ids` and `labels`, and what can be asked of other kinds of rows as well"
+    """Rows with `input_ids` and `labels`, and what can be asked of other kinds of rows as well
+
+    Attributes:
+        encoder (Encoder|None, default None): how text is made into tokens; None where there are only tokens
+        sequence_len (int|None, default None): the most tokens a row may have, where that is known
+        strategy (str, default 'drop'): what happens to longer ones
+        part (int, default 200): rows that are counted at once
+    """
     encoder: Encoder|None = None  # how text is made into tokens; None where there are only tokens
     sequence_len: int|None = None # the most tokens a row may have, where that is known
     strategy: str = 'drop'        # what happens to longer ones
     part: int = 200               # rows that are counted at once
-
     def __init__(self, rows: Sequence, tokenizer: Any, name: str='rows'): # the tokenizer is the tokens' own
         self.rows: Any = rows
         self.tokenizer, self.name = tokenizer, name
     def __len__(self) -> int: return len(self.rows)
     def __getitem__(self, i: int) -> Mapping: return self.rows[i]
     def __repr__(self) -> str: return f'{type(self).__name__}({self.name!r}, {len(self):,} rows)'
-
+    def encoder_of(self, i: int) -> Encoder|None: return None # how row `i` is encoded
     def where(self, i: int) -> str: # 'output.jsonl:3', 'row 2'
-        "Where a row came from"
+        """Where a row came from
+
+        Returns:
+            str: 'output.jsonl:3', 'row 2'
+        """
         return getattr(getattr(self[i], 'row', None), 'where', None) or f'row {i}'
 
     @cached_property
@@ -53,23 +63,37 @@ class RowSet:
     @cached_property
     def _counts(self) -> tuple[np.ndarray, np.ndarray]:
         parts = [self.counted(a, min(a+self.part, len(self))) for a in range(0, len(self), self.part)]
-        tokens, n_trained = zip(*parts) if parts else ([np.zeros(0, np.int64)],)*2
-        return np.concatenate(tokens), np.concatenate(n_trained)
-
+        return tuple(map(np.concatenate, zip((np.zeros(0, np.int64),)*2, *parts))) # type: ignore
     def counted(self, a: int, b: int) -> tuple[np.ndarray, np.ndarray]: # int, of each row
-        "Tokens, and trained tokens, of the rows from `a` to `b`"
+        """Tokens, and trained tokens, of the rows from `a` to `b`
+
+        Returns:
+            tuple[np.ndarray, np.ndarray]: int, of each row
+        """
         labels = [np.array(self[i]['labels'], np.int64) for i in range(a, b)]
         return np.array([*map(len, labels)], np.int64), np.array([(o!=IGNORE_INDEX).sum() for o in labels], np.int64)
 
     def statuses(self) -> np.ndarray: # int8, an index into `rules.STATUSES`, shape (rows,)
-        "What will become of each row, or has become of it"
+        """What will become of each row, or has become of it
+
+        Returns:
+            np.ndarray: int8, an index into `rules.STATUSES`, shape (rows,)
+        """
         return statuses(self.tokens, self.trained, Limits(1<<62, 0))
 
     def stretches(self,
         rows: Sequence[int], # numbers of rows
         within: str='all',   # 'all', 'trained' or 'masked'
     ) -> list[list[str]]: # for each row, the texts to search
-        "Text of some rows: whole, or only what is trained or masked"
+        """Text of some rows: whole, or only what is trained or masked
+
+        Args:
+            rows (Sequence[int]): numbers of rows
+            within (str, default 'all'): 'all', 'trained' or 'masked'
+
+        Returns:
+            list[list[str]]: for each row, the texts to search
+        """
         return [_stretches(self[i], self.tokenizer, within) for i in rows]
 
 # %% ../../nbs/data/46_rows.ipynb #2478b8b0
@@ -83,12 +107,26 @@ def _stretches(row: Mapping, tokenizer: Any, within: str) -> list[str]:
 def flat_lists(
     column: Any, # a pyarrow list array
 ) -> tuple[np.ndarray, np.ndarray]: # (values of all lists, length of each)
-    "An Arrow column of lists as numpy arrays, without copying"
+    """An Arrow column of lists as numpy arrays, without copying
+
+    Args:
+        column (Any): a pyarrow list array
+
+    Returns:
+        tuple[np.ndarray, np.ndarray]: (values of all lists, length of each)
+    """
     offsets = column.offsets.to_numpy()
     return column.values.to_numpy(zero_copy_only=False)[offsets[0]:offsets[-1]], np.diff(offsets)
 
 class StoredRows(RowSet):
-    "Rows of tokens, in Arrow columns `input_ids` and `labels`"
+    """Rows of tokens, in Arrow columns `input_ids` and `labels`
+
+    Args:
+        table (Any): a pyarrow Table
+        tokenizer (Any): that the tokens belong to
+        name (str, default 'rows'): what to call it
+        prepared (Prepared|None, default None): the prepared set that the table is of
+    """
     part = 20_000
     def __init__(self,
         table: Any,         # a pyarrow Table
@@ -120,7 +158,13 @@ class StoredRows(RowSet):
 
 # %% ../../nbs/data/46_rows.ipynb #18ea87cb
 class WrittenRows(RowSet):
-    "Rows of segments, encoded when they are looked at"
+    """Rows of segments, encoded when they are looked at
+
+    Args:
+        rows (Sequence[Segments]): the examples
+        encoder (Encoder|Sequence[Encoder]): how they are encoded; one for each row when they differ
+        name (str, default 'rows'): what to call it
+    """
     def __init__(self,
         rows: Sequence[Segments],  # the examples
         encoder: 'Encoder|Sequence[Encoder]', # how they are encoded; one for each row when they differ
@@ -154,7 +198,7 @@ class ConfigRows(WrittenRows):
         self._entries: list[tuple[Encoding, range]] = [] # with the positions of its rows
         self._numbers: list[int] = [] # line and turn of each row
         rows: list[Segments] = []
-        for enc in encodings_of(cfg, 'datasets', tokenizer_of(cfg)):
+        for enc in encodings_of(cfg, 'datasets', cfg.tokenizer()):
             if enc.tokenized:
                 what = f'{enc.rows.path} holds tokens already'
                 raise TypeError(f'{what}; prepare it and look at that: browse(preprocess(config))')
@@ -181,7 +225,15 @@ def row_set(
     data: Any,              # a prepared set, a folder, a config, a file (YAML, JSONL, Parquet), a data set, rows
     encoder: Any=None,      # an `Encoder` for text, or a tokenizer; what knows its own needs none
 ) -> RowSet:
-    "Rows to look at. `SegmentError`, `ConfigError` or `TypeError` says what is missing"
+    """Rows to look at. `SegmentError`, `ConfigError` or `TypeError` says what is missing
+
+    Args:
+        data (Any): a prepared set, a folder, a config, a file (YAML, JSONL, Parquet), a data set, rows
+        encoder (Any, default None): an `Encoder` for text, or a tokenizer; what knows its own needs none
+
+    Returns:
+        RowSet
+    """
     tokenizer = encoder.tokenizer if isinstance(encoder, Encoder) else encoder
     if isinstance(data, RowSet): return data
     if isinstance(data, Prepared): return _of_prepared(data)
@@ -244,7 +296,14 @@ def _of_path(path: Path, encoder: Any, tokenizer: Any) -> RowSet:
 def encoder_beside(
     path: str|os.PathLike, # a JSONL file
 ) -> Encoder: # of the config in the same folder that names the file, or the default
-    "How a file will be encoded, as far as one can know"
+    """How a file will be encoded, as far as one can know
+
+    Args:
+        path (str|os.PathLike): a JSONL file
+
+    Returns:
+        Encoder: of the config in the same folder that names the file, or the default
+    """
     path = Path(path)
     for file in sorted([*path.parent.glob('*.yaml'), *path.parent.glob('*.yml')]):
         try: cfg = TrainingConfig.load(file)
@@ -252,5 +311,5 @@ def encoder_beside(
         for ds in cfg.datasets:
             if ds.type=='input_output' and Path(ds.path).name==path.name:
                 boundary = (ds.segmask or {}).get('boundary', 'segment')
-                return Encoder(tokenizer_of(cfg), boundary, bool(cfg.train_on_inputs))
+                return Encoder(cfg.tokenizer(), boundary, bool(cfg.train_on_inputs))
     return Encoder(load_tokenizer('mistralai/Mistral-7B-v0.1'))

@@ -6,17 +6,19 @@ Docs: https://example.github.io/segmask/data/rules.html.md"""
 
 # %% auto #0
 __all__ = ['STATUSES', 'DROPPED', 'Limits', 'statuses', 'limits', 'row_sums', 'Measured', 'measure', 'row_digests', 'joined',
-           'order_of', 'conversations', 'Plan', 'plan', 'held_back', 'split_of', 'Tally', 'of_texts']
+           'order_of', 'conversations', 'Plan', 'plan', 'held_back', 'split_of', 'Tally', 'of_texts', 'Source',
+           'Numbers', 'decide', 'status_counts', 'odd_rows']
 
 # %% ../../nbs/data/37_rules.ipynb #4dac3bd5
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ..core import IGNORE_INDEX
-from ..formats.sources import lines_of
+from ..core import IGNORE_INDEX, SegmentError
+from ..formats.sources import line_and_turn, lines_of, number_of, place
+from ..problems import Problem
 
 if TYPE_CHECKING: from segmask.config.config import TrainingConfig
 
@@ -26,7 +28,16 @@ _kept, _cut, _masked, _long, _short, _again, _away, _ = range(len(STATUSES))
 DROPPED = _long # statuses from this one on
 
 class Limits(NamedTuple):
-    "What a config asks of the rows of one side"
+    """What a config asks of the rows of one side
+
+    Args:
+        longest (int): tokens that a row may have
+        shortest (int, default 2): tokens that it must have
+        strategy (str, default 'drop'): what happens to longer ones: 'drop', 'truncate' or 'raise'
+        masked (str, default 'warn'): to those with nothing to train on: 'warn' (they are kept), 'drop' or
+            'raise'
+        once (bool, default False): are repeated rows dropped?
+    """
     longest: int                # tokens that a row may have
     shortest: int = 2           # tokens that it must have
     strategy: str = 'drop'      # what happens to longer ones: 'drop', 'truncate' or 'raise'
@@ -39,7 +50,16 @@ def statuses(
     trained: np.ndarray, # of each row: trained tokens among its first `longest`
     limits: Limits,
 ) -> np.ndarray: # int8, an index into STATUSES, shape (rows,)
-    "What becomes of each row by itself. (Which rows are repeated is another question.)"
+    """What becomes of each row by itself. (Which rows are repeated is another question.)
+
+    Args:
+        tokens (np.ndarray): of each row
+        trained (np.ndarray): of each row: trained tokens among its first `longest`
+        limits (Limits)
+
+    Returns:
+        np.ndarray: int8, an index into STATUSES, shape (rows,)
+    """
     status = np.zeros(len(tokens), np.int8)
     status[tokens>limits.longest] = _cut if limits.strategy=='truncate' else _long
     status[(trained==0) & (status!=_long)] = _away if limits.masked=='drop' else _masked
@@ -51,9 +71,17 @@ def limits(
     cfg: 'TrainingConfig',
     side: str = 'datasets', # or 'test_datasets'
 ) -> Limits:
-    "What a config asks of the rows of one side"
+    """What a config asks of the rows of one side
+
+    Args:
+        cfg (TrainingConfig)
+        side (str, default 'datasets'): or 'test_datasets'
+
+    Returns:
+        Limits
+    """
     masked = dict(cfg.get('segmask') or {}).get('fully_masked') or 'warn'
-    if cfg.sample_packing and masked=='warn': masked = 'drop' # axolotl/utils/trainer.py, process_datasets_for_packing
+    if cfg.sample_packing: masked = 'drop' # axolotl/utils/trainer.py, process_datasets_for_packing
     longest = side=='test_datasets' and cfg.get('eval_sequence_len') or cfg.sequence_len
     once = bool(cfg.get('dataset_exact_deduplication'))
     return Limits(longest, cfg.min_sample_len or 2, cfg.excess_length_strategy or 'drop', masked, once)
@@ -64,14 +92,30 @@ def row_sums(
     lens: np.ndarray,     # how many belong to each row
     most: int|None = None,# count only the first so many of each
 ) -> np.ndarray: # int64, shape (rows,)
-    "The sum of each row's values"
+    """The sum of each row's values
+
+    Args:
+        values (np.ndarray): of all rows, flat
+        lens (np.ndarray): how many belong to each row
+        most (int|None, default None): count only the first so many of each
+
+    Returns:
+        np.ndarray: int64, shape (rows,)
+    """
     total = np.concatenate([[0], np.cumsum(values)])
     starts = np.cumsum(lens)-lens
     return total[starts + (lens if most is None else np.minimum(lens, most))] - total[starts]
 
 # %% ../../nbs/data/37_rules.ipynb #9cb6403a
 class Measured(NamedTuple):
-    "What the rules need to know of each row"
+    """What the rules need to know of each row
+
+    Args:
+        tokens (np.ndarray): int64, how many, before any cut
+        trained (np.ndarray): int64, how many of them are trained
+        kept (np.ndarray): int64, how many are trained among those that stay
+        digests (list[bytes]): a hash of what stays; empty unless repeated rows are dropped
+    """
     tokens: np.ndarray  # int64, how many, before any cut
     trained: np.ndarray # int64, how many of them are trained
     kept: np.ndarray    # int64, how many are trained among those that stay
@@ -85,7 +129,20 @@ def measure(
     masks: Mapping[int, np.ndarray]|None = None, # attention masks that are not all ones, by position
     weights: np.ndarray|None = None,             # of as many as ids, when they are not 0 and 1
 ) -> Measured:
-    "The numbers of some rows"
+    """The numbers of some rows
+
+    Args:
+        ids (np.ndarray): of all rows, flat
+        labels (np.ndarray): of as many
+        lens (np.ndarray): tokens of each row
+        limits (Limits)
+        masks (Mapping[int, np.ndarray]|None, default None): attention masks that are not all ones, by
+            position
+        weights (np.ndarray|None, default None): of as many as ids, when they are not 0 and 1
+
+    Returns:
+        Measured
+    """
     is_trained = labels!=IGNORE_INDEX
     digests = row_digests(ids, labels, lens, limits.longest, masks, weights) if limits.once else []
     return Measured(lens, row_sums(is_trained, lens), row_sums(is_trained, lens, limits.longest), digests)
@@ -107,7 +164,14 @@ def row_digests(ids: np.ndarray, labels: np.ndarray, lens: np.ndarray, most: int
 def joined(
     parts: Iterable[Measured], # of one batch after the other
 ) -> Measured:
-    "The numbers of all rows"
+    """The numbers of all rows
+
+    Args:
+        parts (Iterable[Measured]): of one batch after the other
+
+    Returns:
+        Measured
+    """
     parts = list(parts)
     column = lambda i: np.concatenate([np.zeros(0, np.int64), *(o[i] for o in parts)])
     return Measured(column(0), column(1), column(2), [d for o in parts for d in o.digests])
@@ -118,7 +182,16 @@ def order_of(
     cfg: 'TrainingConfig',  # its shuffling keys and seed
     together: np.ndarray|None = None, # from `conversations`: their rows stay side by side
 ) -> np.ndarray: # row numbers, int64
-    "The order in which rows are stored, as axolotl 0.19 merges and shuffles (axolotl/utils/data/shared.py)"
+    """The order in which rows are stored, as axolotl 0.19 merges and shuffles (axolotl/utils/data/shared.py)
+
+    Args:
+        sizes (Sequence[int]): rows of each data set entry
+        cfg (TrainingConfig): its shuffling keys and seed
+        together (np.ndarray|None, default None): from `conversations`: their rows stay side by side
+
+    Returns:
+        np.ndarray: row numbers, int64
+    """
     seed, n, starts = 42 if cfg.seed is None else cfg.seed, sum(sizes), np.cumsum([0, *sizes])
     if together is not None and n and together[-1]<n-1: return _side_by_side(sizes, cfg, together)
     order = np.arange(n)
@@ -137,14 +210,28 @@ def conversations(
     file: np.ndarray,    # number of the entry that each row is of
     numbers: np.ndarray, # its line and turn (`number_of`)
 ) -> np.ndarray: # int64, for each row the number of its conversation, counted from 0 as they come
-    "Which rows are turns of one conversation; any other row is one by itself"
+    """Which rows are turns of one conversation; any other row is one by itself
+
+    Args:
+        file (np.ndarray): number of the entry that each row is of
+        numbers (np.ndarray): its line and turn (`number_of`)
+
+    Returns:
+        np.ndarray: int64, for each row the number of its conversation, counted from 0 as they come
+    """
     begins, line = np.ones(len(numbers), bool), lines_of(numbers)
     begins[1:] = (numbers==line)[1:] | (np.diff(line)!=0) | (np.diff(file)!=0)
     return np.cumsum(begins)-1
 
 # %% ../../nbs/data/37_rules.ipynb #968517a0
 class Plan(NamedTuple):
-    "What becomes of every row of one side"
+    """What becomes of every row of one side
+
+    Args:
+        status (np.ndarray): int8, an index into STATUSES, shape (rows,)
+        stored (np.ndarray): int64, the rows that are stored, in their order
+        together (np.ndarray|None, default None): of each row: its conversation, where rows are turns
+    """
     status: np.ndarray # int8, an index into STATUSES, shape (rows,)
     stored: np.ndarray # int64, the rows that are stored, in their order
     together: np.ndarray|None = None # of each row: its conversation, where rows are turns
@@ -156,7 +243,18 @@ def plan(
     cut: Iterable[int] = (), # rows known to be shorter than their text
     together: np.ndarray|None = None, # from `conversations`
 ) -> Plan:
-    "Decide every row's status; nothing is raised"
+    """Decide every row's status; nothing is raised
+
+    Args:
+        rows (Measured)
+        order (np.ndarray): from `order_of`
+        limits (Limits)
+        cut (Iterable[int], default ()): rows known to be shorter than their text
+        together (np.ndarray|None, default None): from `conversations`
+
+    Returns:
+        Plan
+    """
     status = statuses(rows.tokens, rows.kept, limits)
     if limits.once:
         seen: set[bytes] = set()
@@ -171,7 +269,15 @@ def held_back(
     cfg: 'TrainingConfig',
     together: np.ndarray, # of each row that is stored: its conversation, rows of one side by side
 ) -> int: # how many of them, at the end
-    "How many rows `val_set_size` holds back"
+    """How many rows `val_set_size` holds back
+
+    Args:
+        cfg (TrainingConfig)
+        together (np.ndarray): of each row that is stored: its conversation, rows of one side by side
+
+    Returns:
+        int: how many of them, at the end
+    """
     size, starts = 0 if cfg.test_datasets else cfg.val_set_size or 0, np.flatnonzero(np.diff(together, prepend=-1))
     n = min(len(starts), math.ceil(size*len(starts)) if size<1 else int(size))
     return len(together)-int(starts[-n]) if n else 0
@@ -181,7 +287,16 @@ def split_of(
     train: Plan,           # of `datasets`
     test: Plan|None=None,  # of `test_datasets`, whose rows are counted on from those of `datasets`
 ) -> tuple[np.ndarray, np.ndarray]: # numbers of the rows that are trained on, and of those to evaluate on
-    "Which rows are on which side"
+    """Which rows are on which side
+
+    Args:
+        cfg (TrainingConfig)
+        train (Plan): of `datasets`
+        test (Plan|None, default None): of `test_datasets`, whose rows are counted on from those of `datasets`
+
+    Returns:
+        tuple[np.ndarray, np.ndarray]: numbers of the rows that are trained on, and of those to evaluate on
+    """
     if test is not None: return train.stored, len(train.status)+test.stored
     which = train.stored if train.together is None else train.together[train.stored]
     n = len(which)-held_back(cfg, which)
@@ -189,7 +304,12 @@ def split_of(
 
 # %% ../../nbs/data/37_rules.ipynb #35e53d73
 class Tally:
-    "The rows of one side, as they are counted; `plan()` decides about them when all are there"
+    """The rows of one side, as they are counted; `plan()` decides about them when all are there
+
+    Args:
+        cfg (TrainingConfig)
+        side (str, default 'datasets'): or 'test_datasets'
+    """
     def __init__(self,
         cfg: 'TrainingConfig',
         side: str = 'datasets', # or 'test_datasets'
@@ -211,7 +331,14 @@ class Tally:
         cut: Iterable[int] = (),# which of them are shorter than their text, by position
         numbers: np.ndarray|None = None, # their lines and turns (`number_of`), where rows may be turns
     ):
-        "Count rows of an entry"
+        """Count rows of an entry
+
+        Args:
+            rows (Measured)
+            texts (Iterable[int]): of which text each row is
+            cut (Iterable[int], default ()): which of them are shorter than their text, by position
+            numbers (np.ndarray|None, default None): their lines and turns (`number_of`), where rows may be turns
+        """
         self._cut += [sum(self.sizes)+i for i in cut]
         self._parts.append(rows)
         self._numbers.append(np.arange(len(rows.tokens)) if numbers is None else numbers)
@@ -229,8 +356,149 @@ def of_texts(
     text: np.ndarray,   # number of the text that each row is of
     n: int,             # texts
 ) -> np.ndarray: # int8, shape (n,); a text without rows is empty
-    "The status of texts that are cut into rows"
+    """The status of texts that are cut into rows
+
+    Args:
+        status (np.ndarray): of each row
+        text (np.ndarray): number of the text that each row is of
+        n (int): texts
+
+    Returns:
+        np.ndarray: int8, shape (n,); a text without rows is empty
+    """
     out = np.full(n, len(STATUSES)-1, np.int8)
     np.minimum.at(out, text, status)
     out[text[status==_cut]] = _cut
     return out
+
+# %% ../../nbs/data/37_rules.ipynb #2e995a49
+class Source(NamedTuple):
+    """Where a row came from
+
+    Args:
+        file (str): as the config names it
+        line (int): from 1: the line of a JSONL file, the number of the row elsewhere
+        turn (int|None, default None): from 0: the turn of a conversation that the row was made of, with
+            `expand: turns`
+    """
+    file: str # as the config names it
+    line: int # from 1: the line of a JSONL file, the number of the row elsewhere
+    turn: int|None = None # from 0: the turn of a conversation that the row was made of, with `expand: turns`
+    def __str__(self): return place(f'{self.file}:', number_of(self.line, self.turn))
+
+class Numbers(NamedTuple):
+    """All rows that were read, by their numbers
+
+    Args:
+        rows (Measured): how many tokens
+        file (np.ndarray): number of the data set that each row came from
+        line (np.ndarray): line in it, from 1, and turn (`number_of`)
+        names (list[str]): of the data sets, as the config names them
+        empty (Sequence[tuple[int, int]]): (number of the data set, line) of texts that became no row
+        behind (dict[int, int]): row -> tokens of the text that it is the end of, where more was behind
+    """
+    rows: Measured      # how many tokens
+    file: np.ndarray    # number of the data set that each row came from
+    line: np.ndarray    # line in it, from 1, and turn (`number_of`)
+    names: list[str]    # of the data sets, as the config names them
+    empty: Sequence[tuple[int,int]] = () # (number of the data set, line) of texts that became no row
+    behind: dict[int,int] = {}           # row -> tokens of the text that it is the end of, where more was behind
+    @property
+    def together(self) -> np.ndarray: return conversations(self.file, self.line) # which rows are of one conversation
+    def source(self, i: int) -> Source: return Source(self.names[self.file[i]], *line_and_turn(int(self.line[i])))
+
+# %% ../../nbs/data/37_rules.ipynb #f0b643dc
+def decide(
+    n: Numbers,
+    order: np.ndarray, # from `order_of`
+    limits: Limits,
+) -> Plan:
+    """Every row's status; a `SegmentError` where the config asks for one, and when no row is left
+
+    Args:
+        n (Numbers)
+        order (np.ndarray): from `order_of`
+        limits (Limits)
+
+    Returns:
+        Plan
+    """
+    p = plan(n.rows, order, limits, n.behind)
+    tokens, longest = n.rows.tokens, limits.longest
+    if limits.strategy=='raise':
+        _refuse(n, p, 'too long', lambda i: f'has {tokens[i]} tokens, more than sequence_len {longest}',
+                'Shorten it, raise sequence_len, or choose excess_length_strategy drop or truncate.')
+    if limits.masked=='raise':
+        _refuse(n, p, 'fully masked', lambda i: f'has nothing to train on ({tokens[i]} tokens, all masked)',
+                'Train a segment of it, remove it, or choose segmask: {fully_masked: warn} or drop.')
+    if not len(p.stored):
+        why = ', '.join(f'{c:,} {o}' for o,c in status_counts(p.status).items() if c) or 'they hold no text'
+        raise SegmentError([Problem(', '.join(n.names), '', f'no row is left of {len(p.status):,} ({why})',
+                                    f'Raise sequence_len (it is {longest}) or look at the data.')])
+    return p
+
+def _refuse(n: Numbers, p: Plan, status: str, what: Callable[[int], str], hint: str):
+    "Raise a `SegmentError` that lists the rows of a status, if there are any"
+    rows = np.flatnonzero(p.status==STATUSES.index(status)).tolist()
+    if rows: raise SegmentError((Problem(str(n.source(i)), '', what(i), hint) for i in rows[:20]), len(rows))
+
+def status_counts(
+    status: np.ndarray, # an index into STATUSES, of each row
+) -> dict[str, int]:
+    """How many rows have each status
+
+    Args:
+        status (np.ndarray): an index into STATUSES, of each row
+
+    Returns:
+        dict[str, int]
+    """
+    return dict(zip(STATUSES, np.bincount(status, minlength=len(STATUSES)).tolist()))
+
+# %% ../../nbs/data/37_rules.ipynb #38344459
+_reasons = {
+    'cut': 'cut from {tokens} tokens to {longest}',
+    'fully masked': 'nothing is trained ({tokens} tokens, all masked)',
+    'too long': 'dropped: {tokens} tokens, more than sequence_len {longest}',
+    'too short': 'dropped: {tokens} tokens, fewer than min_sample_len {shortest}',
+    'duplicate': 'dropped: the same as an earlier row',
+    'masked away': 'dropped: nothing is trained ({tokens} tokens, all masked)',
+    'empty': 'dropped: an empty text',
+}
+_behind = 'cut from {tokens} tokens: a text becomes at most 64 rows of {longest}'
+_cut_off = ('nothing is trained: cut from {tokens} tokens to {longest}, and all {trained} trained tokens were '
+            'behind the cut')
+
+def _reason(status: str, tokens: int, trained: int, behind: bool, limits: Limits) -> str:
+    "Why a row has its status; `trained` counts before any cut"
+    text = _behind if behind else _cut_off if status=='fully masked' and trained else _reasons[status]
+    return text.format(tokens=tokens, trained=trained, longest=limits.longest, shortest=limits.shortest)
+
+def odd_rows(
+    n: Numbers,
+    p: Plan,        # from `decide`
+    limits: Limits,
+) -> Iterator[tuple]: # file, line, status, reason, tokens, trained
+    """A line for every row that was not simply kept, in the order of the files
+
+    Args:
+        n (Numbers)
+        p (Plan): from `decide`
+        limits (Limits)
+
+    Returns:
+        Iterator[tuple]: file, line, status, reason, tokens, trained
+    """
+    odd = np.flatnonzero(p.status)
+    stays = n.rows.kept if limits.strategy=='truncate' else n.rows.trained
+    empty = np.array(n.empty, np.int64).reshape(-1, 2)
+    file, line = np.concatenate([n.file[odd], empty[:, 0]]), lines_of(np.concatenate([n.line[odd], empty[:, 1]]))
+    for k in np.lexsort((line, file)):
+        where = n.names[file[k]], int(line[k])
+        if k>=len(odd):
+            yield *where, 'empty', _reasons['empty'], 0, 0
+            continue
+        i = int(odd[k])
+        status, tokens = STATUSES[p.status[i]], n.behind.get(i, int(n.rows.tokens[i]))
+        reason = _reason(status, tokens, int(n.rows.trained[i]), i in n.behind, limits)
+        yield *where, status, reason, tokens, int(stays[i])

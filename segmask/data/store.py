@@ -6,7 +6,8 @@ Docs: https://example.github.io/segmask/data/store.html.md"""
 
 # %% auto #0
 __all__ = ['MANIFEST', 'shard_name', 'shard', 'write_info', 'read_set', 'ArrowRows', 'Spool', 'Spooled', 'write_dataset',
-           'StoreError', 'make_folder', 'scratch_folder', 'hash_file', 'write_manifest', 'read_manifest', 'broken']
+           'record', 'StoreError', 'make_folder', 'scratch_folder', 'hash_file', 'write_manifest', 'read_manifest',
+           'broken']
 
 # %% ../../nbs/data/39_store.ipynb #50745d67
 import ctypes, errno, json, os, shutil, tempfile
@@ -18,9 +19,9 @@ from typing import Any, TYPE_CHECKING
 import numpy as np
 
 from ..core import IGNORE_INDEX
-from .rules import Measured
+from .rules import Limits, Measured, Numbers, Plan, odd_rows, status_counts
 from ..problems import Problem, Problems
-from ..tokens.encoder import list_column
+from ..tokens.encoder import arrow_array, list_column
 
 if TYPE_CHECKING: import pyarrow as pa
 
@@ -39,7 +40,16 @@ def shard(
     path: Path,          # the file to write
     weights: bool=False, # is there a column of weights?
 ) -> Iterator[Callable]: # call it with the lengths of some rows, and their ids, labels, mask (and weights), flat
-    "An Arrow stream of rows"
+    """An Arrow stream of rows
+
+    Args:
+        path (Path): the file to write
+        weights (bool, default False): is there a column of weights?
+
+    Returns:
+        Iterator[Callable]: call it with the lengths of some rows, and their ids, labels, mask (and weights),
+        flat
+    """
     import pyarrow as pa
     columns = _columns(weights)
     features = json.dumps({'info': _info(columns)})
@@ -57,7 +67,14 @@ def write_info(
     fingerprint: str,     # for `datasets`, which caches by it
     weights: bool=False,  # is there a column of weights?
 ):
-    "The two files that make a folder of shards a data set"
+    """The two files that make a folder of shards a data set
+
+    Args:
+        folder (Path): with shards in it
+        names (list[str]): of the shards, in order
+        fingerprint (str): for `datasets`, which caches by it
+        weights (bool, default False): is there a column of weights?
+    """
     state = dict(_data_files=[{'filename':o} for o in names], _fingerprint=fingerprint, _format_columns=None,
                  _format_kwargs={}, _format_type=None, _output_all_columns=False, _split=None)
     info = {'citation':'', 'description':'', **_info(_columns(weights)), 'homepage':'', 'license':''}
@@ -68,7 +85,14 @@ def write_info(
 def read_set(
     folder: Path, # a prepared set
 ) -> 'pa.Table': # columns input_ids, labels, attention_mask, and perhaps weights
-    "All rows of a prepared set, memory-mapped"
+    """All rows of a prepared set, memory-mapped
+
+    Args:
+        folder (Path): a prepared set
+
+    Returns:
+        pa.Table: columns input_ids, labels, attention_mask, and perhaps weights
+    """
     import pyarrow as pa
     files = json.loads((folder/'state.json').read_text())['_data_files']
     parts = [pa.ipc.open_stream(pa.memory_map(str(folder/o['filename']))).read_all() for o in files]
@@ -109,7 +133,19 @@ class Spool:
         masks: dict[int, np.ndarray]|None=None, # attention masks that are not all ones, by position among these rows
         weights: np.ndarray|None=None,          # float32, of all tokens; None when they are 0 and 1, as the labels say
     ):
-        "Append rows"
+        """Append rows
+
+        Args:
+            ids (np.ndarray): int32, the tokens of all rows, flat
+            labels (np.ndarray): int32, their labels
+            rows (Measured): their numbers
+            file (np.ndarray|int): number of the input file of each row
+            lines (np.ndarray): line in it, from 1
+            masks (dict[int, np.ndarray]|None, default None): attention masks that are not all ones, by position
+                among these rows
+            weights (np.ndarray|None, default None): float32, of all tokens; None when they are 0 and 1, as the
+                labels say
+        """
         self._masks |= {self._n+i: np.asarray(o, np.int8) for i,o in (masks or {}).items()}
         self._digests += rows.digests
         self._n += len(rows.tokens)
@@ -142,7 +178,16 @@ def _weights_of(labels: np.ndarray, weights: np.ndarray|None=None) -> np.ndarray
 
 # %% ../../nbs/data/39_store.ipynb #28bfe988
 class Spooled:
-    "The rows of a closed spool: their numbers in memory, and any of them gathered from disk"
+    """The rows of a closed spool: their numbers in memory, and any of them gathered from disk
+
+    Attributes:
+        lens (np.ndarray): of each row: tokens
+        trained (np.ndarray): trained tokens
+        kept (np.ndarray): those of them that stay when the row is cut
+        file (np.ndarray): number of the input file
+        lines (np.ndarray): line in it, from 1
+        weighted (bool): are there weights?
+    """
     lens: np.ndarray    # of each row: tokens
     trained: np.ndarray # trained tokens
     kept: np.ndarray    # those of them that stay when the row is cut
@@ -165,7 +210,16 @@ class Spooled:
         rows: np.ndarray, # row numbers, in the order wanted
         lens: np.ndarray, # how many tokens of each, from its beginning
     ) -> list[np.ndarray]: # ids int32, labels int32, attention mask int8, and weights float32 where there are any: flat
-        "The tokens, labels and attention mask of some rows"
+        """The tokens, labels and attention mask of some rows
+
+        Args:
+            rows (np.ndarray): row numbers, in the order wanted
+            lens (np.ndarray): how many tokens of each, from its beginning
+
+        Returns:
+            list[np.ndarray]: ids int32, labels int32, attention mask int8, and weights float32 where there are
+            any: flat
+        """
         starts = np.cumsum(lens)-lens
         at = np.repeat(self._starts[rows]-starts, lens) + np.arange(int(lens.sum()))
         mask = np.ones(len(at), np.int8)
@@ -190,11 +244,74 @@ def write_dataset(
     folder: Path,       # an existing empty folder
     fingerprint: str,   # for `datasets`
 ):
-    "Write rows as a folder that `datasets.load_from_disk` reads"
+    """Write rows as a folder that `datasets.load_from_disk` reads
+
+    Args:
+        spooled (Spooled): all rows
+        rows (np.ndarray): which of them, in the order to store them
+        lens (np.ndarray): how many tokens of each
+        folder (Path): an existing empty folder
+        fingerprint (str): for `datasets`
+    """
     name = shard_name(0, 1)
     with shard(folder/name, spooled.weighted) as write:
         for part in _by_tokens(lens): write(lens[part], *spooled.gather(rows[part], lens[part]))
     write_info(folder, [name], fingerprint, spooled.weighted)
+
+# %% ../../nbs/data/39_store.ipynb #f2b89bd3
+_SIZES = dict(file='int32', line='int64', tokens='int32', trained='int32', status='int8')
+_REPORT = dict(file='string', line='int64', status='string', reason='string', tokens='int32', trained='int32')
+
+def _schema(columns: dict[str, str]):
+    import pyarrow as pa
+    return pa.schema([(k, pa.type_for_alias(v)) for k,v in columns.items()])
+
+def record(
+    n: Numbers,
+    p: Plan,       # from `decide`
+    limits: Limits,
+    out: Path,     # the folder that is being made
+) -> dict[str,int]: # the totals
+    """Write where each stored row came from, and the report
+
+    Args:
+        n (Numbers)
+        p (Plan): from `decide`
+        limits (Limits)
+        out (Path): the folder that is being made
+
+    Returns:
+        dict[str, int]: the totals
+    """
+    cut = limits.strategy=='truncate'
+    tokens = np.minimum(n.rows.tokens, limits.longest) if cut else n.rows.tokens
+    n_trained = n.rows.kept if cut else n.rows.trained
+    sizes = dict(file=n.file, line=n.line, tokens=tokens, trained=n_trained, status=p.status)
+    _write_sizes({k: v[p.stored] for k,v in sizes.items()}, out/'rows.arrow')
+    _write_report(odd_rows(n, p, limits), out/'report.parquet')
+    total = lambda k: int(sizes[k][p.stored].sum(dtype=np.int64))
+    counts = {**status_counts(p.status), 'empty':len(n.empty)}
+    return {'read':len(p.status)+len(n.empty), 'stored':len(p.stored), **counts,
+            'tokens':total('tokens'), 'trained tokens':total('trained')}
+
+def _write_sizes(columns: dict[str, np.ndarray], path: Path):
+    import pyarrow as pa
+    schema, n = _schema(_SIZES), len(columns['file'])
+    with pa.ipc.new_file(str(path), schema) as f:
+        for a in range(0, n, 1<<16):
+            part = [arrow_array(columns[k][a:a+(1<<16)].astype(t)) for k,t in _SIZES.items()]
+            f.write_table(pa.Table.from_arrays(part, schema=schema))
+
+def _write_report(lines: Iterator[tuple], path: Path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from itertools import islice
+    schema = _schema(_REPORT)
+    column = lambda values, kind: arrow_array(values if kind=='string' else np.array(values, kind))
+    with pq.ParquetWriter(path, schema) as f:
+        while part := list(islice(lines, 1<<16)):
+            columns = [column(v, kind) for v,kind in zip(zip(*part), _REPORT.values())]
+            f.write_table(pa.Table.from_arrays(columns, schema=schema))
 
 # %% ../../nbs/data/39_store.ipynb #c2b16dcf
 class StoreError(Problems):
@@ -205,7 +322,15 @@ def make_folder(
     final: Path,         # where the folder belongs; its parent is made
     replace: bool=False, # put it in the place of one that is there? Otherwise the first one stays
 ) -> Iterator[tuple[Path, Path]]: # (folder to fill, folder for scratch files)
-    "A folder that appears at `final` whole, when the block ends without an error. `StoreError` when the disk is full"
+    """A folder that appears at `final` whole, when the block ends without an error. `StoreError` when the disk is full
+
+    Args:
+        final (Path): where the folder belongs; its parent is made
+        replace (bool, default False): put it in the place of one that is there? Otherwise the first one stays
+
+    Returns:
+        Iterator[tuple[Path, Path]]: (folder to fill, folder for scratch files)
+    """
     base = final.parent
     base.mkdir(parents=True, exist_ok=True)
     beside = base.parent if os.access(base.parent, os.W_OK) and base.parent.stat().st_dev==base.stat().st_dev else base
@@ -232,7 +357,15 @@ def scratch_folder(
     beside: Path|None=None, # where to make it (default: the system's folder for temporary files)
     name: str='segmask',    # what its name begins with
 ) -> Iterator[Path]:
-    "A folder that is gone when the block ends; what killed processes left there is removed first"
+    """A folder that is gone when the block ends; what killed processes left there is removed first
+
+    Args:
+        beside (Path|None, default None): where to make it (default: the system's folder for temporary files)
+        name (str, default 'segmask'): what its name begins with
+
+    Returns:
+        Iterator[Path]
+    """
     from filelock import FileLock
     beside = beside or Path(tempfile.gettempdir())
     _sweep(beside, name)
@@ -290,7 +423,15 @@ def hash_file(
     path: str|os.PathLike, # any file
     whole: int = 1<<62,    # from this size on only a block in every 64 MB is read
 ) -> str: # 32 hex digits
-    "The xxh3 hash of a file's contents"
+    """The xxh3 hash of a file's contents
+
+    Args:
+        path (str|os.PathLike): any file
+        whole (int, default 1 << 62): from this size on only a block in every 64 MB is read
+
+    Returns:
+        str: 32 hex digits
+    """
     import xxhash
     h, size = xxhash.xxh3_128(), os.path.getsize(path)
     with open(path, 'rb') as f:
@@ -307,7 +448,12 @@ def write_manifest(
     folder: Path, # a folder that is being made, with all of its files in it
     **what: Any,  # whatever else to remember
 ):
-    "Write the last file of a prepared set"
+    """Write the last file of a prepared set
+
+    Args:
+        folder (Path): a folder that is being made, with all of its files in it
+        **what (Any): whatever else to remember
+    """
     files = {o.name: {'size':o.stat().st_size, 'xxh3':hash_file(o, _whole)} for o in sorted(folder.iterdir())}
     man = {**what, 'files':files}
     (folder/MANIFEST).write_text(json.dumps({**man, 'xxh3':_hash(man)}, indent=1, ensure_ascii=False))
@@ -319,7 +465,14 @@ def _hash(man: dict) -> str:
 def read_manifest(
     folder: Path, # a prepared set
 ) -> dict|None: # None when there is none, or it is not what was written
-    "What `write_manifest` remembered"
+    """What `write_manifest` remembered
+
+    Args:
+        folder (Path): a prepared set
+
+    Returns:
+        dict|None: None when there is none, or it is not what was written
+    """
     try: man = json.loads((folder/MANIFEST).read_text())
     except (OSError, ValueError): return None
     good = isinstance(man, dict) and isinstance(man.get('files'), dict) and man.pop('xxh3', None)==_hash(man)
@@ -328,7 +481,14 @@ def read_manifest(
 def broken(
     folder: Path, # a prepared set
 ) -> str|None: # what is wrong with it, or None
-    "Is a prepared set something else than what was written?"
+    """Is a prepared set something else than what was written?
+
+    Args:
+        folder (Path): a prepared set
+
+    Returns:
+        str|None: what is wrong with it, or None
+    """
     if (man := read_manifest(folder)) is None: return f'{MANIFEST} is missing or damaged'
     for name,want in man['files'].items():
         try: size = (folder/name).stat().st_size

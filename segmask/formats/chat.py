@@ -27,7 +27,13 @@ Span = tuple[int, int] # characters [start, end)
 
 # %% ../../nbs/formats/18_chat.ipynb #24c00003
 class Named(NamedTuple):
-    "A stretch of a rendered conversation, and what it came from"
+    """A stretch of a rendered conversation, and what it came from
+
+    Args:
+        origin (str): 'turn 3, assistant'
+        role (str|None, default None): of the message
+        turn (int|None, default None): its number, from 0
+    """
     start: int
     end: int
     origin: str          # 'turn 3, assistant'
@@ -39,7 +45,16 @@ def cut(
     trained: Sequence[Span],# stretches that are trained; they may overlap
     named: Sequence[Named], # stretches with a name; all else is the template's
 ) -> Segments:
-    "A text as segments, cut where a trained stretch or a named one begins or ends"
+    """A text as segments, cut where a trained stretch or a named one begins or ends
+
+    Args:
+        text (str): a rendered conversation
+        trained (Sequence[Span]): stretches that are trained; they may overlap
+        named (Sequence[Named]): stretches with a name; all else is the template's
+
+    Returns:
+        Segments
+    """
     cuts = sorted({0, len(text), *(x for s in trained for x in s), *(x for o in named for x in o[:2])})
     template = Named(0, 0, 'template')
     def segment(a, b):
@@ -49,7 +64,13 @@ def cut(
 
 # %% ../../nbs/formats/18_chat.ipynb #9b62030f
 class Rendering:
-    "A rendered text and, when they are needed, its tokens"
+    """A rendered text and, when they are needed, its tokens
+
+    Args:
+        text (str)
+        tokenizer (Any)
+        untrimmed (Any, default None): a tokenizer that counts spaces in, where `tokenizer` leaves them out
+    """
     def __init__(self,
         text: str,
         tokenizer: Any,
@@ -115,7 +136,17 @@ def trained_parts(
     a: int, b: int,           # where the content stands
     parts: Sequence[Mapping], # {begin_offset, end_offset (inclusive), train}
 ) -> list[Span]:
-    "Trained characters of a content that says so in parts, in whole tokens"
+    """Trained characters of a content that says so in parts, in whole tokens
+
+    Args:
+        r (Rendering)
+        a (int): where the content stands
+        b (int): where the content stands
+        parts (Sequence[Mapping]): {begin_offset, end_offset (inclusive), train}
+
+    Returns:
+        list[Span]
+    """
     _, starts, ends = r.tokens
     i, j = bisect_right(ends, a), bisect_left(starts, b)
     tokens = [(max(starts[k], a)-a, (starts[k+1] if k+1<j else b)-1-a) for k in range(i, j)]
@@ -124,7 +155,13 @@ def trained_parts(
 
 # %% ../../nbs/formats/18_chat.ipynb #24c00010
 class Conversation(NamedTuple):
-    "One row, read and rendered"
+    """One row, read and rendered
+
+    Args:
+        messages (list[dict]): those of the turns, as the template gets them
+        trains (list[bool]): is this turn trained?
+        text (str): what the template makes of it
+    """
     turns: list[Turn]
     messages: list[dict]   # those of the turns, as the template gets them
     tools: list|None
@@ -136,7 +173,16 @@ def end_tokens(
     template: str,             # Jinja
     wanted: Sequence[str]|None # `eot_tokens:` of the config
 ) -> list[str]:
-    "The tokens that end a turn: those of `eot_tokens:` that the template writes, or the end-of-sequence token"
+    """The tokens that end a turn: those of `eot_tokens:` that the template writes, or the end-of-sequence token
+
+    Args:
+        tokenizer (PreTrainedTokenizerBase)
+        template (str): Jinja
+        wanted (Sequence[str]|None): `eot_tokens:` of the config
+
+    Returns:
+        list[str]
+    """
     eos = [tokenizer.eos_token] if tokenizer.eos_token else []
     if wanted is None or list(wanted)==eos: return eos
     if isinstance(wanted, str) or not all(isinstance(o, str) for o in wanted):
@@ -150,7 +196,14 @@ def end_tokens(
 
 # %% ../../nbs/formats/18_chat.ipynb #add69f66
 class Chat:
-    "Reads conversations and turns them into segments; keys and defaults are those of axolotl's `type: chat_template`"
+    """Reads conversations and turns them into segments; keys and defaults are those of axolotl's `type: chat_template`
+
+    Args:
+        tokenizer (PreTrainedTokenizerBase): a fast one
+        options (Mapping|None, default None): keys of the data set entry: field_messages, roles_to_train, ...
+        config (Mapping|None, default None): keys of the config: train_on_inputs, chat_template, eot_tokens,
+            ...
+    """
     def __init__(self,
         tokenizer: 'PreTrainedTokenizerBase', # a fast one
         options: Mapping|None=None,           # keys of the data set entry: field_messages, roles_to_train, ...
@@ -175,7 +228,11 @@ class Chat:
         return render(self.tokenizer, self.template, messages, tools, prompt, **self.variables)
 
     def trains(self, turn: Turn) -> bool: # what the row says goes before what the role says
-        "Is this turn trained?"
+        """Is this turn trained?
+
+        Returns:
+            bool: what the row says goes before what the role says
+        """
         if turn.train is not None: return bool(turn.train)
         if turn.parts is not None or turn.thought_parts is not None: return bool(turn.parts or turn.thought_parts)
         return self.train_on_inputs or turn.message['role'] in self.to_train
@@ -190,7 +247,11 @@ class Chat:
         raise format_error(self.options.field_messages, what, 'Use another chat_template.')
 
     def segments(self, row: Mapping) -> Segments: # to be encoded with boundary='joint'
-        "A conversation as its template writes it; each segment knows its turn. Raises `FormatError`"
+        """A conversation as its template writes it; each segment knows its turn. Raises `FormatError`
+
+        Returns:
+            Segments: to be encoded with boundary='joint'
+        """
         return as_axolotl(self, self.read(row))
 
 # %% ../../nbs/formats/18_chat.ipynb #24c00012

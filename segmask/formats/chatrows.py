@@ -60,7 +60,16 @@ def as_turns(
     turns: Sequence[Written], # from `Contract.turns`
     c: Conversation,
 ) -> list[tuple[int|None, Segments]]: # (number of the turn, its row)
-    "A row for every trained turn: what is supplied masked, what is written trained. Without one, a masked row"
+    """A row for every trained turn: what is supplied masked, what is written trained. Without one, a masked row
+
+    Args:
+        chat (Chat)
+        turns (Sequence[Written]): from `Contract.turns`
+        c (Conversation)
+
+    Returns:
+        list[tuple[int|None, Segments]]: (number of the turn, its row)
+    """
     rows: list[tuple[int|None, Segments]] = []
     for t in turns:
         name, role = turn_name(t.turn, c.messages[t.turn]), c.messages[t.turn]['role']
@@ -91,7 +100,16 @@ def unrendered_fields(
     row: Mapping,     # a row of the data set
     c: Conversation,  # the same row, read
 ) -> Iterator[tuple[int|None, str]]: # (number of the message, or None for the row; the field)
-    "Fields that leave no trace in the rendered text"
+    """Fields that leave no trace in the rendered text
+
+    Args:
+        chat (Chat)
+        row (Mapping): a row of the data set
+        c (Conversation): the same row, read
+
+    Returns:
+        Iterator[tuple[int|None, str]]: (number of the message, or None for the row; the field)
+    """
     raw = row.get(chat.options.field_messages)
     raw = raw if isinstance(raw, list) else c.messages
     for i,message in enumerate(raw):
@@ -108,7 +126,11 @@ def unrendered_fields(
         if words and not any(w in c.text for w in words): yield None, name
 
 def ignored_weights(chat: Chat, row: Mapping) -> Iterator[tuple[int, float]]: # (number of the message, the weight)
-    "Weights between 0 and 1, which a chat format takes for 1"
+    """Weights between 0 and 1, which a chat format takes for 1
+
+    Returns:
+        Iterator[tuple[int, float]]: (number of the message, the weight)
+    """
     raw = row.get(chat.options.field_messages)
     for i,message in enumerate(raw if isinstance(raw, list) else []):
         if not isinstance(message, Mapping): continue
@@ -119,7 +141,13 @@ def ignored_weights(chat: Chat, row: Mapping) -> Iterator[tuple[int, float]]: # 
 
 # %% ../../nbs/formats/20_chatrows.ipynb #26k00043
 class ChatRow(Segments):
-    "A conversation as segments, which still knows its messages"
+    """A conversation as segments, which still knows its messages
+
+    Attributes:
+        raw (Mapping): the row of the data set
+        turns (Sequence[Written]|None): what is known of its turns already
+        before (ChatRow|None): the row before rules changed its mask
+    """
     __slots__ = ('conversation', 'contract', 'raw', 'turns', 'before')
     conversation: Conversation
     contract: Contract
@@ -141,7 +169,11 @@ class ChatRow(Segments):
         return row
 
     def said(self) -> Iterator[tuple[str, str]]: # ('turn 2, assistant', text)
-        "What the messages say themselves, without what the template writes around it"
+        """What the messages say themselves, without what the template writes around it
+
+        Returns:
+            Iterator[tuple[str, str]]: ('turn 2, assistant', text)
+        """
         for i,m in enumerate(self.conversation.messages):
             for value in (m.get('content'), *(m.get(k) for k in _reasoning)):
                 if isinstance(value, str) and value: yield turn_name(i, m), value
@@ -180,7 +212,17 @@ def chat_rows(
     train: str|None=None,          # 'written' or 'marked'; None is axolotl's mask
     expand: str|None=None,         # 'turns': one row for each trained turn
 ) -> Segments|Several:
-    "What a data set's row becomes. Raises `FormatError`"
+    """What a data set's row becomes. Raises `FormatError`
+
+    Args:
+        contract (Contract)
+        raw (Mapping): a row of the data set
+        train (str|None, default None): 'written' or 'marked'; None is axolotl's mask
+        expand (str|None, default None): 'turns': one row for each trained turn
+
+    Returns:
+        Segments|Several
+    """
     c = contract.chat.read(raw)
     if expand:
         turns = {t.turn: t for t in contract.turns(c)}
@@ -196,7 +238,14 @@ _own = {'train': ('written', 'marked'), 'expand': ('turns',)}
 def without_conversations(
     segmask: Any, # the block of that name in a data set entry
 ) -> Iterator[Problem]:
-    "Why `train` and `expand` are refused in a format that has no conversations"
+    """Why `train` and `expand` are refused in a format that has no conversations
+
+    Args:
+        segmask (Any): the block of that name in a data set entry
+
+    Returns:
+        Iterator[Problem]
+    """
     hint = 'Remove it, or give conversations: type: chat_template.'
     for k,known in (('train', ('written', 'marked')), ('expand', ('turns',))): # other values are told as such
         if isinstance(segmask, Mapping) and segmask.get(k) in known:
@@ -207,7 +256,16 @@ def own_problems(
     options: Mapping,   # keys of a data set entry
     config: Mapping,    # keys of the config
 ) -> Iterator[Problem]: # `field` is a key of the entry, or of the config where the entry has none
-    "Why `train` and `expand` under `segmask:` in a data set entry are refused beside other settings"
+    """Why `train` and `expand` under `segmask:` in a data set entry are refused beside other settings
+
+    Args:
+        template (str|None): Jinja; None when it is not known yet
+        options (Mapping): keys of a data set entry
+        config (Mapping): keys of the config
+
+    Returns:
+        Iterator[Problem]: `field` is a key of the entry, or of the config where the entry has none
+    """
     own = options.get('segmask') or {}
     bad = lambda field, what, hint: Problem('', field, what, hint, 'option-value')
     if own.get('train')=='marked' and template is not None and not re.search(r'\{%-?\s*generation\b', template):
@@ -224,7 +282,16 @@ def own_options(
     options: Mapping, # keys of a data set entry
     config: Mapping,  # keys of the config
 ) -> dict[str, str|None]: # train and expand
-    "What `segmask:` in a data set entry says about the mask. Raises `FormatError`"
+    """What `segmask:` in a data set entry says about the mask. Raises `FormatError`
+
+    Args:
+        chat (Chat)
+        options (Mapping): keys of a data set entry
+        config (Mapping): keys of the config
+
+    Returns:
+        dict[str, str|None]: train and expand
+    """
     own = {k: (options.get('segmask') or {}).get(k) for k in _own}
     for k,v in own.items():
         if v is not None and v not in _own[k]:

@@ -31,7 +31,16 @@ def supplied_and_written(
     messages: Sequence[Mapping],  # a conversation
     i: int,                       # which message
 ) -> tuple[str, str]: # (what inference gives, what must follow it)
-    "The two parts of a turn, from the template itself"
+    """The two parts of a turn, from the template itself
+
+    Args:
+        draw (Callable[..., str]): renders messages; with `prompt=True` and the generation prompt
+        messages (Sequence[Mapping]): a conversation
+        i (int): which message
+
+    Returns:
+        tuple[str, str]: (what inference gives, what must follow it)
+    """
     prompt, full = draw(messages[:i], prompt=True), draw(messages[:i+1])
     n = common_prefix(prompt, full)
     return full[:n], full[n:]
@@ -41,13 +50,23 @@ WRITERS = 'assistant', 'model' # roles whose turns a model writes
 PROBE = 'Zq7wPROBEw7qZ' # a word that no template looks into
 
 class Ending(NamedTuple):
-    "How a template closes a turn"
+    """How a template closes a turn
+
+    Args:
+        closing (str): what stands behind the content, up to the stop; '' when nothing was found
+        next_has_it (bool): does the stop belong to the next message?
+        in_history (str, default ''): another stop, that the turn has when messages follow it
+    """
     closing: str       # what stands behind the content, up to the stop; '' when nothing was found
     next_has_it: bool  # does the stop belong to the next message?
     in_history: str=''  # another stop, that the turn has when messages follow it
 
 def special_tokens(tokenizer: Any) -> re.Pattern: # that matches any added token
-    "What the tokenizer takes for one token wherever it stands"
+    """What the tokenizer takes for one token wherever it stands
+
+    Returns:
+        re.Pattern: that matches any added token
+    """
     names = sorted(tokenizer.get_added_vocab(), key=len, reverse=True)
     return re.compile('|'.join(map(re.escape, names)) or '(?!)')
 
@@ -63,7 +82,18 @@ def ending_of(
     turn: Mapping,             # the one that follows them
     after: Mapping|None,       # and the next, if there is one
 ) -> Ending:
-    "How the template closes `turn`"
+    """How the template closes `turn`
+
+    Args:
+        ask (Callable): renders messages; None for what the template refuses
+        special (re.Pattern): from `special_tokens`
+        before (Sequence[Mapping]): messages
+        turn (Mapping): the one that follows them
+        after (Mapping|None): and the next, if there is one
+
+    Returns:
+        Ending
+    """
     tail = lambda *more: (ask([*before, plain(turn, PROBE), *more]) or '').partition(PROBE)[2]
     last, inner = tail(), tail(after) if after and after['role'] in ('user', 'tool') else ''
     if inner in ('', last): inner = tail(plain(turn, '', 'user'))
@@ -75,7 +105,18 @@ def ending_of(
 
 # %% ../../nbs/formats/19_contract.ipynb #26k00018
 class Written(NamedTuple):
-    "One trained turn as inference meets it"
+    """One trained turn as inference meets it
+
+    Args:
+        turn (int): number of its message, from 0
+        supplied (str): what inference gives
+        written (str): what the model must then write, up to and with its stop
+        stop (str): the token that ends it; '' without one
+        start (int): where the row has it ...
+        end (int): ... up to and with its stop
+        stands (bool): does the row have it as `supplied` and `written`?
+        notes (tuple[tuple[str, str], ...]): (code, what was found) of what is wrong with the template there
+    """
     turn: int                # number of its message, from 0
     supplied: str            # what inference gives
     written: str             # what the model must then write, up to and with its stop
@@ -110,7 +151,11 @@ def stopped(special: re.Pattern, text: str, stops: set[str], ending: Ending, cal
 
 # %% ../../nbs/formats/19_contract.ipynb #26k00019
 def asking(chat: 'Chat', tools: list|None) -> Callable: # (messages, prompt=False) -> text, or None
-    "Renders messages; None for what the template refuses"
+    """Renders messages; None for what the template refuses
+
+    Returns:
+        Callable: (messages, prompt=False) -> text, or None
+    """
     def ask(messages, prompt=False):
         try: return chat.draw(messages, tools, prompt) if messages else None
         except FormatError: return None
@@ -181,7 +226,13 @@ class Contract:
 
 # %% ../../nbs/formats/19_contract.ipynb #26k00023
 class Note(NamedTuple):
-    "What is wrong with one place of a row"
+    """What is wrong with one place of a row
+
+    Args:
+        turn (int): number of the message, from 0
+        at (int): the character of the row where it is
+        severity (str, default ''): '' is that of the code
+    """
     code: str
     turn: int            # number of the message, from 0
     message: str
@@ -253,7 +304,16 @@ def joins(
     turns: Sequence[Written],  # from `Contract.turns`
     offsets: Sequence[Span],   # characters of each token
 ) -> Iterator[Note]:
-    "Tokens that reach from what is supplied into what is written, which inference has no way to make"
+    """Tokens that reach from what is supplied into what is written, which inference has no way to make
+
+    Args:
+        c (Conversation)
+        turns (Sequence[Written]): from `Contract.turns`
+        offsets (Sequence[Span]): characters of each token
+
+    Returns:
+        Iterator[Note]
+    """
     starts = [a for a,_ in offsets]
     for t in turns:
         k = bisect_left(starts, t.start)-1
@@ -267,7 +327,18 @@ def compare_mask(
     trained: Sequence[Span],     # from `trained_spans`
     on_purpose: Sequence[Span]=(), # stretches that the config trains though no assistant wrote them
 ) -> list[Note]:
-    "Where the mask of a row is not what the template makes of inference"
+    """Where the mask of a row is not what the template makes of inference
+
+    Args:
+        c (Conversation)
+        turns (Sequence[Written]): from `Contract.turns`
+        trained (Sequence[Span]): from `trained_spans`
+        on_purpose (Sequence[Span], default ()): stretches that the config trains though no assistant wrote
+            them
+
+    Returns:
+        list[Note]
+    """
     if not turns: return []
     notes = [Note(code, t.turn, what, t.start) for t in turns for code,what in t.notes]
     trained = outside(trained, on_purpose)

@@ -22,7 +22,11 @@ def format_error(field: str, what: str, hint: str, code: str='') -> FormatError:
     return FormatError([Problem('', field, what, hint, code)])
 
 def known(row: Mapping) -> str: # 'the row has instruction, output'
-    "What fields a row has, for messages"
+    """What fields a row has, for messages
+
+    Returns:
+        str: 'the row has instruction, output'
+    """
     return 'the row has ' + (', '.join(map(str, list(row)[:8])) or 'no fields')
 
 def text_of(
@@ -30,7 +34,16 @@ def text_of(
     field: str,             # the field to read
     default: str|None=None, # what a missing or null field stands for; None: it must be there
 ) -> str:
-    "The text in a field. Raises `FormatError`"
+    """The text in a field. Raises `FormatError`
+
+    Args:
+        row (Mapping): a row
+        field (str): the field to read
+        default (str|None, default None): what a missing or null field stands for; None: it must be there
+
+    Returns:
+        str
+    """
     value = row.get(field)
     if isinstance(value, str): return value
     if value is not None: raise format_error(field, f'is {value!r:.40}, not text', 'Write it as a string.')
@@ -40,7 +53,11 @@ def text_of(
 
 # %% ../../nbs/formats/13_fields.ipynb #b5c20c12
 def meant(name: object, names: Iterable[str]) -> str: # 'Did you mean `messages`?', or '' when nothing is near
-    "The known name that was probably meant, as a sentence"
+    """The known name that was probably meant, as a sentence
+
+    Returns:
+        str: 'Did you mean `messages`?', or '' when nothing is near
+    """
     plain = {o.lower().replace('-', '_').replace(' ', '_'): o for o in names}
     near = difflib.get_close_matches(str(name).lower().replace('-', '_').replace(' ', '_'), plain, 1, .75)
     return f'Did you mean `{plain[near[0]]}`?' if near else ''

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 from ..masks import Rules, rules_from
 from ..problems import Problem, Problems
-from ..masks import Rules, rules_from
 from ..core import SegmentError, Segments, segments_problems
 from .chat import Chat
 from .chatrows import without_conversations, Several, chat_rows, own_options
@@ -41,17 +40,29 @@ class ChatContext(Context):
     "What is known besides a conversation: how it is read, and what its template makes of inference"
     @cached_property
     def chat(self) -> Chat: # how conversations are to be read
-        "The reader of this data set's conversations"
+        """The reader of this data set's conversations
+
+        Returns:
+            Chat: how conversations are to be read
+        """
         return Chat(self.tokenizer, self.options, self.config)
 
     @cached_property
     def own(self) -> dict: # train and expand
-        "What `segmask:` in the data set entry says about the mask of conversations"
+        """What `segmask:` in the data set entry says about the mask of conversations
+
+        Returns:
+            dict: train and expand
+        """
         return own_options(self.chat, self.options, self.config)
 
     @cached_property
     def contract(self) -> Contract: # what the template makes of inference
-        "What the model would have written in this data set's conversations"
+        """What the model would have written in this data set's conversations
+
+        Returns:
+            Contract: what the template makes of inference
+        """
         return Contract(self.chat)
 
 _sharegpt = dict(field_messages='conversations', message_property_mappings={'role':'from', 'content':'value'})
@@ -65,7 +76,11 @@ def chat(row: Mapping, c: ChatContext) -> Segments|Several:
 # %% ../../nbs/formats/22_formats.ipynb #c36d3d6a
 @dataclass(frozen=True)
 class Lowering:
-    "The function that lowers rows of a format: call it with a row"
+    """The function that lowers rows of a format: call it with a row
+
+    Args:
+        rules (Rules): `segmask: {mask: [...]}` of the entry, for what the format has written
+    """
     format: Format
     context: Context
     rules: Rules = Rules() # `segmask: {mask: [...]}` of the entry, for what the format has written
@@ -88,7 +103,11 @@ class Lowering:
 
     @property
     def template(self) -> str|None: # Jinja
-        "The chat template, for formats that have one"
+        """The chat template, for formats that have one
+
+        Returns:
+            str|None: Jinja
+        """
         return self.context.chat.template if isinstance(self.context, ChatContext) else None
 
 # %% ../../nbs/formats/22_formats.ipynb #f0117a70
@@ -116,7 +135,18 @@ def lowering(
     options: Mapping|None = None,                     # other keys of the data set entry
     config: Mapping|None = None,                      # keys of the config
 ) -> tuple[Lowering, 'Boundary']: # (row -> segments, the mode in which these train as axolotl trains the format)
-    "The function that lowers rows of a format, and its boundary mode. Raises `FormatError`"
+    """The function that lowers rows of a format, and its boundary mode. Raises `FormatError`
+
+    Args:
+        type (str|Mapping|None): as in a config: a name, `name:style`, or a format spelled out
+        tokenizer (PreTrainedTokenizerBase|None, default None): needed by all but `input_output`
+        options (Mapping|None, default None): other keys of the data set entry
+        config (Mapping|None, default None): keys of the config
+
+    Returns:
+        tuple[Lowering, 'Boundary']: (row -> segments, the mode in which these train as axolotl trains the
+        format)
+    """
     format, brought = _format_of(type)
     given = tokenizer, {**brought, **(options or {}), 'type':type}, config
     own = (options or {}).get('segmask') or {}
@@ -132,7 +162,12 @@ def check_options(
     type: str|Mapping|None, # the format
     options: Mapping,       # keys of a data set entry
 ):
-    "Raise `FormatError` for options that nobody reads, with the name that was probably meant"
+    """Raise `FormatError` for options that nobody reads, with the name that was probably meant
+
+    Args:
+        type (str|Mapping|None): the format
+        options (Mapping): keys of a data set entry
+    """
     format = _format_of(type)[0]
     if format.reads is None: return
     names = (*format.reads, *SOURCE_OPTIONS, 'type', 'segmask')
@@ -152,7 +187,11 @@ _config_names = ('train_on_inputs', 'chat_template', 'chat_template_jinja', 'cha
 def check_config(
     config: Mapping, # keys of a config; those that have nothing to do with formats are passed over
 ):
-    "Raise `FormatError` for a key that is nearly the name of one that formats read"
+    """Raise `FormatError` for a key that is nearly the name of one that formats read
+
+    Args:
+        config (Mapping): keys of a config; those that have nothing to do with formats are passed over
+    """
     for k in config:
         if k not in _config_names and (near := meant(k, _config_names)) and k not in ChatOptions._fields:
             raise format_error(k, 'is not known', near, 'unknown-option')
@@ -166,7 +205,17 @@ def lower_all(
     at: Callable[[int], str]=lambda n: f'row {n}', # where a row is, for messages
     tell: Callable[[Problem], None]|None=None,  # called for each problem, which is then not raised
 ) -> Iterator[tuple[int, Any]]: # (number, segments); without `tell`, those before the first bad row
-    "Lower rows as they come; all are read. Ends with one `FormatError` that lists all bad rows"
+    """Lower rows as they come; all are read. Ends with one `FormatError` that lists all bad rows
+
+    Args:
+        rows (Iterable[tuple[int, Mapping]]): (number, row)
+        lower (Callable[[Mapping], Any]): from `lowering`
+        at (Callable[[int], str], default lambda n: f'row {n}'): where a row is, for messages
+        tell (Callable[[Problem], None]|None, default None): called for each problem, which is then not raised
+
+    Returns:
+        Iterator[tuple[int, Any]]: (number, segments); without `tell`, those before the first bad row
+    """
     problems: list[Problem] = []
     total = 0
     def note(error: Problems, where: str=''):
@@ -201,7 +250,19 @@ def to_segments(
     config: Mapping|None = None,                      # other keys of a config, such as `eot_tokens`
     **options: Any,                                   # keys of a data set entry, such as `field_messages`
 ) -> list[Segments]: # one for each row; each knows where it came from
-    "Rows of any format in `FORMATS` as segments. A `FormatError` lists all bad rows"
+    """Rows of any format in `FORMATS` as segments. A `FormatError` lists all bad rows
+
+    Args:
+        rows (Iterable[Mapping]|str): rows, or a path: a file, a folder, a data set on the hub
+        type (str|Mapping, default 'input_output'): the format, as in a config
+        tokenizer (PreTrainedTokenizerBase|None, default None): whose special tokens are written out
+        train_on_inputs (bool, default False): train on prompts too
+        config (Mapping|None, default None): other keys of a config, such as `eot_tokens`
+        **options (Any): keys of a data set entry, such as `field_messages`
+
+    Returns:
+        list[Segments]: one for each row; each knows where it came from
+    """
     check_options(type, options)
     check_config(config or {})
     lower, _ = lowering(type, tokenizer, options, {**(config or {}), 'train_on_inputs':train_on_inputs})

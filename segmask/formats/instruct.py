@@ -31,7 +31,13 @@ def tokens_around(tokenizer: Any) -> tuple[str, str]:
 
 # %% ../../nbs/formats/21_instruct.ipynb #c952083f
 class Context:
-    "What is known besides the row: tokenizer, the data set's options, the config's keys"
+    """What is known besides the row: tokenizer, the data set's options, the config's keys
+
+    Args:
+        tokenizer (PreTrainedTokenizerBase|None, default None): needed by all formats but `input_output`
+        options (Mapping|None, default None): keys of the data set entry, such as `field_messages`
+        config (Mapping|None, default None): keys of the config, such as `train_on_inputs`
+    """
     def __init__(self,
         tokenizer: 'PreTrainedTokenizerBase|None'=None, # needed by all formats but `input_output`
         options: Mapping|None=None,                     # keys of the data set entry, such as `field_messages`
@@ -47,12 +53,20 @@ class Context:
                         'to_segments(rows, type, tokenizer=load_tokenizer("..."))')
 
     def get(self, key: str, default: Any=None) -> Any: # null counts as not given
-        "An option of the data set entry"
+        """An option of the data set entry
+
+        Returns:
+            Any: null counts as not given
+        """
         return default if self.options.get(key) is None else self.options[key]
 
     @cached_property
     def around(self) -> tuple[str, str]: # such as ('<s>', '')
-        "The special tokens that the tokenizer itself puts before and after a text, written out"
+        """The special tokens that the tokenizer itself puts before and after a text, written out
+
+        Returns:
+            tuple[str, str]: such as ('<s>', '')
+        """
         return tokens_around(self.tokenizer)
 
     @cached_property
@@ -66,7 +80,15 @@ class Context:
 
 # %% ../../nbs/formats/21_instruct.ipynb #9d32fe2f
 class Format(NamedTuple):
-    "A training format"
+    """A training format
+
+    Args:
+        lower (Callable[[Mapping, Context], Segments]): row, context -> segments
+        boundary (Boundary, default 'segment'): the mode in which its segments train as axolotl trains the
+            format
+        presets (Mapping[str, Any]): options of a data set entry that it brings
+        reads (Sequence[str]|None, default None): the options that it reads; None: any
+    """
     lower: Callable[[Mapping, Context], Segments] # row, context -> segments
     boundary: 'Boundary' = 'segment'              # the mode in which its segments train as axolotl trains the format
     presets: Mapping[str, Any] = {}               # options of a data set entry that it brings
@@ -80,7 +102,18 @@ def register(
     reads: Sequence[str]|None = None, # names of the options that it reads, so that others are refused; None: any
     **presets: Any,                   # options that the format brings, such as `field_messages`
 ) -> Callable:
-    "Make a function a format: `@register('name')` over `def f(row, context) -> Segments`"
+    """Make a function a format: `@register('name')` over `def f(row, context) -> Segments`
+
+    Args:
+        name (str): as in `type:`
+        boundary (Boundary, default 'segment'): 'segment' or 'joint'
+        reads (Sequence[str]|None, default None): names of the options that it reads, so that others are
+            refused; None: any
+        **presets (Any): options that the format brings, such as `field_messages`
+
+    Returns:
+        Callable
+    """
     def add(f):
         FORMATS[name] = Format(f, boundary, presets, reads)
         return f
@@ -106,7 +139,13 @@ def completion(row: Mapping, c: Context) -> Segments:
 
 # %% ../../nbs/formats/21_instruct.ipynb #cd12b6fb
 class Style(NamedTuple):
-    "How a prompt is written"
+    """How a prompt is written
+
+    Args:
+        ask_with_input (str): with {instruction} and {input}
+        ask (str): with {instruction}
+        system (str, default ''): with {system}; left out when there is no system text
+    """
     ask_with_input: str # with {instruction} and {input}
     ask: str            # with {instruction}
     system: str = ''    # with {system}; left out when there is no system text
@@ -131,7 +170,19 @@ def ask_and_answer(
     style: Style,                       # how the prompt is written
     system: str|tuple[str,str] = '',    # text before it; two of them: with input, without input
 ) -> Segments: # the prompt masked (or trained, with `train_on_inputs`), the answer trained
-    "A prompt written by a style, and an answer (axolotl/prompt_tokenizers.py)"
+    """A prompt written by a style, and an answer (axolotl/prompt_tokenizers.py)
+
+    Args:
+        c (Context)
+        instruction (str): what is asked
+        input (str): what it is asked about; may be empty
+        output (str): the answer
+        style (Style): how the prompt is written
+        system (str|tuple[str, str], default ''): text before it; two of them: with input, without input
+
+    Returns:
+        Segments: the prompt masked (or trained, with `train_on_inputs`), the answer trained
+    """
     if not isinstance(system, str): system = system[0] if input else system[1]
     prompt = style.system.format(system=system) if system else ''
     if input: prompt += style.ask_with_input.format(instruction=instruction, input=input)
@@ -231,7 +282,14 @@ _placeholders = dict(format=('instruction', 'input'), no_input_format=('instruct
 def user_keys(
     type: Mapping, # what stands under `type:`
 ) -> dict[str, str]:
-    "The keys of a format that the config spells out, all of them. Raises `FormatError`"
+    """The keys of a format that the config spells out, all of them. Raises `FormatError`
+
+    Args:
+        type (Mapping): what stands under `type:`
+
+    Returns:
+        dict[str, str]
+    """
     for k,v in type.items():
         if k not in USER_DEFINED:
             hint = meant(k, USER_DEFINED) or f'Known are {", ".join(USER_DEFINED)}.'

@@ -17,7 +17,15 @@ from .fields import FormatError, format_error, known, text_of
 
 # %% ../../nbs/formats/17_messages.ipynb #e52f0aad
 class Turn(NamedTuple):
-    "One message as the template gets it, and what the row says about training on it"
+    """One message as the template gets it, and what the row says about training on it
+
+    Args:
+        message (dict[str, Any]): role, content, and what else the template reads
+        train (bool|None, default None): train on it? None: as its role says
+        parts (list|None, default None): stretches of its content: {begin_offset, end_offset (inclusive),
+            train}
+        thought_parts (list|None, default None): stretches of its reasoning
+    """
     message: dict[str, Any]         # role, content, and what else the template reads
     train: bool|None = None         # train on it? None: as its role says
     parts: list|None = None         # stretches of its content: {begin_offset, end_offset (inclusive), train}
@@ -38,7 +46,15 @@ def joined(
     content: list, # parts: `{"type": "text", "text": ...}`, perhaps with `train` or `weight`
     at: str,       # the field, for messages
 ) -> tuple[str, list|None]: # the text, and its stretches as in `Turn.parts`; None when no part says `train`
-    "A content that is a list of parts, as one text. Raises `FormatError`"
+    """A content that is a list of parts, as one text. Raises `FormatError`
+
+    Args:
+        content (list): parts: `{"type": "text", "text": ...}`, perhaps with `train` or `weight`
+        at (str): the field, for messages
+
+    Returns:
+        tuple[str, list|None]: the text, and its stretches as in `Turn.parts`; None when no part says `train`
+    """
     parts, stretches, end = [_part(p, f'{at}[{i}]') for i,p in enumerate(content)], [], 0
     for text,train in parts:
         if text: stretches.append(dict(begin_offset=end, end_offset=end+len(text)-1, train=train is None or train))
@@ -55,7 +71,15 @@ def split_thinking(
     message: dict, # with a content that is text
     key: str,      # the field that the template reads reasoning from
 ) -> dict:
-    "Move `<think>...</think>` out of the content"
+    """Move `<think>...</think>` out of the content
+
+    Args:
+        message (dict): with a content that is text
+        key (str): the field that the template reads reasoning from
+
+    Returns:
+        dict
+    """
     content = message.get('content')
     if not isinstance(content, str): return message
     a, b = next((o for o in _thoughts if all(mark in content for mark in o)), ('', ''))
@@ -101,7 +125,20 @@ def tools_of(row: Mapping) -> list|None:
 
 # %% ../../nbs/formats/17_messages.ipynb #23m00008
 class ChatOptions(NamedTuple):
-    "Keys of a data set entry that say how its conversations are read. Names and defaults are those of axolotl 0.19"
+    """Keys of a data set entry that say how its conversations are read. Names and defaults are those of axolotl 0.19
+
+    Args:
+        message_property_mappings (Mapping|None, default None): the template's name of a property -> the
+            message's
+        message_field_role (str|None, default None): older names of two of these mappings
+        message_field_training (str|None, default None): the field in which a message says whether it is
+            trained
+        message_field_training_detail (str|None, default None): the one in which it says so for stretches of
+            its content
+        roles (Mapping|None, default None): the template's name of a role -> the data's names
+        train_on_eos (str, default 'turn'): 'turn', 'all', 'last' or 'none'
+        train_on_eot (str|None, default None): the same for `eot_tokens`; None: as `train_on_eos`
+    """
     field_messages: str = 'messages'
     message_property_mappings: Mapping|None = None  # the template's name of a property -> the message's
     message_field_role: str|None = None             # older names of two of these mappings
@@ -141,7 +178,14 @@ _kind_of = dict(message_property_mappings='mapping', roles='roles', roles_to_tra
 def chat_options(
     options: Mapping, # keys of a data set entry; null counts as not given
 ) -> ChatOptions:
-    "What a data set entry says about its conversations. Raises `FormatError`"
+    """What a data set entry says about its conversations. Raises `FormatError`
+
+    Args:
+        options (Mapping): keys of a data set entry; null counts as not given
+
+    Returns:
+        ChatOptions
+    """
     given = {k:options[k] for k in ChatOptions._fields if options.get(k) is not None}
     for k,v in given.items():
         fits, what, hint = _kinds[_kind_of.get(k, 'text')]
@@ -151,7 +195,11 @@ def chat_options(
     return ChatOptions(**given)
 
 def property_map(o: ChatOptions) -> dict[str, str]: # {'role': 'from', 'content': 'value'}
-    "The template's name of each property -> the message's name of it. Raises `FormatError`"
+    """The template's name of each property -> the message's name of it. Raises `FormatError`
+
+    Returns:
+        dict[str, str]: {'role': 'from', 'content': 'value'}
+    """
     older = dict(role=o.message_field_role, content=o.message_field_content)
     mapped = dict(o.message_property_mappings or {})
     for k,v in older.items():
@@ -163,7 +211,11 @@ def property_map(o: ChatOptions) -> dict[str, str]: # {'role': 'from', 'content'
 _role_names = {'human':'user', 'gpt':'assistant'} | {o:o for o in ('user', 'assistant', 'system', 'tool')}
 
 def role_map(o: ChatOptions) -> dict[str, str]: # {'human': 'user', ...}
-    "The data's name of each role -> the template's"
+    """The data's name of each role -> the template's
+
+    Returns:
+        dict[str, str]: {'human': 'user', ...}
+    """
     return {s:t for t,names in o.roles.items() for s in names} if o.roles else _role_names
 
 # %% ../../nbs/formats/17_messages.ipynb #23m00014
@@ -196,7 +248,13 @@ def _is_stretch(o: Any) -> bool:
 
 # %% ../../nbs/formats/17_messages.ipynb #23m00015
 class Reader:
-    "Reads the messages of rows as a data set's options say"
+    """Reads the messages of rows as a data set's options say
+
+    Args:
+        options (ChatOptions): from `chat_options`
+        words (set[str]|frozenset[str], default frozenset()): properties that the template reads: these are
+            handed to it
+    """
     def __init__(self,
         options: ChatOptions,          # from `chat_options`
         words: set[str]|frozenset[str]=frozenset(), # properties that the template reads: these are handed to it
@@ -205,7 +263,11 @@ class Reader:
         self.known = {*_role_names.values(), *_more_roles, *self.roles.values(), *options.roles_to_train}
 
     def turns(self, row: Mapping) -> list[Turn]: # at least one
-        "The messages of a row. Raises `FormatError`"
+        """The messages of a row. Raises `FormatError`
+
+        Returns:
+            list[Turn]: at least one
+        """
         field = self.options.field_messages
         messages = parsed(row, field)
         if not isinstance(messages, list) or not messages: raise _no_messages(row, field, messages)

@@ -68,7 +68,19 @@ def render(
     prompt: bool=False,                   # add what inference adds: the beginning of the assistant's turn
     **variables: Any,                     # `chat_template_kwargs:` of the config, such as `enable_thinking`
 ) -> str:
-    "The text that a template makes of a conversation. Raises `FormatError` when the template refuses it"
+    """The text that a template makes of a conversation. Raises `FormatError` when the template refuses it
+
+    Args:
+        tokenizer (PreTrainedTokenizerBase): lends its special tokens (`bos_token`, `eos_token`)
+        template (str): Jinja
+        messages (Messages): the conversation
+        tools (Sequence[Mapping]|None, default None): descriptions of tools
+        prompt (bool, default False): add what inference adds: the beginning of the assistant's turn
+        **variables (Any): `chat_template_kwargs:` of the config, such as `enable_thinking`
+
+    Returns:
+        str
+    """
     try:
         with stopped_after(SECONDS):
             return tokenizer.apply_chat_template(list(messages), tools=list(tools) if tools else None, # type: ignore
@@ -92,7 +104,17 @@ def by_placeholders(
     draw: Callable[[Messages], str], # renders messages
     turns: Messages,                 # the real messages
 ) -> dict[int, tuple[int,int]]|None: # message -> characters [start, end) of its content in `full`; None: cannot be told
-    "Find all contents with one more rendering"
+    """Find all contents with one more rendering
+
+    Args:
+        full (str): the real rendering
+        draw (Callable[[Messages], str]): renders messages
+        turns (Messages): the real messages
+
+    Returns:
+        dict[int, tuple[int, int]]|None: message -> characters [start, end) of its content in `full`; None:
+        cannot be told
+    """
     plain = [i for i,t in enumerate(turns) if isinstance(t.get('content'), str) and set(t) <= {'role', 'content'}]
     try: parts = _marks.split(draw([{**t, 'content':_mark(i)} if i in plain else t for i,t in enumerate(turns)]))
     except FormatError: return None
@@ -130,7 +152,19 @@ def by_difference(
     field: str='content',            # what is replaced by a stand-in
     keep: Sequence[str]=(),          # fields that stay; all others of the message go
 ) -> tuple[int,int]:
-    "The stretch of `full` that depends on message `i`: on all of it but `keep`"
+    """The stretch of `full` that depends on message `i`: on all of it but `keep`
+
+    Args:
+        full (str): the real rendering
+        draw (Callable[[Messages], str]): renders messages
+        turns (Messages): the real messages
+        i (int): which of them
+        field (str, default 'content'): what is replaced by a stand-in
+        keep (Sequence[str], default ()): fields that stay; all others of the message go
+
+    Returns:
+        tuple[int, int]
+    """
     kept = {k:turns[i][k] for k in ('role', *keep) if k in turns[i]}
     others = [draw([*turns[:i], {**kept, field:o}, *turns[i+1:]]) for o in _stand_ins]
     starts, ends = zip(*(differing(full, o) for o in others))
@@ -143,7 +177,17 @@ def turn_spans(
     turns: Messages,                 # messages
     wanted: Sequence[int],           # messages that must be found
 ) -> dict[int, tuple[int,int]]: # message -> characters [start, end) in `full`, empty ones too
-    "Where each message stands in the text that a template made"
+    """Where each message stands in the text that a template made
+
+    Args:
+        full (str): the rendering of `turns`
+        draw (Callable[[Messages], str]): renders messages as `full` was
+        turns (Messages): messages
+        wanted (Sequence[int]): messages that must be found
+
+    Returns:
+        dict[int, tuple[int, int]]: message -> characters [start, end) in `full`, empty ones too
+    """
     spans = by_placeholders(full, draw, turns) or {}
     return spans | {i: by_difference(full, draw, turns, i) for i in wanted if i not in spans}
 
@@ -151,7 +195,14 @@ def turn_spans(
 def words_read(
     template: str, # Jinja
 ) -> set[str]: # names after a dot or in brackets: `message.tool_calls`, `message['name']`
-    "Names of all properties that a template reads from anything. Raises `FormatError`"
+    """Names of all properties that a template reads from anything. Raises `FormatError`
+
+    Args:
+        template (str): Jinja
+
+    Returns:
+        set[str]: names after a dot or in brackets: `message.tool_calls`, `message['name']`
+    """
     from jinja2 import Environment, TemplateSyntaxError, nodes
     from jinja2.ext import Extension
     class Generation(Extension): # the tag of transformers' templates that marks what the assistant writes

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..problems import Problem, Problems
+from ..problems import Problem, Problems, without_password
 from ..core import SegmentError
 from ..files import iter_jsonl, open_bytes
 if TYPE_CHECKING: from datasets import Dataset
@@ -101,7 +101,8 @@ def _load(spec: Mapping, hub: bool, split: str, seed: int|None, cache: str|None)
         if not hub: raise _no(path, f'cannot be read ({why})', 'Is it what its suffix says? ds_type names another kind '
                               '(json, csv, parquet, arrow, text).') from e
         raise _no(path, f'is no file or folder here, and the hub gives no data set of this name ({why})',
-                  'Check the path (it is looked up in the folder that you run in), or the name and the network.') from e
+                  'Check the path (it is looked up in the folder that you run in), or the name and the network.'
+                  ) from (e if path==without_password(path) else None) # whose text may hold the address
     if isinstance(ds, dict):
         want = spec.get('split') if spec.get('split') in ds else split
         if want not in ds:
@@ -118,15 +119,27 @@ def number_of(n: int, turn: int|None) -> int:
     return n if turn is None else n | (turn+1)<<_turn_bits
 
 def line_and_turn(n: int) -> tuple[int, int|None]: # (number in the file, turn from 0)
-    "What `number_of` put together"
+    """What `number_of` put together
+
+    Returns:
+        tuple[int, int|None]: (number in the file, turn from 0)
+    """
     return n & ((1<<_turn_bits)-1), (n>>_turn_bits)-1 if n>>_turn_bits else None
 
 def lines_of(numbers: Any) -> Any: # int64 array, of the same shape
-    "The numbers in their file of many rows"
+    """The numbers in their file of many rows
+
+    Returns:
+        Any: int64 array, of the same shape
+    """
     return numbers.astype('int64') & ((1<<_turn_bits)-1)
 
 def place(file: str, n: int) -> str: # 'rows.jsonl:12 turn 3'
-    "Where a row is, in words; turns are counted from 1"
+    """Where a row is, in words; turns are counted from 1
+
+    Returns:
+        str: 'rows.jsonl:12 turn 3'
+    """
     line, turn = line_and_turn(n)
     return f'{file}{line}' + (f' turn {turn+1}' if turn is not None else '')
 
@@ -134,8 +147,19 @@ def place(file: str, n: int) -> str: # 'rows.jsonl:12 turn 3'
 SOURCE_OPTIONS = 'path', 'split', 'name', 'data_files', 'revision', 'ds_type', 'shards', 'shards_idx', 'token'
 
 class Rows:
-    "The rows of one data set entry: iterating gives (number from 1, row), and `at(n)` says where row n is"
-    path: str         # as the config names it
+    """The rows of one data set entry: iterating gives (number from 1, row), and `at(n)` says where row n is
+
+    Args:
+        spec (Mapping|str|os.PathLike): the entry: `path`, and others of `SOURCE_OPTIONS`; or a path alone
+        split (str, default 'train'): which split to take when the entry names none
+        seed (int|None, default None): for `shards`, which takes part of a shuffled data set
+        cache (str|None, default None): folder for what `datasets` converts (default: its own cache)
+
+    Attributes:
+        path (str): as the config names it, without a password
+        files (list[str]): local files that hold the rows, for hashing
+    """
+    path: str         # as the config names it, without a password
     files: list[str]  # local files that hold the rows, for hashing
     def __init__(self,
         spec: Mapping|str|os.PathLike, # the entry: `path`, and others of `SOURCE_OPTIONS`; or a path alone
@@ -144,7 +168,8 @@ class Rows:
         cache: str|None = None,        # folder for what `datasets` converts (default: its own cache)
     ):
         self.spec = dict(spec) if isinstance(spec, Mapping) else {'path':os.fspath(spec)}
-        self.path, self._split, self._seed, self._cache = os.fspath(self.spec['path']), split, seed, cache
+        self.path = without_password(os.fspath(self.spec['path']))
+        self._split, self._seed, self._cache = split, seed, cache
         self._kind, self._loaded = _kind(self.spec), None
         if self._kind!='hub': self.files = _local_files(self.spec)
         else: self.files = sorted({o['filename'] for o in self.dataset.cache_files}) # what `datasets` downloaded
@@ -158,11 +183,19 @@ class Rows:
 
     @property
     def lines(self) -> bool: # else rows have a number only
-        "Are rows lines of a JSONL file?"
+        """Are rows lines of a JSONL file?
+
+        Returns:
+            bool: else rows have a number only
+        """
         return self._kind=='lines'
 
     def at(self, n: int) -> str: # 'rows.jsonl:3' for a line, 'rows.csv row 3' otherwise
-        "Where row `n` is, for messages"
+        """Where row `n` is, for messages
+
+        Returns:
+            str: 'rows.jsonl:3' for a line, 'rows.csv row 3' otherwise
+        """
         return place(f'{self.path}:' if self.lines else f'{self.path} row ', n)
 
     @property

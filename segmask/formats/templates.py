@@ -212,7 +212,16 @@ def chat_template(
     jinja: str|None=None,                           # `chat_template_jinja:`: the template, or a file that holds it
     tokenizer: 'PreTrainedTokenizerBase|None'=None, # whose own template is used by default
 ) -> str: # Jinja
-    "The chat template that a config asks for. Raises `FormatError`"
+    """The chat template that a config asks for. Raises `FormatError`
+
+    Args:
+        choice (str|None): `chat_template:` of the config; None is 'tokenizer_default'
+        jinja (str|None, default None): `chat_template_jinja:`: the template, or a file that holds it
+        tokenizer (PreTrainedTokenizerBase|None, default None): whose own template is used by default
+
+    Returns:
+        str: Jinja
+    """
     choice, names = choice or ('jinja' if jinja else 'tokenizer_default'), ', '.join(sorted(TEMPLATES))
     if not isinstance(choice, str):
         raise format_error('chat_template', f'is {choice!r:.40}, not a name', f'Known are {names}.')

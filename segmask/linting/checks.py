@@ -27,14 +27,27 @@ from .look import Look, around, segment_at, start_of
 
 # %% ../../nbs/linting/49_checks.ipynb #82c479a6
 class Hit(NamedTuple):
-    "What a check found in a row"
+    """What a check found in a row
+
+    Args:
+        message (str): in a few words
+        segment (int|None, default None): where: the number of a segment
+        text (str, default ''): the text around
+        severity (str, default ''): '' is that of the code
+    """
     message: str            # in a few words
     segment: int|None=None  # where: the number of a segment
     text: str=''            # the text around
     severity: str=''        # '' is that of the code
 
 class Check(NamedTuple):
-    "A condition, and the code under which it is reported"
+    """A condition, and the code under which it is reported
+
+    Args:
+        code (str): its name
+        kind (Code): severity, meaning, hint
+        find (Callable[[Look], Any]): the condition
+    """
     code: str                     # its name
     kind: Code                    # severity, meaning, hint
     find: Callable[[Look], Any]   # the condition
@@ -57,7 +70,16 @@ def check(
     """Make a function a check. Its name is the code, its docstring what the code means.
 
     It gets a `Look` (`row`, `text`, `ids`, `labels`, `encoded`, `tokenizer`, ...) and returns True or a message, or
-    yields messages, `Hit`s, or pairs of a message and the number of a segment."""
+    yields messages, `Hit`s, or pairs of a message and the number of a segment.
+
+    Args:
+        find (Callable[[Look], Any]|None, default None): takes a `Look`; returns or yields what is wrong
+        severity (str, default 'warning'): 'error', 'warning' or 'info'
+        hint (str, default ''): what to do about it
+
+    Returns:
+        Any: a `Check`, for `lint(rows, encoder, checks=[...])`
+    """
     if severity not in SEVERITIES: raise ValueError(f'severity is {severity!r}; it may be {", ".join(SEVERITIES)}')
     def make(f):
         code = f.__name__.strip('_').replace('_', '-')

@@ -9,14 +9,22 @@ __all__ = ['SEVERITIES', 'CODES', 'Code', 'known_codes', 'at_least']
 
 # %% ../../nbs/linting/47_codes.ipynb #31723c12
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from ..formats.contract import CONTRACT_CODES
+from ..problems import Problem, Problems
 
 # %% ../../nbs/linting/47_codes.ipynb #7aa92ee3
 class Code(NamedTuple):
-    "A kind of finding"
+    """A kind of finding
+
+    Args:
+        severity (str): 'error', 'warning' or 'info'
+        what (str): what it means
+        hint (str): what to do
+        fixable (bool, default False): can `fix` do it?
+    """
     severity: str       # 'error', 'warning' or 'info'
     what: str           # what it means
     hint: str           # what to do
@@ -165,19 +173,37 @@ CODES = {**_boundaries, **_texts, **_specials, **_amounts, **_contract, **_rows}
 def known_codes(
     codes: Iterable[str],       # codes that somebody named
     more: Iterable[str] = (),   # codes of own checks
-) -> list[str]: # the same; ValueError for one that does not exist, with the nearest that does
-    "Codes, every one of which exists"
+    where: Callable[[int], str] = lambda i: '', # where each of them stands
+) -> list[str]: # the same; `Problems` for those that do not exist, with the nearest that do
+    """Codes, every one of which exists
+
+    Args:
+        codes (Iterable[str]): codes that somebody named
+        more (Iterable[str], default ()): codes of own checks
+        where (Callable[[int], str], default lambda i: ''): where each of them stands
+
+    Returns:
+        list[str]: the same; `Problems` for those that do not exist, with the nearest that do
+    """
     if isinstance(codes, str): raise ValueError(f'{codes!r} is a string; give a list of codes: [{codes!r}]')
     codes, there = list(codes), [*CODES, *more]
-    for o in codes:
-        if o in there: continue
-        near = difflib.get_close_matches(str(o), there, 1)
-        hint = f'Did you mean {near[0]!r}?' if near else f'They are {", ".join(there)}.'
-        raise ValueError(f'there is no code {o!r}. {hint}')
+    if unknown := [Problem(where(i), '', f'there is no code {o!r}', _nearest(o, there), 'unknown-code')
+                   for i,o in enumerate(codes) if o not in there]: raise Problems(unknown)
     return codes
+
+def _nearest(code: str, there: list[str]) -> str:
+    near = difflib.get_close_matches(str(code), there, 1)
+    return f'Did you mean {near[0]!r}?' if near else f'They are {", ".join(there)}.'
 
 def at_least(
     severity: str, # a severity, or 'never'
 ) -> list[str]: # the severities that are as bad or worse
-    "From which severity on?"
+    """From which severity on?
+
+    Args:
+        severity (str): a severity, or 'never'
+
+    Returns:
+        list[str]: the severities that are as bad or worse
+    """
     return [] if severity=='never' else SEVERITIES[:SEVERITIES.index(severity)+1]

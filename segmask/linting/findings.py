@@ -19,7 +19,18 @@ from .codes import CODES, SEVERITIES
 
 # %% ../../nbs/linting/50_findings.ipynb #7d10e699
 class Finding(NamedTuple):
-    "One thing that was found"
+    """One thing that was found
+
+    Args:
+        code (str): a key of `CODES`, or an own check's
+        severity (str): 'error', 'warning' or 'info'
+        where (str): file and line
+        row (int|None): number of the row, from 0; None when it is about all
+        segment (int|None): number of the segment
+        message (str): what was found
+        text (str): the text around
+        hint (str): what to do
+    """
     code: str           # a key of `CODES`, or an own check's
     severity: str       # 'error', 'warning' or 'info'
     where: str          # file and line
@@ -31,7 +42,16 @@ class Finding(NamedTuple):
 
 # %% ../../nbs/linting/50_findings.ipynb #7e509295
 class Group(NamedTuple):
-    "Findings of one code in one file"
+    """Findings of one code in one file
+
+    Args:
+        file (str): '' for rows that came from no file
+        total (int): findings
+        rows (int): rows that have one
+        places (list[str]): the first ones: line numbers, or 'row 3'
+        message (str): of the first
+        text (str): the text around the first
+    """
     file: str          # '' for rows that came from no file
     code: str
     severity: str
@@ -64,7 +84,14 @@ def _groups(
 def counts(
     findings: pd.DataFrame, # from `lint`
 ) -> str: # such as '1 error, 5 warnings, 1 info'
-    "How many findings of each severity?"
+    """How many findings of each severity?
+
+    Args:
+        findings (pd.DataFrame): from `lint`
+
+    Returns:
+        str: such as '1 error, 5 warnings, 1 info'
+    """
     n = findings.severity.value_counts()
     plural = lambda s: s if s=='info' or n[s]==1 else f'{s}s'
     return ', '.join(f'{n[s]:,} {plural(s)}' for s in SEVERITIES if s in n) or 'nothing found'
@@ -80,7 +107,15 @@ def findings_text(
     findings: pd.DataFrame, # from `lint`
     bold: bool = False,     # for a terminal
 ) -> str: # safe to print
-    "Findings by file and code, as text"
+    """Findings by file and code, as text
+
+    Args:
+        findings (pd.DataFrame): from `lint`
+        bold (bool, default False): for a terminal
+
+    Returns:
+        str: safe to print
+    """
     if not len(findings): return 'nothing found'
     strong = (lambda s: f'\x1b[1m{s}\x1b[0m') if bold else str
     out, file = [], None
@@ -108,7 +143,14 @@ def _file_html(file: str, found: list[Group]) -> str:
 def findings_html(
     findings: pd.DataFrame, # from `lint`
 ) -> str: # a table for each file, without scripts
-    "Findings by file and code, as a page"
+    """Findings by file and code, as a page
+
+    Args:
+        findings (pd.DataFrame): from `lint`
+
+    Returns:
+        str: a table for each file, without scripts
+    """
     if not len(findings): return '<p>nothing found</p>'
     tables = (_file_html(file, list(found)) for file,found in groupby(_groups(findings), key=lambda o: o.file))
     return ''.join(tables) + tag('small', counts(findings), style=QUIET)
@@ -126,14 +168,25 @@ class Findings(pd.DataFrame):
 def findings_frame(
     findings: list[Finding],
 ) -> Findings: # columns code, severity, where, row, segment, message, text, hint
-    "Findings as a table"
+    """Findings as a table
+
+    Returns:
+        Findings: columns code, severity, where, row, segment, message, text, hint
+    """
     return Findings(findings, columns=list(Finding._fields)).astype({'row':'Int64', 'segment':'Int64'})
 
 # %% ../../nbs/linting/50_findings.ipynb #88969e22
 def lint_summary(
     findings: pd.DataFrame, # from `lint`
 ) -> pd.DataFrame: # code, severity, findings, rows, first, what; errors first
-    "How often each code was found, and where"
+    """How often each code was found, and where
+
+    Args:
+        findings (pd.DataFrame): from `lint`
+
+    Returns:
+        pd.DataFrame: code, severity, findings, rows, first, what; errors first
+    """
     rows = []
     for code,part in findings.groupby('code', sort=False):
         head = part.drop_duplicates(['where', 'row']).head(3)

@@ -165,13 +165,30 @@ def fix(
     codes: Iterable[str]|None = None,  # which codes to fix (default: all that can be)
     tokenizer: Any = None,             # needed for BOS and EOS
 ) -> list[Segments]: # new rows; rows that need nothing are the same objects
-    "Mend findings. ValueError for a code that a machine cannot fix"
+    """Mend findings. ValueError for a code that a machine cannot fix
+
+    Args:
+        rows (Iterable[Segments|Mapping]): examples; dictionaries may have labels that are not boolean
+        codes (Iterable[str]|None, default None): which codes to fix (default: all that can be)
+        tokenizer (Any, default None): needed for BOS and EOS
+
+    Returns:
+        list[Segments]: new rows; rows that need nothing are the same objects
+    """
     made = map(_Fixer(codes, tokenizer), rows)
     return [o for o in made if o is not None]
 
 # %% ../../nbs/linting/52_fixes.ipynb #dcb5082e
 class Fixed(NamedTuple):
-    "What `fix_file` did"
+    """What `fix_file` did
+
+    Args:
+        path (str): the file
+        rows (int): rows that it had
+        changed (int): rows that were mended
+        dropped (int): rows that were removed (duplicates)
+        backup (str|None): the original; None when there was nothing to fix
+    """
     path: str         # the file
     rows: int         # rows that it had
     changed: int      # rows that were mended
@@ -199,7 +216,17 @@ def fix_file(
     codes: Iterable[str]|None = None,  # which codes to fix (default: all that can be)
     tokenizer: Any = None,             # needed for BOS and EOS
 ) -> Fixed:
-    "Mend a JSONL file in place, the original is kept beside it. `SegmentError` and no change when a row cannot be read"
+    """Mend a JSONL file in place, the original is kept beside it. `SegmentError` and no change when a row cannot
+    be read
+
+    Args:
+        path (str|os.PathLike): JSONL, compressed or not
+        codes (Iterable[str]|None, default None): which codes to fix (default: all that can be)
+        tokenizer (Any, default None): needed for BOS and EOS
+
+    Returns:
+        Fixed
+    """
     seen = stamp(path)
     n, new = _new_lines(path, _Fixer(codes, tokenizer))
     if not new: return Fixed(str(path), n, 0, 0, None)

@@ -21,7 +21,7 @@ from ..config.config import TrainingConfig, ignored_keys
 from ..config.paths import ConfigError
 from ..config.yamltext import dotted
 from ..core import Segments, segments_problems
-from ..data.encoding import Batch, Encoding, rows_of, tokenizer_of
+from ..data.encoding import Batch, Encoding, rows_of
 from ..data.prepared import Prepared
 from ..data.rules import Tally, split_of
 from ..files import iter_jsonl
@@ -70,12 +70,20 @@ class Digests:
         self._answers += _digest(look.text[char:].encode()) if has_prompt else bytes(8)
 
     def repeated(self) -> Iterator[tuple[int,int]]: # (row, the earlier row)
-        "Rows that are the same as an earlier one"
+        """Rows that are the same as an earlier one
+
+        Returns:
+            Iterator[tuple[int, int]]: (row, the earlier row)
+        """
         first = _firsts(np.frombuffer(self.rows, np.int64))
         return ((i, int(first[i])) for i in np.flatnonzero(first!=np.arange(len(first))).tolist())
 
     def conflicts(self) -> Iterator[tuple[int,int]]: # (row, the earlier row)
-        "Rows with the prompt of an earlier one, and another answer"
+        """Rows with the prompt of an earlier one, and another answer
+
+        Returns:
+            Iterator[tuple[int, int]]: (row, the earlier row)
+        """
         prompts, answers = (np.frombuffer(o, np.int64) for o in (self._prompts, self._answers))
         first = _firsts(prompts)
         return ((i, int(first[i])) for i in np.flatnonzero((prompts!=0) & (answers!=answers[first])).tolist())
@@ -91,7 +99,14 @@ FEW = 3 # findings of one code about a template in one file that are still said 
 def said_once(
     findings: 'Sequence[Finding]', # in the order of the rows
 ) -> 'list[Finding]':
-    "The findings, those about a chat template gathered where a file has many of one code and severity"
+    """The findings, those about a chat template gathered where a file has many of one code and severity
+
+    Args:
+        findings (Sequence[Finding]): in the order of the rows
+
+    Returns:
+        list[Finding]
+    """
     key = lambda o: (o.code, o.severity, re.sub(r'\d+( turn \d+)?$', '', o.where))
     many = {k: n for k,n in Counter(map(key, findings)).items() if k[0] in CONTRACT_CODES and n>FEW}
     rows = {k: len({o.row for o in findings if key(o)==k}) for k in many}
@@ -133,12 +148,16 @@ class Notes:
 
 # %% ../../nbs/linting/51_linter.ipynb #a46be334
 class Linter(Notes):
-    "Makes all checks of many rows"
+    """Makes all checks of many rows
+
+    Args:
+        own (Sequence[Check], default ()): beside those of the linter
+        ignore (Iterable[str], default ()): codes that are not reported
+    """
     def __init__(self,
-        checks: Sequence[Callable] = (),  # own ones, beside those of the linter
-        ignore: Iterable[str] = (),       # codes that are not reported
+        own: Sequence[Check] = (),  # beside those of the linter
+        ignore: Iterable[str] = (), # codes that are not reported
     ):
-        own = [o if isinstance(o, Check) else check(o) for o in checks]
         super().__init__({**CODES, **{o.code: o.kind for o in own}}, ignore)
         self.checks = [o for o in [*CHECKS, *own] if o.code not in self.ignored]
         self.places, self.digests = Places(), Digests()
@@ -163,7 +182,11 @@ class Linter(Notes):
         for code,message,more in _of_all(look): self.once(code, message, **more)
 
     def finish(self) -> 'list[Finding]': # by row
-        "All findings, with those that come from comparing rows"
+        """All findings, with those that come from comparing rows
+
+        Returns:
+            list[Finding]: by row
+        """
         name = self.places.name
         if self.n_tokens>=100 and 0<self.n_trained<self.n_tokens/100:
             self.add('low-share', f'{self.n_trained:,} of {self.n_tokens:,} tokens are trained')
@@ -216,7 +239,15 @@ def parts(
     rows: Iterable[tuple[Any, Any]], # (where or number, row)
     most: int=500,                   # rows in a part
 ) -> Iterator[list[tuple[Any, Any]]]:
-    "Rows in lists of moderate size, with a progress bar when it takes long"
+    """Rows in lists of moderate size, with a progress bar when it takes long
+
+    Args:
+        rows (Iterable[tuple[Any, Any]]): (where or number, row)
+        most (int, default 500): rows in a part
+
+    Returns:
+        Iterator[list[tuple[Any, Any]]]
+    """
     from tqdm import tqdm
     part, size = [], 0
     for o in tqdm(rows, desc='Looking', unit=' rows', disable=None, leave=False, delay=2):
@@ -274,7 +305,7 @@ def _lint_batch(rows: Any, batch: Batch, know: Known, tally: Tally, out: Linter)
 def _lint_config(cfg: TrainingConfig, out: Linter):
     _lint_keys(cfg, out)
     if cfg.get('dataset_exact_deduplication'): out.ignored.add('duplicate-row') # no fault then, and on one side only
-    tok, tallies = tokenizer_of(cfg), {k: Tally(cfg, k) for k in ('datasets', 'test_datasets') if getattr(cfg, k)}
+    tok, tallies = cfg.tokenizer(), {k: Tally(cfg, k) for k in ('datasets', 'test_datasets') if getattr(cfg, k)}
     with tempfile.TemporaryDirectory(prefix='segmask-') as cache:
         for key,tally in tallies.items():
             within = tally.limits
@@ -296,7 +327,13 @@ def leaks(
     train: Iterable[int],     # numbers of rows
     held_back: Iterable[int], # numbers of rows
 ):
-    "Note the rows that stand on both sides of a split"
+    """Note the rows that stand on both sides of a split
+
+    Args:
+        out (Linter): that has looked at all rows
+        train (Iterable[int]): numbers of rows
+        held_back (Iterable[int]): numbers of rows
+    """
     digests, first = np.frombuffer(out.digests.rows, np.int64).tolist(), {}
     for i in train: first.setdefault(digests[i], i)
     for i in held_back:
@@ -317,11 +354,27 @@ def lint(
     ignore: Iterable[str] = (),       # codes that are not reported
     checks: Sequence[Callable] = (),  # own checks: functions, or made with `@check`
 ) -> 'Findings': # a DataFrame: code, severity, where, row, segment, message, text, hint
-    "Findings in data, by the codes of `CODES`. Rows are `Segments`, dictionaries, or what has `input_ids` and `labels`"
+    """Findings in data, by the codes of `CODES`. Rows are `Segments`, dictionaries, or what has `input_ids` and
+    `labels`
+
+    Args:
+        data (Any): rows, a JSONL file, a config (object, keys or YAML file), or a `Prepared`
+        encoder (Encoder|None, default None): how rows are encoded; a config and a prepared set bring their
+            own
+        sequence_len (int|None, default None): the most tokens a row may have; a config brings its own
+        excess_length_strategy (str, default 'drop'): what happens to longer ones: 'drop' or 'truncate'
+        ignore (Iterable[str], default ()): codes that are not reported
+        checks (Sequence[Callable], default ()): own checks: functions, or made with `@check`
+
+    Returns:
+        Findings: a DataFrame: code, severity, where, row, segment, message, text, hint
+    """
     from segmask.linting.findings import findings_frame
     if not isinstance(data, Prepared) and _is_config(data): data = TrainingConfig.of(data)
-    settled = _ignored(data) if isinstance(data, TrainingConfig) else []
-    out, is_path = Linter(checks, [*ignore, *settled]), isinstance(data, (str, os.PathLike))
+    own = [o if isinstance(o, Check) else check(o) for o in checks]
+    ignored = known_codes(ignore, [o.code for o in own])
+    if isinstance(data, TrainingConfig): ignored += _ignored(data, own)
+    out, is_path = Linter(own, ignored), isinstance(data, (str, os.PathLike))
     if isinstance(data, Prepared): _lint_prepared(data, out)
     elif isinstance(data, TrainingConfig): _lint_config(data, out)
     elif encoder is None:
@@ -337,9 +390,10 @@ def _is_config(data: Any) -> bool:
     is_path = isinstance(data, (str, os.PathLike))
     return isinstance(data, TrainingConfig) or (is_path and Path(data).suffix in ('.yaml', '.yml'))
 
-def _ignored(cfg: TrainingConfig) -> list[str]: # raises ConfigError
+def _ignored(cfg: TrainingConfig, own: Iterable[Check]) -> list[str]: # raises Problems
     "Codes that the config says not to report: `segmask: {ignore: [crlf]}`"
     codes = (cfg.get('segmask') or {}).get('ignore') or []
-    if isinstance(codes, list): return codes
+    at = lambda i: cfg.where('segmask', 'ignore', i)
+    if isinstance(codes, list): return known_codes(codes, [o.code for o in own], at)
     raise ConfigError([Problem(cfg.where('segmask', 'ignore'), 'segmask.ignore', f'is {codes!r}, not a list of codes',
                                'Write [crlf, blank-segment].')])

@@ -28,7 +28,16 @@ def around(
     at: int,    # a character of it
     n: int=24,  # how much to show on either side
 ) -> str: # with '…' where something is left out
-    "The text around a character"
+    """The text around a character
+
+    Args:
+        text (str): the text of a row
+        at (int): a character of it
+        n (int, default 24): how much to show on either side
+
+    Returns:
+        str: with '…' where something is left out
+    """
     start, end = max(0, at-n), min(len(text), at+n)
     return visible(('…' if start else '') + text[start:end] + ('…' if end<len(text) else ''))
 
@@ -36,7 +45,15 @@ def segment_at(
     row: Segments, # an example
     char: int,     # a character of its text
 ) -> int|None: # number of the segment; None behind the end
-    "Which segment holds a character?"
+    """Which segment holds a character?
+
+    Args:
+        row (Segments): an example
+        char (int): a character of its text
+
+    Returns:
+        int|None: number of the segment; None behind the end
+    """
     for n,o in enumerate(row):
         if char<len(o.text): return n
         char -= len(o.text)
@@ -46,7 +63,14 @@ def start_of(row: Segments, n: int) -> int: return sum(len(o.text) for o in row[
 
 # %% ../../nbs/linting/48_look.ipynb #70e6d495
 class Known:
-    "What is known of the tokenizer and the limits, once for all rows"
+    """What is known of the tokenizer and the limits, once for all rows
+
+    Args:
+        enc (Encoder): how rows are encoded
+        sequence_len (int|None, default None): the most tokens a row may have
+        strategy (str, default 'drop'): what happens to longer ones: 'drop' or 'truncate'
+        shortest (int, default 2): the fewest tokens a row may have
+    """
     def __init__(self,
         enc: Encoder,                 # how rows are encoded
         sequence_len: int|None=None,  # the most tokens a row may have
@@ -63,7 +87,11 @@ class Known:
         self._sizes: dict[str, int] = {}
 
     def size(self, marker: str) -> int: # in tokens; 1 for a token of its own
-        "How many tokens is a marker?"
+        """How many tokens is a marker?
+
+        Returns:
+            int: in tokens; 1 for a token of its own
+        """
         if marker in self.added.values(): return 1
         if marker not in self._sizes: self._sizes[marker] = len(self.tok(marker, add_special_tokens=False)['input_ids'])
         return self._sizes[marker]
@@ -74,12 +102,24 @@ class Known:
         return self.habits.backend.decode_batch([e.input_ids for e in rows], skip_special_tokens=False)
 
     def names(self, ids: Sequence[int]) -> str: # such as '·hi ·there'
-        "Tokens, for a message"
+        """Tokens, for a message
+
+        Returns:
+            str: such as '·hi ·there'
+        """
         return ' '.join(token_text(self.tok, ids))
 
 # %% ../../nbs/linting/48_look.ipynb #342d89f5
 class Look:
-    "A row and all that is known of it. A check reads what it needs"
+    """A row and all that is known of it. A check reads what it needs
+
+    Args:
+        encoded (Encoded): its tokens
+        know (Known): what is known of the tokenizer and the limits
+        decoded (str|None, default None): what its tokens decode to; None for rows that have no text
+        inference (Sequence[list[int]], default ()): for each prompt, its tokens at inference
+        lowered (bool, default False): did a format write it? Else a person did
+    """
     def __init__(self,
         encoded: Encoded,                    # its tokens
         know: Known,                         # what is known of the tokenizer and the limits
@@ -100,12 +140,20 @@ class Look:
 
     @cached_property
     def last_trained(self) -> int|None: # position of a token
-        "The last token that is trained"
+        """The last token that is trained
+
+        Returns:
+            int|None: position of a token
+        """
         return next((i for i in range(len(self.labels)-1, -1, -1) if self.labels[i]!=IGNORE_INDEX), None)
 
     @cached_property
     def last_segment(self) -> int|None: # number of a segment
-        "The segment of the last token that is trained"
+        """The segment of the last token that is trained
+
+        Returns:
+            int|None: number of a segment
+        """
         return self.encoded.segment[self.last_trained] if self.has_text and self.last_trained is not None else None
 
     @cached_property
@@ -121,7 +169,11 @@ class Look:
 
     @cached_property
     def lost_targets(self) -> int: # trained tokens
-        "How many trained tokens are cut off at `sequence_len`?"
+        """How many trained tokens are cut off at `sequence_len`?
+
+        Returns:
+            int: trained tokens
+        """
         most = self.know.sequence_len
         if most is None or self.know.strategy!='truncate' or len(self.labels)<=most: return 0
         return sum(o!=IGNORE_INDEX for o in self.labels[most:])
@@ -132,7 +184,16 @@ def look_at(
     know: Known,              # of their tokenizer
     lowered: bool=False,      # did a format write them?
 ) -> list[Look]:
-    "Rows for the checks, encoded in one call"
+    """Rows for the checks, encoded in one call
+
+    Args:
+        rows (Sequence[Segments]): examples
+        know (Known): of their tokenizer
+        lowered (bool, default False): did a format write them?
+
+    Returns:
+        list[Look]
+    """
     encoded = know.enc.many(rows, offsets=False)
     inference = prompt_tokens_at_inference(know.enc, know.habits, encoded)
     return [Look(e, know, text, prompts, lowered) for e,text,prompts in zip(encoded, know.decoded(encoded), inference)]

@@ -21,7 +21,14 @@ from ..problems import visible
 def place(
     where: str, # such as 'output.jsonl:3'
 ) -> tuple[str, int]: # (file, line); ('', 0) for what has no line
-    "The file and line of a finding"
+    """The file and line of a finding
+
+    Args:
+        where (str): such as 'output.jsonl:3'
+
+    Returns:
+        tuple[str, int]: (file, line); ('', 0) for what has no line
+    """
     found = re.fullmatch(r'(.+):([1-9]\d*)', where)
     return (found[1], int(found[2])) if found else ('', 0)
 
@@ -43,7 +50,14 @@ def _result(f: Any, rules: list[str]) -> dict:
 def sarif(
     findings: pd.DataFrame, # from `lint`
 ) -> dict: # JSON
-    "Findings as a SARIF log, for code scanning"
+    """Findings as a SARIF log, for code scanning
+
+    Args:
+        findings (pd.DataFrame): from `lint`
+
+    Returns:
+        dict: JSON
+    """
     from segmask import __version__
     first = findings.drop_duplicates('code')
     rules = [_rule(f.code, f.hint, f.severity) for f in first.itertuples()]
@@ -63,7 +77,14 @@ _NOTES = {'error':'error', 'warning':'warning', 'info':'notice'}
 def annotations(
     findings: pd.DataFrame, # from `lint`
 ) -> str: # a line for each code in each file
-    "Findings as the commands of a GitHub workflow"
+    """Findings as the commands of a GitHub workflow
+
+    Args:
+        findings (pd.DataFrame): from `lint`
+
+    Returns:
+        str: a line for each code in each file
+    """
     lines: dict[tuple, list] = {}
     for f in findings.itertuples(): lines.setdefault((place(f.where)[0], f.code), []).append(f)
     out = []

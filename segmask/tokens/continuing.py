@@ -19,7 +19,14 @@ if TYPE_CHECKING: from tokenizers import Tokenizer
 def part_of(
     x: Any, # a normalizer or pre-tokenizer
 ) -> dict|None:
-    "A part of a tokenizer as its JSON"
+    """A part of a tokenizer as its JSON
+
+    Args:
+        x (Any): a normalizer or pre-tokenizer
+
+    Returns:
+        dict|None
+    """
     return None if x is None else json.loads(x.__getstate__())
 
 def _without_prefix(part: dict|None) -> dict|None:
@@ -35,7 +42,11 @@ def _without_prefix(part: dict|None) -> dict|None:
 def without_post(
     backend: 'Tokenizer',
 ) -> 'Tokenizer': # a copy
-    "The backend without its post-processor, which for byte-level tokenizers cuts the space off a token's span"
+    """The backend without its post-processor, which for byte-level tokenizers cuts the space off a token's span
+
+    Returns:
+        Tokenizer: a copy
+    """
     new = copy.deepcopy(backend)
     new.post_processor = None # type: ignore[assignment]
     return new
@@ -43,7 +54,11 @@ def without_post(
 def continuing(
     backend: 'Tokenizer',
 ) -> 'Tokenizer|None': # None when nothing is ever added
-    "A copy of the backend that adds nothing before a text"
+    """A copy of the backend that adds nothing before a text
+
+    Returns:
+        Tokenizer|None: None when nothing is ever added
+    """
     from tokenizers import Tokenizer
     norm, pre = part_of(backend.normalizer), part_of(backend.pre_tokenizer)
     new = _without_prefix(norm), _without_prefix(pre)
@@ -59,7 +74,16 @@ def as_called(
     backend: 'Tokenizer',
     tokenizer: Any, # whose backend, or copy of a backend, it is
 ) -> 'Tokenizer': # the same backend
-    "Put the backend in the state that `tokenizer(text, add_special_tokens=False)` gives it: no truncation, no padding"
+    """Put the backend in the state that `tokenizer(text, add_special_tokens=False)` gives it: no truncation, no
+    padding
+
+    Args:
+        backend (Tokenizer)
+        tokenizer (Any): whose backend, or copy of a backend, it is
+
+    Returns:
+        Tokenizer: the same backend
+    """
     if backend.truncation is not None: backend.no_truncation()
     if backend.padding is not None: backend.no_padding()
     backend.encode_special_tokens = bool(getattr(tokenizer, 'split_special_tokens', False))
@@ -67,7 +91,14 @@ def as_called(
 
 # %% ../../nbs/tokens/08_continuing.ipynb #272b8897
 class Tokens:
-    "The tokens of one piece of text and the characters that they cover"
+    """The tokens of one piece of text and the characters that they cover
+
+    Args:
+        ids (list[int])
+        encoding (Any, default None): of the package tokenizers; None when nobody asks for characters
+        offsets (list[tuple[int, int]]|None, default None): of tokens that were put together from two
+            encodings
+    """
     __slots__ = 'ids', 'encoding', '_offsets'
     def __init__(self,
         ids: list[int],
@@ -78,13 +109,24 @@ class Tokens:
 
     @property
     def offsets(self) -> list[tuple[int,int]]|None: # [start, end) for each token; None when not known
-        "The characters of the piece that each token covers"
+        """The characters of the piece that each token covers
+
+        Returns:
+            list[tuple[int, int]]|None: [start, end) for each token; None when not known
+        """
         return self._offsets if self.encoding is None else self.encoding.offsets
 
     def at(self,
         char: int, # of the piece
     ) -> tuple[int, bool]: # (position of the token, does it begin before `char`?)
-        "The first token that covers a character from `char` on"
+        """The first token that covers a character from `char` on
+
+        Args:
+            char (int): of the piece
+
+        Returns:
+            tuple[int, bool]: (position of the token, does it begin before `char`?)
+        """
         if self.encoding is not None and (t := self.encoding.char_to_token(char)) is not None:
             return t, self.encoding.token_to_chars(t)[0] < char
         spans = self.offsets or []
@@ -115,7 +157,15 @@ class Speller:
         texts: list[str],      # pieces, in order
         first: Sequence[bool], # does piece i begin a text? Otherwise it continues piece i-1
     ) -> list[Tokens]:
-        "Tokenize pieces"
+        """Tokenize pieces
+
+        Args:
+            texts (list[str]): pieces, in order
+            first (Sequence[bool]): does piece i begin a text? Otherwise it continues piece i-1
+
+        Returns:
+            list[Tokens]
+        """
         if all(first) or self.more is None: return _encoded(self.start, texts)
         out: list[Any] = [None]*len(texts)
         for backend,want in ((self.start, True), (self.more, False)):
@@ -147,7 +197,11 @@ def _nfc(text: str) -> str: return unicodedata.normalize('NFC', text)
 def why_not(
     spell: Speller,
 ) -> str|None: # None when it can
-    "Why texts cannot be cut and continued exactly with this tokenizer"
+    """Why texts cannot be cut and continued exactly with this tokenizer
+
+    Returns:
+        str|None: None when it can
+    """
     unk = {spell.start.token_to_id(o) for o in ('<unk>', '[UNK]', getattr(spell.start.model, 'unk_token', None)) if o}
     known = lambda c: (unk-{None}).isdisjoint(spell.start.encode(f'a{c}', add_special_tokens=False).ids)
     decode = lambda ids: spell.start.decode(ids, skip_special_tokens=False)

@@ -31,13 +31,25 @@ Boundary = Literal['segment', 'prompt', 'joint']
 BOUNDARIES: tuple[Boundary, ...] = get_args(Boundary)
 
 class Run(NamedTuple):
-    "A stretch of characters of one weight"
+    """A stretch of characters of one weight
+
+    Args:
+        start (int): first character, in the row's text
+        end (int): one past its last character
+        weight (float): 0 where the text is masked
+    """
     start: int    # first character, in the row's text
     end: int      # one past its last character
     weight: float # 0 where the text is masked
 
 class Piece(NamedTuple):
-    "A stretch of text that is tokenized by itself"
+    """A stretch of text that is tokenized by itself
+
+    Args:
+        start (int): first character, in the row's text
+        end (int): one past its last character
+        runs (list[Run]): the stretches of one weight that it is made of
+    """
     start: int      # first character, in the row's text
     end: int        # one past its last character
     runs: list[Run] # the stretches of one weight that it is made of
@@ -62,7 +74,16 @@ def pieces_of(
     lens: Sequence[int],      # their characters
     boundary: Boundary,       # the mode
 ) -> list[Piece]: # in order; in 'prompt' and 'joint' a row without text has none
-    "Where a row is cut"
+    """Where a row is cut
+
+    Args:
+        weights (Sequence[float]): of the segments; 0 is masked
+        lens (Sequence[int]): their characters
+        boundary (Boundary): the mode
+
+    Returns:
+        list[Piece]: in order; in 'prompt' and 'joint' a row without text has none
+    """
     if boundary=='segment': return _segments(weights, lens)
     pieces: list[list[Run]] = []
     for o in _runs(weights, lens):
@@ -74,7 +95,14 @@ def pieces_of(
 PICK: dict[str, Callable[..., float]] = {'segment': max, 'prompt': min, 'joint': max}
 
 class Seam(NamedTuple):
-    "The border between two runs of a piece"
+    """The border between two runs of a piece
+
+    Args:
+        char (int): first character of the later run, in the row's text
+        token (int): position in the piece of the first token that covers it or what follows
+        over (bool): does that token begin before it?
+        after (float): the weights on both sides
+    """
     char: int    # first character of the later run, in the row's text
     token: int   # position in the piece of the first token that covers it or what follows
     over: bool   # does that token begin before it?
@@ -92,7 +120,18 @@ def token_runs(
     seams: list[Seam], # within it
     pick: Callable[..., float], # which weight a token across a seam takes
 ) -> list[tuple[int,int,float]]: # (first token, one past the last, weight), the later ones counting where they overlap
-    "Stretches of tokens of one weight"
+    """Stretches of tokens of one weight
+
+    Args:
+        piece (Piece)
+        n (int): how many tokens it has
+        seams (list[Seam]): within it
+        pick (Callable[..., float]): which weight a token across a seam takes
+
+    Returns:
+        list[tuple[int, int, float]]: (first token, one past the last, weight), the later ones counting where
+        they overlap
+    """
     cuts = [0, *(o.token for o in seams), n]
     runs = [(a, b, o.weight) for o,a,b in zip(piece.runs, cuts, cuts[1:]) if b>a]
     across: dict[int, float] = {}
@@ -104,7 +143,22 @@ def token_runs(
 _columns = 'input_ids', 'labels', 'attention_mask'
 
 class Encoded(Mapping):
-    "One encoded example. As a mapping it has `input_ids`, `labels` and `attention_mask`: lists of int, of one length"
+    """One encoded example. As a mapping it has `input_ids`, `labels` and `attention_mask`: lists of int, of one length
+
+    Args:
+        input_ids (list[int]): token ids
+        labels (list[int]): the token's id where it is trained, -100 where it is masked
+        weights (list[float]|None, default None): of each token, 0 to 1, as float32 holds them (default: 1
+            where a label is)
+        straddling (Sequence[int], default ()): positions of tokens that cover both trained and masked text
+        prompts (Sequence[tuple[int, int]], default ()): (character, token) where masked text ends and trained
+            text begins
+        row (Segments|None, default None): the example itself
+        tokenizer (Any, default None): the tokenizer that made it
+        boundary (Boundary, default 'segment'): the mode
+        pieces (Sequence[tuple[Piece, Tokens]], default ()): the pieces that were tokenized by themselves, and
+            their tokens
+    """
     __slots__ = ('input_ids', 'labels', 'weights', 'attention_mask', 'straddling', 'prompts', 'row', 'tokenizer',
                  'boundary', 'pieces', '_offsets')
     def __init__(self,
@@ -127,7 +181,11 @@ class Encoded(Mapping):
 
     @property
     def offsets(self) -> list[tuple[int,int]]|None: # None without a fast tokenizer
-        "For each token, the characters [start, end) of `row.text` that it covers"
+        """For each token, the characters [start, end) of `row.text` that it covers
+
+        Returns:
+            list[tuple[int, int]]|None: None without a fast tokenizer
+        """
         if any(s.offsets is None for _,s in self.pieces): return None
         if self._offsets is None:
             self._offsets = [(p.start+a, p.start+b) for p,s in self.pieces for a,b in s.offsets or ()]
@@ -158,7 +216,18 @@ def put_together(
     boundary: Boundary,
     train_on_inputs: bool=False,         # train on everything, whatever the weights say
 ) -> Encoded:
-    "One row from the tokens of its pieces"
+    """One row from the tokens of its pieces
+
+    Args:
+        row (Segments): an example
+        pieces (list[tuple[Piece, Tokens]]): its pieces, tokenized
+        tokenizer (Any)
+        boundary (Boundary)
+        train_on_inputs (bool, default False): train on everything, whatever the weights say
+
+    Returns:
+        Encoded
+    """
     ids: list[int] = []
     weights: list[float] = []
     straddling: list[int] = []
@@ -179,14 +248,27 @@ def put_together(
 
 # %% ../../nbs/tokens/11_encoder.ipynb #6e0c1a15
 class Columns(NamedTuple):
-    "Many encoded rows, one after another"
+    """Many encoded rows, one after another
+
+    Args:
+        ids (np.ndarray): int32, shape (tokens,)
+        trained (np.ndarray): bool, shape (tokens,): is there a label?
+        lens (np.ndarray): int64, shape (rows,): tokens of each row
+        weights (np.ndarray|None): float32, shape (tokens,); None where none is between 0 and 1
+    """
     ids: np.ndarray             # int32, shape (tokens,)
     trained: np.ndarray         # bool, shape (tokens,): is there a label?
     lens: np.ndarray            # int64, shape (rows,): tokens of each row
     weights: np.ndarray|None    # float32, shape (tokens,); None where none is between 0 and 1
 
 class Flat(NamedTuple):
-    "Many rows as flat lists"
+    """Many rows as flat lists
+
+    Args:
+        texts (list[str]): of all segments
+        weights (np.ndarray): float32, of all segments
+        counts (np.ndarray): int64, segments of each row
+    """
     texts: list[str]     # of all segments
     weights: np.ndarray  # float32, of all segments
     counts: np.ndarray   # int64, segments of each row
@@ -197,7 +279,15 @@ def flatten(
     rows: Iterable[Segments|Mapping], # examples, or `{"segments": [...]}` dictionaries
     checked: bool=False,              # were dictionaries checked already, as `iter_jsonl` does?
 ) -> Flat:
-    "Rows as flat lists; a `SegmentError` when one is bad"
+    """Rows as flat lists; a `SegmentError` when one is bad
+
+    Args:
+        rows (Iterable[Segments|Mapping]): examples, or `{"segments": [...]}` dictionaries
+        checked (bool, default False): were dictionaries checked already, as `iter_jsonl` does?
+
+    Returns:
+        Flat
+    """
     texts: list[str] = []
     weights: list[float] = []
     counts: list[int] = []
@@ -258,7 +348,18 @@ def encoded_rows(
     train_on_inputs: bool=False,
     offsets: bool=True,       # False with `boundary="segment"` when nobody asks for characters
 ) -> list[Encoded]:
-    "Rows one by one, with all that is known of their tokens"
+    """Rows one by one, with all that is known of their tokens
+
+    Args:
+        engine (Engine): of a tokenizer
+        rows (Sequence[Segments]): examples
+        boundary (Boundary)
+        train_on_inputs (bool, default False)
+        offsets (bool, default True): False with `boundary="segment"` when nobody asks for characters
+
+    Returns:
+        list[Encoded]
+    """
     cut = _cut(flatten(rows), boundary)
     tokens = iter(engine.tokens(cut.texts, cut.first, offsets or boundary!='segment'))
     pieces = iter(cut.pieces)
@@ -271,7 +372,17 @@ def encoded_columns(
     boundary: Boundary,
     train_on_inputs: bool=False,
 ) -> Columns:
-    "Rows as flat arrays"
+    """Rows as flat arrays
+
+    Args:
+        engine (Engine): of a tokenizer
+        flat (Flat): examples
+        boundary (Boundary)
+        train_on_inputs (bool, default False)
+
+    Returns:
+        Columns
+    """
     if boundary=='segment': # nobody asks for characters: the fastest way
         ids, lens = engine.flat(flat.texts)
         weights, lens = np.repeat(flat.weights, lens), _sums(lens, flat.counts)
@@ -308,7 +419,14 @@ def _check_mode(boundary: Any, engine: Engine):
 
 # %% ../../nbs/tokens/11_encoder.ipynb #dc4d8ca1
 class Encoder:
-    "Turns examples into ids, labels and weights. Call it with a row; `batch` is the fast path"
+    """Turns examples into ids, labels and weights. Call it with a row; `batch` is the fast path
+
+    Args:
+        tokenizer (Any): a tokenizer, or what `load_tokenizer` takes: a name, a folder, ...
+        boundary (Boundary, default 'segment'): 'segment' (axolotl's `input_output`), 'prompt' or 'joint'
+        train_on_inputs (bool, default False): train on masked segments too, as the config key of this name
+            makes axolotl do
+    """
     def __init__(self,
         tokenizer: Any,                 # a tokenizer, or what `load_tokenizer` takes: a name, a folder, ...
         boundary: Boundary = 'segment', # 'segment' (axolotl's `input_output`), 'prompt' or 'joint'
@@ -334,7 +452,11 @@ class Encoder:
     @overload
     def __call__(self, row: Mapping) -> Any: ...
     def __call__(self, row): # a row (`Segments` or a dictionary) -> `Encoded`; a batch -> dictionary of lists
-        "Encode one row, with spans; or a batch of `Dataset.map(batched=True)`"
+        """Encode one row, with spans; or a batch of `Dataset.map(batched=True)`
+
+        Returns:
+            a row (`Segments` or a dictionary) -> `Encoded`; a batch -> dictionary of lists
+        """
         if _is_batch(row): return _of_map(self, row)
         return self.many([row if isinstance(row, Segments) else Segments.from_dict(row)])[0]
 
@@ -342,20 +464,45 @@ class Encoder:
         rows: Sequence[Segments], # examples
         offsets: bool = True,     # False with `boundary="segment"` when nobody asks for characters: faster
     ) -> list[Encoded]:
-        "Encode some rows in one call of the tokenizer, each with all that is known of its tokens"
+        """Encode some rows in one call of the tokenizer, each with all that is known of its tokens
+
+        Args:
+            rows (Sequence[Segments]): examples
+            offsets (bool, default True): False with `boundary="segment"` when nobody asks for characters: faster
+
+        Returns:
+            list[Encoded]
+        """
         return encoded_rows(self.engine, rows, self.boundary, self.train_on_inputs, offsets)
 
     def columns(self,
         rows: Iterable[Segments|Mapping], # examples, or `{"segments": [...]}` dictionaries
         checked: bool = False,            # were dictionaries checked already, as `iter_jsonl` does?
     ) -> Columns: # ids, trained, lens, weights
-        "Encode many rows into flat arrays, without Python work per token"
+        """Encode many rows into flat arrays, without Python work per token
+
+        Args:
+            rows (Iterable[Segments|Mapping]): examples, or `{"segments": [...]}` dictionaries
+            checked (bool, default False): were dictionaries checked already, as `iter_jsonl` does?
+
+        Returns:
+            Columns: ids, trained, lens, weights
+        """
         return encoded_columns(self.engine, flatten(rows, checked), self.boundary, self.train_on_inputs)
 
     def batch(self,
         rows: Iterable[Segments|Mapping], # examples, or `{"segments": [...]}` dictionaries
     ) -> 'pa.Table': # `input_ids` list<int32>, `labels` list<int64>, `attention_mask` list<int8>, as axolotl stores
-        "Encode many rows at once; equal to calling the encoder with each. `weights` list<float> where they are needed"
+        """Encode many rows at once; equal to calling the encoder with each. `weights` list<float> where they are
+        needed
+
+        Args:
+            rows (Iterable[Segments|Mapping]): examples, or `{"segments": [...]}` dictionaries
+
+        Returns:
+            pa.Table: `input_ids` list<int32>, `labels` list<int64>, `attention_mask` list<int8>, as axolotl
+            stores
+        """
         return _table(self.columns(rows))
 
 # %% ../../nbs/tokens/11_encoder.ipynb #c9e94b20
@@ -381,7 +528,14 @@ def _table(c: Columns) -> 'pa.Table':
 def arrow_array(
     values: 'np.ndarray|Sequence[str]', # numbers or texts
 ) -> 'pa.Array': # of as many values; numbers are not copied
-    "An Arrow column. (`pa.array` would import pandas, which takes as long as preparing ten thousand rows)"
+    """An Arrow column. (`pa.array` would import pandas, which takes as long as preparing ten thousand rows)
+
+    Args:
+        values (np.ndarray|Sequence[str]): numbers or texts
+
+    Returns:
+        pa.Array: of as many values; numbers are not copied
+    """
     import pyarrow as pa
     if isinstance(values, np.ndarray):
         buffer = pa.py_buffer(np.ascontiguousarray(values))
@@ -394,7 +548,15 @@ def list_column(
     values: np.ndarray, # flat values, shape (sum of lens,)
     lens: np.ndarray,   # length of each row, shape (rows,)
 ) -> 'pa.Array': # list<values.dtype>
-    "An Arrow column of lists, without copying the values"
+    """An Arrow column of lists, without copying the values
+
+    Args:
+        values (np.ndarray): flat values, shape (sum of lens,)
+        lens (np.ndarray): length of each row, shape (rows,)
+
+    Returns:
+        pa.Array: list<values.dtype>
+    """
     import pyarrow as pa
     ends = np.concatenate([[0], np.cumsum(lens)]).astype(np.int32)
     return pa.ListArray.from_arrays(arrow_array(ends), arrow_array(values))
@@ -404,7 +566,15 @@ def ids_and_labels(
     row: Mapping,        # an `Encoded`, or anything with `input_ids` and `labels`
     tokenizer: Any=None, # needed unless the row is an `Encoded`
 ) -> tuple[list[int], list[int], Any]: # (input_ids, labels, tokenizer)
-    "What every view needs of an encoded row, checked"
+    """What every view needs of an encoded row, checked
+
+    Args:
+        row (Mapping): an `Encoded`, or anything with `input_ids` and `labels`
+        tokenizer (Any, default None): needed unless the row is an `Encoded`
+
+    Returns:
+        tuple[list[int], list[int], Any]: (input_ids, labels, tokenizer)
+    """
     tokenizer = tokenizer if tokenizer is not None else getattr(row, 'tokenizer', None)
     if isinstance(row, Segments) or not isinstance(row, Mapping) or not {'input_ids','labels'} <= set(row):
         raise TypeError('this needs an encoded row with input_ids and labels, '
@@ -421,7 +591,17 @@ def debug_line(
     text_only: bool=False,  # only the text of the tokens
     color: bool=False,      # for a terminal: masked red, trained green
 ) -> str: # `token(label, id) ...`, then `Total input len: n` and `Count of labels: n`
-    "An encoded row as `axolotl preprocess --debug` prints it (axolotl/utils/tokenization.py)"
+    """An encoded row as `axolotl preprocess --debug` prints it (axolotl/utils/tokenization.py)
+
+    Args:
+        row (Mapping): an `Encoded`, or anything with `input_ids` and `labels`
+        tokenizer (Any, default None): needed unless the row is an `Encoded`
+        text_only (bool, default False): only the text of the tokens
+        color (bool, default False): for a terminal: masked red, trained green
+
+    Returns:
+        str: `token(label, id) ...`, then `Total input len: n` and `Count of labels: n`
+    """
     ids, labels, tokenizer = ids_and_labels(row, tokenizer)
     paint = (lambda s,c: f'\x1b[{c}m{s}\x1b[0m') if color else (lambda s,c: s)
     def one(i, label):

@@ -53,7 +53,12 @@ class Joiner:
     def encode(self,
         texts: list[str],
     ) -> tuple[np.ndarray, np.ndarray]|None: # (ids of all, int32; tokens of each); None when a text holds the mark
-        "Tokenize texts"
+        """Tokenize texts
+
+        Returns:
+            tuple[np.ndarray, np.ndarray]|None: (ids of all, int32; tokens of each); None when a text holds the
+            mark
+        """
         ends = np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)))
         cuts = [0, *(np.flatnonzero(np.diff(ends//JOINED))+1).tolist(), len(texts)]
         joined = [MARK.join(texts[a:b]) + MARK for a,b in zip(cuts, cuts[1:]) if b>a]
@@ -72,7 +77,12 @@ def _may_join(backend: 'Tokenizer') -> bool:
 
 # %% ../../nbs/tokens/10_engine.ipynb #26c89026
 class Engine:
-    "Ids and tokens of texts, by the fastest way that is exact"
+    """Ids and tokens of texts, by the fastest way that is exact
+
+    Args:
+        tokenizer (Any): any transformers tokenizer
+        fast (bool, default True): may gigatoken encode what it is proved to encode alike?
+    """
     def __init__(self,
         tokenizer: Any,  # any transformers tokenizer
         fast: bool=True, # may gigatoken encode what it is proved to encode alike?
@@ -90,7 +100,11 @@ class Engine:
 
     @property
     def differed(self) -> bool: # what was encoded before must be encoded again, with `fast=False`
-        "Did the fast tokenizer turn out to make other tokens than the real one?"
+        """Did the fast tokenizer turn out to make other tokens than the real one?
+
+        Returns:
+            bool: what was encoded before must be encoded again, with `fast=False`
+        """
         return self._fast is not None and self._fast.differed
 
     @property
@@ -110,7 +124,11 @@ class Engine:
         return [o.ids for o in backend.encode_batch_fast(texts, add_special_tokens=False)]
 
     def flat(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]: # (ids of all, int32; tokens of each, int64)
-        "The same as arrays"
+        """The same as arrays
+
+        Returns:
+            tuple[np.ndarray, np.ndarray]: (ids of all, int32; tokens of each, int64)
+        """
         if (found := by_fast(self, texts)) is not None: return found
         if (joined := by_joining(self, texts)) is not None: return joined
         ids = self.lists(texts)
@@ -122,7 +140,16 @@ class Engine:
         first: list[bool],       # does piece i begin a text? Otherwise it continues piece i-1
         offsets: bool = True,    # False when nobody asks which characters a token covers: faster
     ) -> list[Tokens]:
-        "The tokens of pieces"
+        """The tokens of pieces
+
+        Args:
+            texts (list[str]): pieces of rows, in order
+            first (list[bool]): does piece i begin a text? Otherwise it continues piece i-1
+            offsets (bool, default True): False when nobody asks which characters a token covers: faster
+
+        Returns:
+            list[Tokens]
+        """
         if offsets and self.backend is not None: return self.speller.encode(texts, first)
         return list(map(Tokens, self.lists(texts)))
 

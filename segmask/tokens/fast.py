@@ -21,12 +21,21 @@ import numpy as np
 
 # %% ../../nbs/tokens/09_fast.ipynb #b3e80b18
 def spec_of(backend: Any) -> str: # JSON
-    "What decides the ids of a text by itself: nothing that is added, cut or padded"
+    """What decides the ids of a text by itself: nothing that is added, cut or padded
+
+    Returns:
+        str: JSON
+    """
     spec = json.loads(backend.to_str())
     return json.dumps({k: v for k,v in spec.items() if k not in ('truncation', 'padding', 'post_processor', 'decoder')})
 
 class Ids(NamedTuple):
-    "Tokens of many texts in one array"
+    """Tokens of many texts in one array
+
+    Args:
+        ids (np.ndarray): int32, shape (tokens,)
+        counts (np.ndarray): int64, shape (texts,): how many tokens each text has
+    """
     ids: np.ndarray    # int32, shape (tokens,)
     counts: np.ndarray # int64, shape (texts,): how many tokens each text has
 
@@ -34,7 +43,15 @@ def raw_ids(
     backend: Any,          # a `tokenizers.Tokenizer`
     texts: Sequence[str],
 ) -> Ids:
-    "What the real tokenizer makes of the texts, special tokens aside"
+    """What the real tokenizer makes of the texts, special tokens aside
+
+    Args:
+        backend (Any): a `tokenizers.Tokenizer`
+        texts (Sequence[str])
+
+    Returns:
+        Ids
+    """
     found = [o.ids for o in backend.encode_batch_fast(list(texts), add_special_tokens=False)]
     counts = np.fromiter(map(len, found), np.int64, len(found))
     return Ids(np.fromiter((i for o in found for i in o), np.int32, int(counts.sum())), counts)
@@ -43,7 +60,15 @@ def fast_ids(
     fast: Any,             # a `gigatoken.Tokenizer`
     texts: Sequence[str],
 ) -> Ids:
-    "What the fast one makes of them"
+    """What the fast one makes of them
+
+    Args:
+        fast (Any): a `gigatoken.Tokenizer`
+        texts (Sequence[str])
+
+    Returns:
+        Ids
+    """
     import awkward as ak
     import pyarrow as pa
     _, offsets, data = pa.array(list(texts), pa.large_string()).buffers() # type: ignore[union-attr]
@@ -66,7 +91,14 @@ def parts_of(part: dict|None) -> list[dict]:
 def not_admitted(
     spec: dict, # a tokenizer's JSON
 ) -> str|None: # why; None for a tokenizer that may be proved
-    "What of a tokenizer was not tried with the fast engine"
+    """What of a tokenizer was not tried with the fast engine
+
+    Args:
+        spec (dict): a tokenizer's JSON
+
+    Returns:
+        str|None: why; None for a tokenizer that may be proved
+    """
     model = spec['model']
     if model.get('type')!='BPE': return f'its model is {model.get("type")}'
     if model.get('dropout'): return 'it drops merges at random'
@@ -84,7 +116,11 @@ KINDS = ('abc XYZ', ' \t\n\r', '0123456789', '.,;:!?-_()[]{}', "'s 'll 've I'm",
          '👍🏽👨‍👩‍👧🇩🇪', '\u00a0\u2003\u200b\u200d\ufeff', 'e\u0301n\u0303', 'ªº²³¼', '<|>/s', 'def f(x): return x+1\n')
 
 def differing(backend: Any, fast: Any, texts: list[str]) -> list[int]: # their numbers
-    "Texts whose tokens are not the same"
+    """Texts whose tokens are not the same
+
+    Returns:
+        list[int]: their numbers
+    """
     a, b = raw_ids(backend, texts), fast_ids(fast, texts)
     if len(a.ids)==len(b.ids) and np.array_equal(a.counts, b.counts) and np.array_equal(a.ids, b.ids): return []
     ends, other = np.cumsum(a.counts), np.cumsum(b.counts)
@@ -96,7 +132,16 @@ def suspects(
     fast: Any,
     points: Sequence[int], # code points to try
 ) -> list[int]: # those that are tokenized otherwise in some surroundings
-    "Characters that the two tokenizers do not treat alike"
+    """Characters that the two tokenizers do not treat alike
+
+    Args:
+        backend (Any)
+        fast (Any)
+        points (Sequence[int]): code points to try
+
+    Returns:
+        list[int]: those that are tokenized otherwise in some surroundings
+    """
     found: set[int] = set()
     for start in range(0, len(points), 50_000):
         some = points[start:start+50_000]
@@ -116,7 +161,12 @@ def hostile(number: int, tokens: Sequence[str], avoid: set[int]) -> list[str]:
 
 # %% ../../nbs/tokens/09_fast.ipynb #eb14156b
 class Proof(NamedTuple):
-    "What was found when the two tokenizers were compared"
+    """What was found when the two tokenizers were compared
+
+    Args:
+        suspects (tuple[int, ...]): code points that are tokenized otherwise
+        reason (str, default ''): why the fast one cannot be used; empty when it can
+    """
     suspects: tuple[int, ...] # code points that are tokenized otherwise
     reason: str = ''          # why the fast one cannot be used; empty when it can
 
@@ -128,7 +178,17 @@ def prove(
     points: Sequence[int]=ALL_POINTS,     # characters to compare
     strings: int=10_000,                  # hostile strings to compare
 ) -> Proof:
-    "Compare two tokenizers: all characters, all added tokens, hostile strings"
+    """Compare two tokenizers: all characters, all added tokens, hostile strings
+
+    Args:
+        backend (Any): the real tokenizer, a `tokenizers.Tokenizer`
+        fast (Any): the fast one
+        points (Sequence[int], default ALL_POINTS): characters to compare
+        strings (int, default 10000): hostile strings to compare
+
+    Returns:
+        Proof
+    """
     tokens = [o.content for o in backend.get_added_tokens_decoder().values()]
     if differing(backend, fast, [a.format(*[t]*a.count('{}')) for t in tokens for a in AROUND_TOKENS]):
         return Proof((), 'an added token is found otherwise')
@@ -141,7 +201,11 @@ def prove(
 PROOF_VERSION = 1
 
 def proof_name(spec: str) -> str: # of the file that keeps it
-    "A name that changes with the tokenizer and with what a proof depends on"
+    """A name that changes with the tokenizer and with what a proof depends on
+
+    Returns:
+        str: of the file that keeps it
+    """
     parts = [spec, version('tokenizers'), version('gigatoken'), str(PROOF_VERSION)]
     return hashlib.sha256('\0'.join(parts).encode()).hexdigest()[:32]
 
@@ -149,13 +213,21 @@ def cache_folder() -> Path:
     return Path(os.environ.get('XDG_CACHE_HOME') or Path.home()/'.cache')/'segmask'/'engine'
 
 def shipped() -> dict[str, list[int]]: # name -> suspects
-    "Proofs that come with the package"
+    """Proofs that come with the package
+
+    Returns:
+        dict[str, list[int]]: name -> suspects
+    """
     from importlib.resources import files
     file = files('segmask').joinpath('tokens/proofs.json')
     return json.loads(file.read_text()) if file.is_file() else {}
 
 def known_proof(name: str) -> Proof|None: # None where it must be proved first
-    "A proof that was made before"
+    """A proof that was made before
+
+    Returns:
+        Proof|None: None where it must be proved first
+    """
     if name in (given := shipped()): return Proof(tuple(given[name]))
     try: found = json.loads((cache_folder()/f'{name}.json').read_text())
     except (OSError, ValueError): return None
@@ -173,7 +245,11 @@ def keep_proof(name: str, proof: Proof):
 
 # %% ../../nbs/tokens/09_fast.ipynb #1fd94af5
 def pattern_of(proof: Proof) -> str|None: # a regular expression; None when no character is suspect
-    "What finds a suspect character"
+    """What finds a suspect character
+
+    Returns:
+        str|None: a regular expression; None when no character is suspect
+    """
     points = ''.join(f'\\x{{{c:x}}}' for c in proof.suspects)
     return f'[{points}]' if points else None
 
@@ -183,7 +259,17 @@ def mixed_ids(
     pattern: str|None,     # finds a text that the fast one shall not see
     texts: Sequence[str],
 ) -> Ids:
-    "Ids of all texts, each by the tokenizer that it is safe with"
+    """Ids of all texts, each by the tokenizer that it is safe with
+
+    Args:
+        backend (Any): the real tokenizer
+        fast (Any): the fast one
+        pattern (str|None): finds a text that the fast one shall not see
+        texts (Sequence[str])
+
+    Returns:
+        Ids
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
     if pattern is None: return fast_ids(fast, texts)
@@ -207,12 +293,22 @@ def installed() -> bool:
     except PackageNotFoundError: return False
 
 def sample_of(texts: Sequence[str]) -> list[str]: # the same in every run
-    "Some of the texts"
+    """Some of the texts
+
+    Returns:
+        list[str]: the same in every run
+    """
     first = zlib.crc32(f'{len(texts)}{texts[0][:200]}{texts[-1][:200]}'.encode('utf-8', 'replace')) % SAMPLE
     return list(texts[first::SAMPLE])
 
 class Fast:
-    "Texts to ids by the fast tokenizer, where it is proved to be the real one's equal"
+    """Texts to ids by the fast tokenizer, where it is proved to be the real one's equal
+
+    Args:
+        backend (Any): a `tokenizers.Tokenizer`
+        choice (str, default 'auto'): 'auto', or 'raw': the real tokenizer only
+        tell (Any, default None): called with a sentence where something is to be known
+    """
     def __init__(self,
         backend: Any,           # a `tokenizers.Tokenizer`
         choice: str='auto',     # 'auto', or 'raw': the real tokenizer only
@@ -226,7 +322,11 @@ class Fast:
         self.differed = False # was a difference found? Then what was encoded before must be encoded again
 
     def __call__(self, texts: Sequence[str]) -> Ids|None: # None where the real tokenizer shall encode them
-        "Ids of all texts, without special tokens that a tokenizer adds"
+        """Ids of all texts, without special tokens that a tokenizer adds
+
+        Returns:
+            Ids|None: None where the real tokenizer shall encode them
+        """
         self.seen += len(texts)
         if self.fast is None and not self.reason: start(self)
         if self.fast is not None and len(texts) and not self._agrees(texts): self._give_up()

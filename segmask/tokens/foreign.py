@@ -47,7 +47,18 @@ def from_ranks(
     offset: int = 0,              # what is added to a rank to make an id
     **options: Any,               # of PreTrainedTokenizerFast
 ) -> 'PreTrainedTokenizerBase':
-    "A fast tokenizer from a vocabulary of byte strings with ranks"
+    """A fast tokenizer from a vocabulary of byte strings with ranks
+
+    Args:
+        ranks (Mapping[bytes, int]): bytes of a token -> its rank
+        pattern (str): that cuts texts into words
+        specials (Mapping[str, int]): special token -> id
+        offset (int, default 0): what is added to a rank to make an id
+        **options (Any): of PreTrainedTokenizerFast
+
+    Returns:
+        PreTrainedTokenizerBase
+    """
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
     letters = _byte_letters()
@@ -74,7 +85,16 @@ def same_ids(
     encode: Callable[[str], list[int]],  # the original's ids of a text, without special tokens
     name: str,                           # for messages
 ) -> 'PreTrainedTokenizerBase': # `tok`
-    "A `TokenizerError` unless both give the same ids on hundreds of texts"
+    """A `TokenizerError` unless both give the same ids on hundreds of texts
+
+    Args:
+        tok (PreTrainedTokenizerBase): made from the original
+        encode (Callable[[str], list[int]]): the original's ids of a text, without special tokens
+        name (str): for messages
+
+    Returns:
+        PreTrainedTokenizerBase: `tok`
+    """
     for text in _samples():
         if tok(text, add_special_tokens=False)['input_ids']!=encode(text):
             what = f'{name} cannot be turned into a tokenizer of transformers: {text!r} would get other ids'
@@ -101,7 +121,14 @@ def _of_tekken(tekken: Any, name: str) -> 'PreTrainedTokenizerBase':
 def from_tekken(
     path: Path, # such as tekken.json
 ) -> 'PreTrainedTokenizerBase':
-    "The tokenizer of a tekken file; a `TokenizerError` when it is none"
+    """The tokenizer of a tekken file; a `TokenizerError` when it is none
+
+    Args:
+        path (Path): such as tekken.json
+
+    Returns:
+        PreTrainedTokenizerBase
+    """
     try: from mistral_common.tokens.tokenizers.tekken import Tekkenizer
     except ImportError:
         raise refusal(f'{path} needs the package mistral-common', '`pip install mistral-common`.') from None
@@ -114,7 +141,14 @@ def from_tekken(
 def from_object(
     tokenizer: Any, # of tiktoken or mistral-common
 ) -> 'PreTrainedTokenizerBase|None': # None for anything else
-    "The tokenizer that an object of another package is; a `TokenizerError` when it cannot be exact"
+    """The tokenizer that an object of another package is; a `TokenizerError` when it cannot be exact
+
+    Args:
+        tokenizer (Any): of tiktoken or mistral-common
+
+    Returns:
+        PreTrainedTokenizerBase|None: None for anything else
+    """
     package = type(tokenizer).__module__.split('.')[0]
     if package=='tiktoken': return _of_tiktoken(tokenizer)
     if package!='mistral_common': return None

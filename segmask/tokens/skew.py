@@ -28,7 +28,15 @@ def token_text(
     tokenizer: Any,      # any transformers tokenizer
     ids: Sequence[int],  # tokens
 ) -> list[str]: # '·there' for a token that begins with a space, '⏎', '→' for a tab, '‹E2›' for a byte
-    "Tokens as text that shows everything"
+    """Tokens as text that shows everything
+
+    Args:
+        tokenizer (Any): any transformers tokenizer
+        ids (Sequence[int]): tokens
+
+    Returns:
+        list[str]: '·there' for a token that begins with a space, '⏎', '→' for a tab, '‹E2›' for a byte
+    """
     out = []
     for i,t in zip(ids, tokenizer.convert_ids_to_tokens(list(ids))):
         if t is None: out.append(f'‹{i}?›')
@@ -46,7 +54,20 @@ def _bytes(t: str) -> list[int]: return [_to_byte.get(c, 63) for c in t]
 
 # %% ../../nbs/tokens/12_skew.ipynb #35d811d8
 class Skew(NamedTuple):
-    "The end of one prompt in a row"
+    """The end of one prompt in a row
+
+    Args:
+        char (int): where the prompt ends in the row's text
+        prompt (str): the prompt: all text before
+        trained_on (list[int]): the tokens that stand before the answer in training
+        inference (list[int]): the tokens that the tokenizer gives for the prompt, without automatic special
+            tokens
+        automatic (list[int]): the same with its automatic special tokens
+        parts_at (int|None): the first token at which `trained_on` and `inference` differ; None when they are
+            the same
+        double_bos (bool): does the automatic BOS stand before one that is written out?
+        hint (str): what to do, '' when nothing is wrong
+    """
     char: int                # where the prompt ends in the row's text
     prompt: str              # the prompt: all text before
     trained_on: list[int]    # the tokens that stand before the answer in training
@@ -103,7 +124,16 @@ def strips_html(
     tokenizer: Any,
     note: str = '',                              # a line below
 ) -> str:
-    "Two token strips, one above the other, the tokens that differ marked"
+    """Two token strips, one above the other, the tokens that differ marked
+
+    Args:
+        strips (Sequence[tuple[str, Sequence[int]]]): (name, tokens), two of them
+        tokenizer (Any)
+        note (str, default ''): a line below
+
+    Returns:
+        str
+    """
     differing = _differing(*(list(ids) for _,ids in strips))
     rows = [_strip(name, ids, odd, tokenizer) for (name,ids),odd in zip(strips, differing)]
     foot = tag('tr', tag('td') + tag('td', tag('small', escape(note)), style='text-align:left')) if note else ''
@@ -114,7 +144,15 @@ def inference_skew(
     row: Segments,     # an example
     encoder: Encoder,  # how it is encoded in training
 ) -> Skews: # one for each masked→trained boundary, a list that draws itself
-    "What the model is trained to continue, beside what the tokenizer gives for the same text at inference"
+    """What the model is trained to continue, beside what the tokenizer gives for the same text at inference
+
+    Args:
+        row (Segments): an example
+        encoder (Encoder): how it is encoded in training
+
+    Returns:
+        Skews: one for each masked→trained boundary, a list that draws itself
+    """
     e, text = encoder(row), row.text if isinstance(row, Segments) else Segments.from_dict(row).text
     return Skews(_skew(e, char, at, text, encoder) for char,at in e.prompts)
 
@@ -177,7 +215,11 @@ class Marks:
         return self.backend.decode(list(ids), skip_special_tokens=False)
 
     def mark(self, text: str) -> str: # ' ' or ''
-        "What is put before a stretch of text that begins a unit"
+        """What is put before a stretch of text that begins a unit
+
+        Returns:
+            str: ' ' or ''
+        """
         return ' ' if self.marks and text and (self.marks_spaces or text[0] not in ' ▁') else ''
 
     def written(self, text: str, begins: bool) -> str:
@@ -212,7 +254,11 @@ class Habits(Marks):
         return whole[1:] if self.strips and whole[:1]==' ' else whole
 
     def injected(self, e: Encoded) -> list[int]: # numbers of segments
-        "Segments before which a space is put that is not in the text, and that the whole text would not have"
+        """Segments before which a space is put that is not in the text, and that the whole text would not have
+
+        Returns:
+            list[int]: numbers of segments
+        """
         if not self.marks or e.boundary!='segment': return []
         out, before = [], ''
         for n,o in enumerate(e.row):
@@ -225,7 +271,14 @@ class Habits(Marks):
 
 # %% ../../nbs/tokens/12_skew.ipynb #44492173
 class Lost(NamedTuple):
-    "A segment that does not come back from its tokens"
+    """A segment that does not come back from its tokens
+
+    Args:
+        segment (int|None): its number, None when no single one is to blame
+        text (str): what was written
+        decoded (str): what came back
+        why (str): the reason
+    """
     segment: int|None # its number, None when no single one is to blame
     text: str         # what was written
     decoded: str      # what came back
@@ -236,7 +289,16 @@ def round_trip(
     habits: Habits|None=None, # of its tokenizer, when they are known already
     decoded: str|None=None,   # what its tokens decode to, when that is known already
 ) -> list[Lost]: # empty when all came back
-    "Does decoding the tokens give back the text? Spaces that the tokenizer puts before texts do not count as lost"
+    """Does decoding the tokens give back the text? Spaces that the tokenizer puts before texts do not count as lost
+
+    Args:
+        e (Encoded): an encoded row
+        habits (Habits|None, default None): of its tokenizer, when they are known already
+        decoded (str|None, default None): what its tokens decode to, when that is known already
+
+    Returns:
+        list[Lost]: empty when all came back
+    """
     h = habits or Habits(Encoder(e.tokenizer, e.boundary))
     decoded = h.decode(e.input_ids) if decoded is None else decoded
     if decoded==h.expected(e): return []
@@ -303,7 +365,16 @@ def prompt_tokens_at_inference(
     habits: Habits,           # of its tokenizer
     rows: Sequence[Encoded],  # encoded rows
 ) -> list[list[list[int]]]: # for each row, for each of its prompts, tokens without automatic special tokens
-    "The tokens that the prompts of rows have at inference"
+    """The tokens that the prompts of rows have at inference
+
+    Args:
+        encoder (Encoder): how rows are encoded
+        habits (Habits): of its tokenizer
+        rows (Sequence[Encoded]): encoded rows
+
+    Returns:
+        list[list[list[int]]]: for each row, for each of its prompts, tokens without automatic special tokens
+    """
     def many(e): return len(e.prompts)>3 and len(e.row.text)>4_000 and habits.words_apart
     out = {n: _in_parts(habits, e.row.text, [char for char,_ in e.prompts]) for n,e in enumerate(rows) if many(e)}
     whole = iter(encoder.lists([e.row.text[:e.prompts[-1][0]] for n,e in enumerate(rows) if n in out]))

@@ -76,7 +76,17 @@ def add_tokens(
     special_tokens: Mapping[str,Any]|None=None, # name of the role -> token; `additional_special_tokens` takes a list
     tokens: Sequence[str]|None=None,            # added as ordinary tokens
 ) -> 'PreTrainedTokenizerBase': # `tok`
-    "Give a tokenizer the tokens that a config names, as axolotl 0.19 does (axolotl/loaders/tokenizer.py)"
+    """Give a tokenizer the tokens that a config names, as axolotl 0.19 does (axolotl/loaders/tokenizer.py)
+
+    Args:
+        tok (PreTrainedTokenizerBase): changed in place
+        special_tokens (Mapping[str, Any]|None, default None): name of the role -> token;
+            `additional_special_tokens` takes a list
+        tokens (Sequence[str]|None, default None): added as ordinary tokens
+
+    Returns:
+        PreTrainedTokenizerBase: `tok`
+    """
     from tokenizers import AddedToken
     roles, plain = dict(special_tokens or {}), dict(lstrip=False, rstrip=False, normalized=False)
     more = roles.pop('additional_special_tokens', None)
@@ -131,7 +141,21 @@ def load_tokenizer(
     revision: str|None=None,                    # branch, tag or commit on the hub
     trust_remote_code: bool=False,              # run Python that comes with the model? Off unless the user says so
 ) -> 'PreTrainedTokenizerBase': # prepared as axolotl does before it encodes
-    "Load a tokenizer. Without a network `mistralai/Mistral-7B-v0.1` comes from mistral-common. Raises `TokenizerError`"
+    """Load a tokenizer. Without a network `mistralai/Mistral-7B-v0.1` comes from mistral-common. Raises
+    `TokenizerError`
+
+    Args:
+        name_or_path (Any): a hub id, a folder, a tekken file, or an object of tiktoken, ...
+        special_tokens (Mapping[str, Any]|None, default None): `special_tokens:` of the config, such as
+            `{'pad_token': '</s>'}`
+        tokens (Sequence[str]|None, default None): `tokens:` of the config: tokens added to the vocabulary
+        revision (str|None, default None): branch, tag or commit on the hub
+        trust_remote_code (bool, default False): run Python that comes with the model? Off unless the user
+            says so
+
+    Returns:
+        PreTrainedTokenizerBase: prepared as axolotl does before it encodes
+    """
     if isinstance(name_or_path, (str, os.PathLike)):
         tok = _named(os.fspath(name_or_path), revision, trust_remote_code)
     elif (made := from_object(name_or_path)) is not None: tok = made

@@ -18,13 +18,20 @@ from ..config.config import ConfigError, TrainingConfig
 from ..config.key_checks import unused
 from ..config.refusals import refused
 from ..problems import Problem
-from .model import refuse
+from ..config.paths import refuse
 
 # %% ../../nbs/training/66_arguments.ipynb #ce6f6843
 def check_keys(
     cfg: TrainingConfig, # the config of a run
 ) -> list[str]: # keys without influence on the result, which are not used
-    "Refuse what would change the result and is not honoured. `ConfigError` lists all of it"
+    """Refuse what would change the result and is not honoured. `ConfigError` lists all of it
+
+    Args:
+        cfg (TrainingConfig): the config of a run
+
+    Returns:
+        list[str]: keys without influence on the result, which are not used
+    """
     if problems := [*refused(cfg, 'train'), *_not_here(cfg)]: raise ConfigError(problems)
     return unused(cfg.to_dict())
 
@@ -43,7 +50,16 @@ def total_steps(
     items: int,          # rows, or packed sequences
     world: int=1,        # devices
 ) -> tuple[int, int]: # (updates in an epoch, updates in all)
-    "How many updates a run has"
+    """How many updates a run has
+
+    Args:
+        cfg (TrainingConfig): epochs or steps, batch sizes
+        items (int): rows, or packed sequences
+        world (int, default 1): devices
+
+    Returns:
+        tuple[int, int]: (updates in an epoch, updates in all)
+    """
     micro, most = cfg.get('micro_batch_size') or 1, cfg.get('max_steps') or 0
     batches = items//world//micro if cfg.get('dataloader_drop_last') else -(-(-(-items//world))//micro)
     epoch = max(1, -(-batches//accumulation(cfg)))
@@ -53,7 +69,15 @@ def warmup(
     cfg: 'TrainingConfig', # warmup_steps, warmup_ratio
     total: int,          # updates in all
 ) -> int: # updates
-    "As axolotl 0.19 counts: what the config says, else 3 %, at most 100"
+    """As axolotl 0.19 counts: what the config says, else 3 %, at most 100
+
+    Args:
+        cfg (TrainingConfig): warmup_steps, warmup_ratio
+        total (int): updates in all
+
+    Returns:
+        int: updates
+    """
     if (n := cfg.get('warmup_steps')) is None:
         share = cfg.get('warmup_ratio')
         n = int(share*total) if share is not None else min(int(.03*total), 100)
@@ -68,7 +92,16 @@ def training_arguments(
     has_eval: bool,      # are rows held back?
     **more: Any,         # set in any case
 ) -> Any: # transformers.TrainingArguments
-    "The trainer's arguments. Raises ConfigError"
+    """The trainer's arguments. Raises ConfigError
+
+    Args:
+        cfg (TrainingConfig): all of it
+        has_eval (bool): are rows held back?
+        **more (Any): set in any case
+
+    Returns:
+        Any: transformers.TrainingArguments
+    """
     from transformers import TrainingArguments
     known: Any = TrainingArguments.__dataclass_fields__
     recompute = 'gradient_checkpointing', 'gradient_checkpointing_kwargs'

@@ -38,7 +38,15 @@ def rule_of(
     name: str,  # what the arm is called
     value: Any, # a function, a rule, or rules as in YAML, such as {'mask': 'regex'}
 ) -> Rule:
-    "A mask as a function"
+    """A mask as a function
+
+    Args:
+        name (str): what the arm is called
+        value (Any): a function, a rule, or rules as in YAML, such as {'mask': 'regex'}
+
+    Returns:
+        Rule
+    """
     if callable(value): return value
     if isinstance(value, (str, Mapping, list, tuple)): return Rules(rules_from(value, name))
     raise TypeError(f'the mask {name!r} is a {type(value).__name__}; give a rule, such as segmask.masks.mask("regex"), '
@@ -49,7 +57,15 @@ def token_weights(
     e: Encoded,    # a row's tokens
     row: Segments, # the same text with other weights
 ) -> list[float]: # a weight for each token
-    "The weights of a row's tokens under another mask"
+    """The weights of a row's tokens under another mask
+
+    Args:
+        e (Encoded): a row's tokens
+        row (Segments): the same text with other weights
+
+    Returns:
+        list[float]: a weight for each token
+    """
     if row.text!=e.row.text:
         where = e.row.where or 'a row'
         start = visible(e.row.text[:40])
@@ -68,7 +84,16 @@ def ruled(
     rule: Rule,  # its mask
     e: Encoded,  # a row
 ) -> list[float]: # a weight for each token
-    "The weights of a row's tokens in an arm"
+    """The weights of a row's tokens in an arm
+
+    Args:
+        name (str): what the arm is called
+        rule (Rule): its mask
+        e (Encoded): a row
+
+    Returns:
+        list[float]: a weight for each token
+    """
     row = rule(e.row)
     if not isinstance(row, Segments):
         raise TypeError(f'the rule {name!r} gave a {type(row).__name__} for a row; it must return Segments')
@@ -99,7 +124,16 @@ def held_out(
     share: float,            # a share of them, or a number from 1
     seed: int,               # decides which
 ) -> tuple[list[Encoded], list[Encoded]]: # (the others, those held out)
-    "Take out rows; those with equal prompts go together"
+    """Take out rows; those with equal prompts go together
+
+    Args:
+        rows (Sequence[Encoded]): all rows
+        share (float): a share of them, or a number from 1
+        seed (int): decides which
+
+    Returns:
+        tuple[list[Encoded], list[Encoded]]: (the others, those held out)
+    """
     groups: dict[str, list[int]] = {}
     for i,e in enumerate(rows): groups.setdefault(prompt_of(e), []).append(i)
     want, order = math.ceil(share*len(rows)) if share<1 else int(share), list(groups.values())
@@ -130,7 +164,14 @@ def chooses(cfg: TrainingConfig) -> bool:
     return bool(wanted) or cfg.get('save_strategy')=='best'
 
 class Split(NamedTuple):
-    "The rows of an experiment"
+    """The rows of an experiment
+
+    Args:
+        train (list[Encoded]): trained by every arm
+        choose (list[Encoded]): evaluated during training; other rows than `held` where that chooses a
+            checkpoint
+        held (list[Encoded]): what is reported on
+    """
     train: list[Encoded]  # trained by every arm
     choose: list[Encoded] # evaluated during training; other rows than `held` where that chooses a checkpoint
     held: list[Encoded]   # what is reported on
@@ -140,7 +181,15 @@ def split_rows(
     cfg: TrainingConfig, # `datasets`, and `test_datasets` or `val_set_size`
     tok: Any,            # its tokenizer
 ) -> Split:
-    "Read the rows and divide them. Raises ConfigError, SegmentError"
+    """Read the rows and divide them. Raises ConfigError, SegmentError
+
+    Args:
+        cfg (TrainingConfig): `datasets`, and `test_datasets` or `val_set_size`
+        tok (Any): its tokenizer
+
+    Returns:
+        Split
+    """
     rows, out = _fitting(cfg, 'datasets', tok)
     seed, share, notes = 42 if cfg.seed is None else cfg.seed, cfg.val_set_size or .1, []
     if cfg.test_datasets:

@@ -24,7 +24,12 @@ CALL, COPY = 1400, 40 # what an attention call costs, in (query, key) pairs: onc
 LONGEST = 1000        # most queries of several leaves in one call
 
 class Plan(NamedTuple):
-    "Attention calls for a layout"
+    """Attention calls for a layout
+
+    Args:
+        calls (list[tuple[int, list[int], Any]]): (queries, pieces of the keys, mask; None: plain causal)
+        sizes (list[int]): of the pieces
+    """
     calls: list[tuple[int, list[int], Any]] # (queries, pieces of the keys, mask; None: plain causal)
     sizes: list[int]                        # of the pieces
 
@@ -47,7 +52,15 @@ def plan(
     layout: torch.Tensor, # int32, shape (1, 1, 2, tokens): closes and positions
     window: int|None=None, # sliding window
 ) -> Plan:
-    "Which attention calls a layout needs"
+    """Which attention calls a layout needs
+
+    Args:
+        layout (torch.Tensor): int32, shape (1, 1, 2, tokens): closes and positions
+        window (int|None, default None): sliding window
+
+    Returns:
+        Plan
+    """
     closes, positions = layout[0,0].cpu().long()
     n = len(closes)
     ends = (closes==torch.arange(1, n+1)).nonzero()[:,0].add(1).tolist() # a leaf ends: the next goes back up

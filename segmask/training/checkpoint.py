@@ -27,7 +27,12 @@ def seal(
     folder: str|os.PathLike, # a checkpoint with all of its files
     **what: Any,             # whatever else to remember
 ):
-    "Declare a checkpoint whole"
+    """Declare a checkpoint whole
+
+    Args:
+        folder (str|os.PathLike): a checkpoint with all of its files
+        **what (Any): whatever else to remember
+    """
     folder = Path(folder)
     files = sorted(o for o in folder.rglob('*') if o.is_file() and o.name!=SEAL)
     known = {str(o.relative_to(folder)): dict(size=o.stat().st_size, xxh3=hash_file(o, _whole)) for o in files}
@@ -36,7 +41,14 @@ def seal(
 def read_seal(
     folder: str|os.PathLike, # a checkpoint
 ) -> dict|None: # None when there is none
-    "What `seal` remembered"
+    """What `seal` remembered
+
+    Args:
+        folder (str|os.PathLike): a checkpoint
+
+    Returns:
+        dict|None: None when there is none
+    """
     try: out = json.loads((Path(folder)/SEAL).read_text())
     except (OSError, ValueError): return None
     return out if isinstance(out, dict) and isinstance(out.get('files'), dict) else None
@@ -45,7 +57,14 @@ def read_seal(
 def half(
     folder: str|os.PathLike, # a checkpoint
 ) -> str|None: # what is wrong with it, or None
-    "Is a checkpoint something else than what was written?"
+    """Is a checkpoint something else than what was written?
+
+    Args:
+        folder (str|os.PathLike): a checkpoint
+
+    Returns:
+        str|None: what is wrong with it, or None
+    """
     if (known := read_seal(folder)) is None: return 'it was not finished (its seal is missing)'
     for name,want in known['files'].items():
         file = Path(folder)/name
@@ -59,14 +78,28 @@ def half(
 def checkpoints(
     folder: str|os.PathLike, # the output folder of a run
 ) -> list[Path]: # by step, oldest first
-    "All checkpoints of a run, whole or not"
+    """All checkpoints of a run, whole or not
+
+    Args:
+        folder (str|os.PathLike): the output folder of a run
+
+    Returns:
+        list[Path]: by step, oldest first
+    """
     named = ((re.fullmatch(r'checkpoint-(\d+)', o.name), o) for o in Path(folder).glob('checkpoint-*') if o.is_dir())
     return [o for _,o in sorted((int(m[1]), o) for m,o in named if m)]
 
 def newest(
     folder: str|os.PathLike, # the output folder of a run
 ) -> tuple[Path|None, list[str]]: # (the checkpoint, a line for each newer one that is not whole)
-    "The newest whole checkpoint"
+    """The newest whole checkpoint
+
+    Args:
+        folder (str|os.PathLike): the output folder of a run
+
+    Returns:
+        tuple[Path|None, list[str]]: (the checkpoint, a line for each newer one that is not whole)
+    """
     said = []
     for o in reversed(checkpoints(folder)):
         if not (why := half(o)): return o, said
@@ -78,7 +111,13 @@ def remove_old(
     keep: int|None,          # how many; None for all
     best: str|None=None,     # one that stays anyway
 ):
-    "Remove old checkpoints, but none before `keep` newer ones are whole"
+    """Remove old checkpoints, but none before `keep` newer ones are whole
+
+    Args:
+        folder (str|os.PathLike): the output folder of a run
+        keep (int|None): how many; None for all
+        best (str|None, default None): one that stays anyway
+    """
     found = [o for o in checkpoints(folder) if read_seal(o)]
     for o in found[:-keep] if keep else []:
         if best is None or Path(best).name!=o.name: shutil.rmtree(o, ignore_errors=True)

@@ -19,7 +19,13 @@ from .tree import Laid, as_tree, in_a_row
 
 # %% ../../nbs/training/60_collator.ipynb #d93fb0c1
 class Needed(NamedTuple):
-    "What the loss needs of one row"
+    """What the loss needs of one row
+
+    Args:
+        ids (list[int]): tokens that the model reads
+        wants (list[int]): for each, the trained token that follows it, or -100
+        weights (list[float]): for each, how much that one counts, from 0 to 1
+    """
     ids: list[int]       # tokens that the model reads
     wants: list[int]     # for each, the trained token that follows it, or -100
     weights: list[float] # for each, how much that one counts, from 0 to 1
@@ -43,7 +49,16 @@ def needed(
     row: Mapping,        # `input_ids` and `labels`, perhaps `weights`
     cut_tail: bool=True, # leave out what comes after the last position that predicts a trained token
 ) -> Needed:
-    "The part of a row that its loss depends on; empty when nothing in it is trained and `cut_tail`"
+    """The part of a row that its loss depends on; empty when nothing in it is trained and `cut_tail`
+
+    Args:
+        row (Mapping): `input_ids` and `labels`, perhaps `weights`
+        cut_tail (bool, default True): leave out what comes after the last position that predicts a trained
+            token
+
+    Returns:
+        Needed
+    """
     ids, labels, weights = _checked(row)
     wants, weights = [*labels[1:], IGNORE_INDEX][:len(ids)], [*weights[1:], 0.][:len(ids)]
     last = next((i for i in range(len(ids), 0, -1) if wants[i-1]!=IGNORE_INDEX), 0)
@@ -58,7 +73,15 @@ def kept_columns(
     rows: Sequence[Needed], # not empty
     pad_id: int,            # fills the ends
 ) -> dict[str, torch.Tensor]:
-    "Rows padded on the right, with scores only where a label is. No mask is needed: nothing real looks to the right"
+    """Rows padded on the right, with scores only where a label is. No mask is needed: nothing real looks to the right
+
+    Args:
+        rows (Sequence[Needed]): not empty
+        pad_id (int): fills the ends
+
+    Returns:
+        dict[str, torch.Tensor]
+    """
     longest = max(len(r.ids) for r in rows)
     def filled(values, pad): return torch.tensor([[*v, *[pad]*(longest-len(v))] for v in values])
     wants = filled([r.wants for r in rows], IGNORE_INDEX)
@@ -72,7 +95,15 @@ def usual_columns(
     rows: Sequence[Needed], # not empty
     pad_id: int,            # fills the ends
 ) -> dict[str, torch.Tensor]:
-    "Rows padded on the right, as any trainer knows them: input_ids, labels, attention_mask"
+    """Rows padded on the right, as any trainer knows them: input_ids, labels, attention_mask
+
+    Args:
+        rows (Sequence[Needed]): not empty
+        pad_id (int): fills the ends
+
+    Returns:
+        dict[str, torch.Tensor]
+    """
     whole, weighted = [], _weighted(rows)
     for ids,wants,weights in rows:
         if wants[-1]!=IGNORE_INDEX: ids = [*ids, wants[-1]] # its last trained token, which the labels name
@@ -107,7 +138,17 @@ def sequence_columns(
     at: Sequence[list[int]],   # where the tokens of each row stand in it
     keep: bool=True,           # scores only where a label is
 ) -> dict[str, torch.Tensor]:
-    "Rows in one sequence, for a model that `segment_attention` has prepared"
+    """Rows in one sequence, for a model that `segment_attention` has prepared
+
+    Args:
+        rows (Sequence[Needed]): not empty
+        laid (Laid): the sequence
+        at (Sequence[list[int]]): where the tokens of each row stand in it
+        keep (bool, default True): scores only where a label is
+
+    Returns:
+        dict[str, torch.Tensor]
+    """
     places, labels, weights = _scored(rows, at)
     if not keep: # a label for each place: only where no place has two
         wants, ws = [IGNORE_INDEX]*len(laid.ids), [0.]*len(laid.ids)
@@ -123,7 +164,18 @@ def sequence_columns(
 
 # %% ../../nbs/training/60_collator.ipynb #3eaf708d
 class SegmentCollator:
-    "Rows to a batch for `Trainer(data_collator=...)` or any loop, with the loss and gradients of padding them"
+    """Rows to a batch for `Trainer(data_collator=...)` or any loop, with the loss and gradients of padding them
+
+    Args:
+        tokenizer (Any, default None): only its pad token is used
+        keep_trained (bool, default False): scores only where a label is (transformers 5.21 or later)
+        cut_tail (bool, default True): leave out what comes after the last trained token, and rows without any
+        pack (bool, default False): all rows in one sequence, without padding: needs
+            `segment_attention(model)`
+        share_prefixes (bool|str, default False): one copy of each beginning: True, or 'auto' if it saves a
+            tenth
+        report (bool, default False): add `segmask` to the batch: what was computed and what was not
+    """
     def __init__(self,
         tokenizer: Any=None,            # only its pad token is used
         keep_trained: bool=False,       # scores only where a label is (transformers 5.21 or later)
@@ -147,7 +199,14 @@ class SegmentCollator:
     def __call__(self,
         rows: Sequence, # of mappings with `input_ids` and `labels`, or of lists of such (several rows in one)
     ) -> dict[str, torch.Tensor]: # see the columns above; `weights` where one is neither 0 nor 1
-        "The batch. Raises TypeError, ValueError"
+        """The batch. Raises TypeError, ValueError
+
+        Args:
+            rows (Sequence): of mappings with `input_ids` and `labels`, or of lists of such (several rows in one)
+
+        Returns:
+            dict[str, torch.Tensor]: see the columns above; `weights` where one is neither 0 nor 1
+        """
         flat = [r for o in rows for r in (o if isinstance(o, (list, tuple)) else [o])]
         if not flat: raise ValueError('there are no rows to put into a batch')
         need = [o for r in flat if (o := needed(r, self.cut_tail)).ids]
@@ -184,7 +243,16 @@ def counted(
     rows: Sequence[Mapping], # of a batch, as they are stored
     batch: Mapping,          # made of them
 ) -> dict: # rows: their numbers; tokens, padded, computed, trained, head, longest: positions; weight: the sum of all
-    "Counts for the live view and the report"
+    """Counts for the live view and the report
+
+    Args:
+        rows (Sequence[Mapping]): of a batch, as they are stored
+        batch (Mapping): made of them
+
+    Returns:
+        dict: rows: their numbers; tokens, padded, computed, trained, head, longest: positions; weight: the
+        sum of all
+    """
     lens, labels = [len(r['input_ids']) for r in rows], batch['labels']
     if 'shift_labels' not in batch: labels = labels[:,1:] # nothing predicts the first token of a row
     trained = int((labels!=IGNORE_INDEX).sum())

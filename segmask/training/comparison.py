@@ -28,7 +28,15 @@ def estimate_text(
     e: Estimate,   # a mean
     measure: str,  # of what
 ) -> str: # '70.0% (61.2% to 78.8%)'; without an interval where one seed gives none
-    "A mean and its 95 % interval"
+    """A mean and its 95 % interval
+
+    Args:
+        e (Estimate): a mean
+        measure (str): of what
+
+    Returns:
+        str: '70.0% (61.2% to 78.8%)'; without an interval where one seed gives none
+    """
     share = measure in SHARES
     lo, hi = (np.clip(v, 0, 1) if share else v for v in e.interval())
     shown = '{:.1%}' if share else '{:.3f}'
@@ -39,7 +47,16 @@ def pair_text(
     measure: str,    # of what
     n: int=1,        # how many pairs were corrected for
 ) -> str:
-    "What can be said of two arms"
+    """What can be said of two arms
+
+    Args:
+        o (Pair): two arms
+        measure (str): of what
+        n (int, default 1): how many pairs were corrected for
+
+    Returns:
+        str
+    """
     share = measure in SHARES
     by, unit = (100, ' points') if share else (1, ' nats a token') if measure.startswith('loss') else (1, '')
     d, (lo, hi) = by*o.difference.mean, (by*v for v in o.difference.interval())
@@ -79,7 +96,16 @@ def curves(
     title: str,
     **size: Any,                            # `width` and `height` in pixels
 ) -> Plot:
-    "A line for each arm, the mean over seeds"
+    """A line for each arm, the mean over seeds
+
+    Args:
+        arms (Mapping[str, Sequence[Sequence]]): arm -> for each seed its (step, loss) pairs
+        title (str)
+        **size (Any): `width` and `height` in pixels
+
+    Returns:
+        Plot
+    """
     def mean(found):
         steps = sorted({step for c in found for step,_ in c})
         return [(step, float(np.mean([dict(map(tuple, c)).get(step, math.nan) for c in found]))) for step in steps]
@@ -89,7 +115,16 @@ def curves(
 
 # %% ../../nbs/training/76_comparison.ipynb #4add0979
 class Comparison:
-    "The result of `compare`: `verdict`, `table`, `curves()`, every generated answer in `rows`, the tested `pairs`"
+    """The result of `compare`: `verdict`, `table`, `curves()`, every generated answer in `rows`, the tested `pairs`
+
+    Args:
+        runs (Mapping[str, list[dict]]): arm -> its runs, a seed each
+        train_answers (Sequence[str], default ()): answers of the training rows, for the baseline
+        answer (Callable|None, default None): what counts in an answer
+        metrics (Mapping[str, Callable]|None, default None): name -> (expected, generated) -> number
+        notes (Sequence[str], default ()): what else a reader must know
+        chosen (bool, default False): did evaluations on other rows choose the checkpoint?
+    """
     def __init__(self,
         runs: Mapping[str, list[dict]],               # arm -> its runs, a seed each
         train_answers: Sequence[str]=(),              # answers of the training rows, for the baseline
@@ -109,7 +144,11 @@ class Comparison:
     def seeds(self) -> int: return len(next(iter(self.runs.values())))
     @property
     def primary(self) -> str: # 'accuracy', 'exact match' or 'loss on answers'
-        "The measure that is tested"
+        """The measure that is tested
+
+        Returns:
+            str: 'accuracy', 'exact match' or 'loss on answers'
+        """
         return next(k for k in ('accuracy', 'exact match', 'loss on answers') if k in self.values)
     @property
     def pairs(self) -> list[Pair]:
@@ -124,11 +163,19 @@ class Comparison:
 
     @property
     def table(self) -> 'pd.DataFrame': # a line for each arm
-        "All measures with 95 % intervals; tokens that were trained, updates, seconds a step by the clock, memory"
+        """All measures with 95 % intervals; tokens that were trained, updates, seconds a step by the clock, memory
+
+        Returns:
+            pd.DataFrame: a line for each arm
+        """
         return as_table([_line(self, name, rs) for name,rs in self.runs.items()])
     @property
     def rows(self) -> 'pd.DataFrame': # mask, seed, row, expected, generated
-        "Every generated answer"
+        """Every generated answer
+
+        Returns:
+            pd.DataFrame: mask, seed, row, expected, generated
+        """
         return as_table(_answers(self.runs), columns=['mask', 'seed', 'row', 'expected', 'generated'])
 
     @property
@@ -138,7 +185,11 @@ class Comparison:
         return '\n'.join([*_baseline_lines(self), *_pair_lines(self), _size_line(self), *notes])
 
     def curves(self, **size: Any) -> Plot: # `width` and `height` in pixels
-        "Loss on answers of rows that are not trained, over steps: a line for each arm, the mean over seeds"
+        """Loss on answers of rows that are not trained, over steps: a line for each arm, the mean over seeds
+
+        Returns:
+            Plot: `width` and `height` in pixels
+        """
         rows = 'rows that chose the checkpoint' if self.chosen else 'the rows held back'
         found = {name: [r['curve'] for r in rs] for name,rs in self.runs.items()}
         return curves(found, f'Loss on answers of {rows}', **size)

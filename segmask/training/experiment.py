@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .. import __version__
 from ..config.config import TrainingConfig
 from ..core import IGNORE_INDEX
-from ..data.prepare import tokenizer_of
 from ..files import write_beside
 from ..html import counted
 
@@ -31,7 +30,15 @@ if TYPE_CHECKING:
 
 # %% ../../nbs/training/78_experiment.ipynb #a79c62d5
 class Cost(NamedTuple):
-    "What a comparison has to do"
+    """What a comparison has to do
+
+    Args:
+        runs (int): that are not finished already
+        updates (int): of all runs together
+        tokens (int): read in training, all runs together
+        weights (int|None, default None): of the model, where that is known
+        speed (float): operations a second of this machine, at best
+    """
     runs: int        # that are not finished already
     updates: int     # of all runs together
     tokens: int      # read in training, all runs together
@@ -49,13 +56,25 @@ def updates_of(
     cfg: Any,  # a config, or its keys: batch size, epochs or steps
     rows: int, # rows to train on
 ) -> int:
-    "How many updates a run makes, about"
+    """How many updates a run makes, about
+
+    Args:
+        cfg (Any): a config, or its keys: batch size, epochs or steps
+        rows (int): rows to train on
+
+    Returns:
+        int
+    """
     if (steps := cfg.get('max_steps') or 0)>0: return steps
     batch = (cfg.get('micro_batch_size') or 1)*(cfg.get('gradient_accumulation_steps') or 1)
     return max(1, round(math.ceil(rows/batch)*float(cfg.get('num_epochs') or 1)))
 
 def machine_speed() -> float: # operations a second
-    "How fast this machine multiplies matrices"
+    """How fast this machine multiplies matrices
+
+    Returns:
+        float: operations a second
+    """
     import torch
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
     x = torch.randn(1024, 1024, device=device, dtype=torch.bfloat16 if device=='cuda' else torch.float32)
@@ -69,7 +88,13 @@ def machine_speed() -> float: # operations a second
 def to_stderr(*lines: str): print(*lines, sep='\n', file=sys.stderr)
 
 class Progress:
-    "Says how far a comparison is"
+    """Says how far a comparison is
+
+    Args:
+        updates (int): in all
+        log (Callable[..., None]|None): takes lines; None is silent
+        every (float, default 60.0): seconds between lines where there is no bar
+    """
     def __init__(self,
         updates: int,                      # in all
         log: Callable[..., None]|None,     # takes lines; None is silent
@@ -165,7 +190,13 @@ def _made(model: Callable, seed: int) -> Any:
     raise TypeError(f'model({seed}) gave a {type(out).__name__}; it must return a model')
 
 class Job(NamedTuple):
-    "Everything that decides a run"
+    """Everything that decides a run
+
+    Args:
+        weights (list[list[float]]): of each token of the training rows
+        steps (int|None): updates, in place of the config's
+        folder (Path): where the result lies when it is finished
+    """
     arm: str
     seed: int
     weights: list[list[float]] # of each token of the training rows
@@ -273,9 +304,31 @@ def compare(
 ) -> Comparison:
     """Train the same rows under several masks, and measure all on the same rows held back
 
-    Raises ConfigError, SegmentError, TrainingError."""
+    Raises ConfigError, SegmentError, TrainingError.
+
+    Args:
+        config (str|os.PathLike|TrainingConfig|Mapping): a YAML file, a config, or its keys: data, model,
+            settings
+        masks (Mapping[str, Any]|None, default None): name -> rule (default: the rows' own mask, everything
+            trained)
+        model (Callable[[int], Any]|None, default None): seed -> a new model, in place of `base_model`
+        seeds (int|Sequence[int], default 3): how many, or which; each arm is trained once with each
+        answer (Callable[[str], Any]|None, default None): what counts in an answer, such as a category; None:
+            all of it
+        metrics (Mapping[str, Callable[[str, str], float]]|None, default None): name -> (expected, generated)
+            -> number
+        work (str|os.PathLike, default 'compare'): finished runs are kept here
+        generate (int, default 200): let each model answer so many rows
+        max_new_tokens (int, default 64): of at most so many tokens
+        steps (int|None, default None): updates of each run, in place of the config's
+        trained_tokens (int|None, default None): or: as many updates as train about so many tokens in each arm
+        log (Callable[..., None]|None, default to_stderr): takes lines about the runs; None is silent
+
+    Returns:
+        Comparison
+    """
     cfg, rules, metrics = TrainingConfig.of(config), _rules(masks), dict(metrics or {})
-    seeds, tok = _checked(seeds, model, metrics), tokenizer_of(cfg)
+    seeds, tok = _checked(seeds, model, metrics), cfg.tokenizer()
     parts = split_rows(cfg, tok)
     weights = _arms(rules, parts.train)
     todo = list(_jobs(cfg, parts, weights, seeds, model, Path(work), steps, trained_tokens, (generate, max_new_tokens)))

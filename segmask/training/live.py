@@ -20,7 +20,15 @@ def loss_plot(
     history: Sequence[dict], # with `step` and `loss` or `eval_loss`
     **size: Any,             # `width` and `height` in pixels
 ) -> Plot:
-    "Loss over steps"
+    """Loss over steps
+
+    Args:
+        history (Sequence[dict]): with `step` and `loss` or `eval_loss`
+        **size (Any): `width` and `height` in pixels
+
+    Returns:
+        Plot
+    """
     points = lambda k: [(o['step'], o[k]) for o in history if isinstance(o.get(k), (int, float))]
     train, held = points('loss'), points('eval_loss')
     series = [Series('loss on trained text', train), Series('evaluation loss', held, 'dots')]
@@ -29,7 +37,15 @@ def loss_plot(
 
 # %% ../../nbs/training/69_live.ipynb #719f7b1b
 class Counts(NamedTuple):
-    "Positions of a run or a part of it"
+    """Positions of a run or a part of it
+
+    Args:
+        tokens (int, default 0): tokens of the rows
+        trained (int, default 0): of them, trained
+        padded (int, default 0): positions that a plain padded trainer reads and scores
+        computed (int, default 0): positions that were read
+        head (int, default 0): positions that were scored
+    """
     tokens: int=0    # tokens of the rows
     trained: int=0   # of them, trained
     padded: int=0    # positions that a plain padded trainer reads and scores
@@ -40,11 +56,19 @@ class Counts(NamedTuple):
 
     @property
     def skipped(self) -> float: # share from 0 to 1
-        "Positions that were not read, of those that padding makes"
+        """Positions that were not read, of those that padding makes
+
+        Returns:
+            float: share from 0 to 1
+        """
         return 1-self.computed/self.padded if self.padded else 0.
     @property
     def unscored(self) -> float: # share from 0 to 1
-        "Positions that were not scored, of those that padding makes"
+        """Positions that were not scored, of those that padding makes
+
+        Returns:
+            float: share from 0 to 1
+        """
         return 1-self.head/self.padded if self.padded else 0.
 
     def __repr__(self):
@@ -55,12 +79,30 @@ class Counts(NamedTuple):
 def counts(
     history: Sequence[dict], # lines with the counts of a few steps each
 ) -> Counts:
-    "Sums over a history"
+    """Sums over a history
+
+    Args:
+        history (Sequence[dict]): lines with the counts of a few steps each
+
+    Returns:
+        Counts
+    """
     return Counts(*(int(sum(o.get(k) or 0 for o in history if 'loss' in o)) for k in Counts._fields))
 
 # %% ../../nbs/training/69_live.ipynb #9b0ea07f
 class Status(NamedTuple):
-    "A run at one moment"
+    """A run at one moment
+
+    Args:
+        step (int): updates done
+        total (int): updates in all
+        history (list[dict]): lines so far: `step`, `loss` or `eval_loss`, counts
+        seconds (float): since this process began to train
+        done (int): steps that this process has done (fewer than `step` after a resume)
+        timed (Counts): positions that this process has worked on
+        memory (int|None, default None): bytes: the highest use so far
+        note (str, default ''): the trial's and the proof's lines
+    """
     step: int               # updates done
     total: int              # updates in all
     history: list[dict]     # lines so far: `step`, `loss` or `eval_loss`, counts
@@ -75,14 +117,28 @@ def _last(history, k): return next((o[k] for o in reversed(history) if k in o), 
 def clock(
     seconds: float, # any number of them
 ) -> str: # '6:20', '1:00:07'
-    "Minutes and seconds, and hours where there are any"
+    """Minutes and seconds, and hours where there are any
+
+    Args:
+        seconds (float): any number of them
+
+    Returns:
+        str: '6:20', '1:00:07'
+    """
     minutes, rest = divmod(int(seconds), 60)
     return f'{minutes//60}:{minutes%60:02}:{rest:02}' if minutes>=60 else f'{minutes}:{rest:02}'
 
 def figures(
     s: Status, # a moment
 ) -> dict[str, str]: # name -> what is shown
-    "The numbers of a moment, as text"
+    """The numbers of a moment, as text
+
+    Args:
+        s (Status): a moment
+
+    Returns:
+        dict[str, str]: name -> what is shown
+    """
     left = (s.total-s.step)*s.seconds/s.done if s.done else None
     speed = lambda n: f'{n/s.seconds if s.seconds>0 else 0:,.0f}'
     c = counts(s.history)
@@ -101,7 +157,14 @@ _BAR = 'height:8px;border-radius:4px;'
 def status_html(
     s: Status, # a moment
 ) -> str: # inline styles, no script
-    "The moment as a panel: a bar, the numbers, the picture"
+    """The moment as a panel: a bar, the numbers, the picture
+
+    Args:
+        s (Status): a moment
+
+    Returns:
+        str: inline styles, no script
+    """
     share = min(1., s.step/s.total) if s.total else 0.
     done = tag('div', style=f'background:{BLUE};{_BAR}width:{share:.1%}')
     bar = tag('div', done, style=f'background:rgba(128,128,128,.25);{_BAR}')
@@ -113,13 +176,27 @@ def status_html(
 def status_text(
     s: Status, # a moment
 ) -> str:
-    "The moment as lines of text"
+    """The moment as lines of text
+
+    Args:
+        s (Status): a moment
+
+    Returns:
+        str
+    """
     return '\n'.join([', '.join(f'{k} {v}' for k,v in figures(s).items()), str(loss_plot(s.history)), s.note]).strip()
 
 def status_line(
     s: Status, # a moment
 ) -> str:
-    "The moment in a line, for a terminal's progress bar"
+    """The moment in a line, for a terminal's progress bar
+
+    Args:
+        s (Status): a moment
+
+    Returns:
+        str
+    """
     f = figures(s)
     names = {'loss on trained text': 'loss', 'evaluation loss': 'eval'}
     losses = [f'{short} {f[k]}' for k,short in names.items() if k in f]
@@ -128,13 +205,22 @@ def status_line(
 
 # %% ../../nbs/training/69_live.ipynb #aabd0b05
 def in_notebook() -> bool: # a terminal's IPython is not one
-    "Does this code run in a Jupyter kernel?"
+    """Does this code run in a Jupyter kernel?
+
+    Returns:
+        bool: a terminal's IPython is not one
+    """
     ip = sys.modules.get('IPython')
     shell = ip.get_ipython() if ip is not None and hasattr(ip, 'get_ipython') else None
     return shell is not None and 'IPKernelApp' in getattr(shell, 'config', {})
 
 class Live:
-    "Shows moments of a run: a widget in a notebook, a progress bar in a terminal"
+    """Shows moments of a run: a widget in a notebook, a progress bar in a terminal
+
+    Args:
+        notebook (bool|None, default None): draw a widget? (default: when in a notebook)
+        every (float, default 0.25): seconds between drawings
+    """
     def __init__(self,
         notebook: bool|None=None, # draw a widget? (default: when in a notebook)
         every: float=.25,         # seconds between drawings
@@ -148,7 +234,12 @@ class Live:
         s: Status,          # the moment
         force: bool=False,  # draw it however short ago the last one was
     ):
-        "Draw a moment"
+        """Draw a moment
+
+        Args:
+            s (Status): the moment
+            force (bool, default False): draw it however short ago the last one was
+        """
         if not force and time.monotonic()-self._drawn<self.every: return
         self._drawn = time.monotonic()
         if self.notebook:
@@ -169,7 +260,11 @@ class Live:
     def finish(self,
         s: Status, # the last moment
     ):
-        "Leave a picture behind"
+        """Leave a picture behind
+
+        Args:
+            s (Status): the last moment
+        """
         self.show(s, force=True)
         if self.notebook:
             from IPython.display import display

@@ -27,7 +27,16 @@ def token_losses(
     ids: list[int],           # token ids of one row
     chunk: int=1024,          # positions that are scored at once: bounds the memory
 ) -> list[float]: # nats, one for each token; nan for the first, which nothing predicts
-    "How unlikely the model finds each token after those before it"
+    """How unlikely the model finds each token after those before it
+
+    Args:
+        model (PreTrainedModel): any causal language model; it is not changed
+        ids (list[int]): token ids of one row
+        chunk (int, default 1024): positions that are scored at once: bounds the memory
+
+    Returns:
+        list[float]: nats, one for each token; nan for the first, which nothing predicts
+    """
     import torch
     device, training = next(model.parameters()).device, model.training
     model.eval()
@@ -57,7 +66,17 @@ def loss_table(
     row: Any,            # an `Encoded`, a stored row with `input_ids` and `labels`, or `Segments`
     tokenizer: Any=None, # of the row (default: what the row or the model knows)
 ) -> 'pd.DataFrame': # columns token, label, id, trained, loss (nats; nan for the first), and segment for an `Encoded`
-    "Loss of every token of a row, masked text included"
+    """Loss of every token of a row, masked text included
+
+    Args:
+        model (Any): any causal language model, or a `TrainResult`; it is not changed
+        row (Any): an `Encoded`, a stored row with `input_ids` and `labels`, or `Segments`
+        tokenizer (Any, default None): of the row (default: what the row or the model knows)
+
+    Returns:
+        pd.DataFrame: columns token, label, id, trained, loss (nats; nan for the first), and segment for an
+        `Encoded`
+    """
     import pandas as pd
     model, row, tokenizer = _known(model, row, tokenizer)
     ids, labels, tokenizer = ids_and_labels(row, tokenizer)
@@ -73,7 +92,16 @@ def segment_losses(
     row: Any=None,         # the `Encoded` or the stored row that it is of
     tokenizer: Any=None,   # to spell the text of a stored row (default: its tokens one by one)
 ) -> 'pd.DataFrame': # a line for each segment that has tokens: text, trained, tokens, loss (mean, nats)
-    "Mean loss of each segment; of each trained or masked stretch where the segments are not known"
+    """Mean loss of each segment; of each trained or masked stretch where the segments are not known
+
+    Args:
+        table (pd.DataFrame): from `loss_table`
+        row (Any, default None): the `Encoded` or the stored row that it is of
+        tokenizer (Any, default None): to spell the text of a stored row (default: its tokens one by one)
+
+    Returns:
+        pd.DataFrame: a line for each segment that has tokens: text, trained, tokens, loss (mean, nats)
+    """
     if row is not None and list(table.id)!=list(row['input_ids']): raise ValueError('the table is of another row')
     known = 'segment' in table and hasattr(row, 'row')
     part = table.segment if known else (table.trained!=table.trained.shift()).cumsum().rename('segment')-1
@@ -104,7 +132,17 @@ def show_losses(
     column: str='loss',    # what to colour by; a change is red where the loss grew, green where it fell
     most: float=8.,        # nats at which the colour is full
 ) -> Html: # a str: inline styles, no script; text is escaped
-    "Tokens coloured by loss, as HTML that draws itself in a notebook. Raises ValueError"
+    """Tokens coloured by loss, as HTML that draws itself in a notebook. Raises ValueError
+
+    Args:
+        table (pd.DataFrame): from `loss_table` or `before_after`
+        column (str, default 'loss'): what to colour by; a change is red where the loss grew, green where it
+            fell
+        most (float, default 8.0): nats at which the colour is full
+
+    Returns:
+        Html: a str: inline styles, no script; text is escaped
+    """
     if column not in table:
         raise ValueError(f'there is no column {column!r}; there are {", ".join(map(str, table.columns))}')
     if not most>0: raise ValueError(f'most is {most}; it must be above 0')
@@ -118,7 +156,15 @@ def before_after(
     before: 'pd.DataFrame', # `loss_table` of a row before training
     after: 'pd.DataFrame',  # and after it
 ) -> 'pd.DataFrame': # columns token, trained, before, after, change
-    "What training did to each token of a row. Raises ValueError"
+    """What training did to each token of a row. Raises ValueError
+
+    Args:
+        before (pd.DataFrame): `loss_table` of a row before training
+        after (pd.DataFrame): and after it
+
+    Returns:
+        pd.DataFrame: columns token, trained, before, after, change
+    """
     if list(before.id)!=list(after.id): raise ValueError('the two tables are of different rows')
     return before[['token', 'trained']].assign(before=before.loss, after=after.loss, change=after.loss-before.loss)
 
@@ -135,7 +181,17 @@ def row_losses(
     rows: Iterable[Mapping],  # encoded rows, such as `Prepared.train` or a list of `Encoded`
     source: Any=None,         # `Prepared.source`, to name file and line
 ) -> 'pd.DataFrame': # columns row, trained, masked (means), worst (of a trained token), tokens, source; highest first
-    "Mean loss of each row on trained and on masked text, in nats. Raises TypeError"
+    """Mean loss of each row on trained and on masked text, in nats. Raises TypeError
+
+    Args:
+        model (PreTrainedModel): any causal language model; it is not changed
+        rows (Iterable[Mapping]): encoded rows, such as `Prepared.train` or a list of `Encoded`
+        source (Any, default None): `Prepared.source`, to name file and line
+
+    Returns:
+        pd.DataFrame: columns row, trained, masked (means), worst (of a trained token), tokens, source;
+        highest first
+    """
     import pandas as pd
     out = []
     if isinstance(rows, Mapping): raise TypeError('give several rows, such as [row]')

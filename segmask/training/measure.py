@@ -26,7 +26,14 @@ if TYPE_CHECKING:
 def prompt_of(
     e: 'Encoded', # a row
 ) -> str:
-    "The text before the answer; the whole text of a row without a prompt"
+    """The text before the answer; the whole text of a row without a prompt
+
+    Args:
+        e (Encoded): a row
+
+    Returns:
+        str
+    """
     return e.row.text[:e.prompts[0][0]] if e.prompts else e.row.text
 
 def _trained_ends(row: Segments) -> list[int]: # characters where trained text ends
@@ -40,7 +47,15 @@ def answer_of(
     e: 'Encoded', # a row with a prompt
     tok: Any,   # its tokenizer
 ) -> str:
-    "What follows the prompt: to where trained text ends in a special token, else to the last trained text"
+    """What follows the prompt: to where trained text ends in a special token, else to the last trained text
+
+    Args:
+        e (Encoded): a row with a prompt
+        tok (Any): its tokenizer
+
+    Returns:
+        str
+    """
     start, text, specials = e.prompts[0][0], e.row.text, tuple({*tok.all_special_tokens, *tok.get_added_vocab()})
     ends = [b for b in _trained_ends(e.row) if b>start] or [len(text)]
     return text[start:next((b for b in ends if text[start:b].rstrip().endswith(specials)), ends[-1])]
@@ -52,12 +67,28 @@ def expected_text(
     e: 'Encoded', # a row with a prompt
     tok: Any,   # its tokenizer
 ) -> str:
-    "The answer as a decoder shows it: without special tokens and outer spaces"
+    """The answer as a decoder shows it: without special tokens and outer spaces
+
+    Args:
+        e (Encoded): a row with a prompt
+        tok (Any): its tokenizer
+
+    Returns:
+        str
+    """
     return tok.decode(answer_ids(e, tok), skip_special_tokens=True).strip()
 
 # %% ../../nbs/training/75_measure.ipynb #dca4afcf
 class Measured(NamedTuple):
-    "One model on the rows that were held back"
+    """One model on the rows that were held back
+
+    Args:
+        answer_loss (list[float]): for each row: mean over its trained tokens, nats
+        rest_loss (list[float]): for each row: mean over its masked tokens, nats; nan where there are none
+        answer_tokens (list[int]): tokens in those means
+        generated (list[str]): what the model wrote, for the first rows
+        expected (list[str]): what it should have written
+    """
     answer_loss: list[float]  # for each row: mean over its trained tokens, nats
     rest_loss: list[float]    # for each row: mean over its masked tokens, nats; nan where there are none
     answer_tokens: list[int]  # tokens in those means
@@ -77,7 +108,18 @@ def measure(
     generate: int = 200,       # let it answer so many of them
     max_new_tokens: int = 64,  # of at most so many tokens
 ) -> Measured:
-    "Losses and generated answers of a model"
+    """Losses and generated answers of a model
+
+    Args:
+        model (Any): a causal language model; it is not changed
+        tok (Any): its tokenizer
+        held (Sequence[Encoded]): rows by their own mask
+        generate (int, default 200): let it answer so many of them
+        max_new_tokens (int, default 64): of at most so many tokens
+
+    Returns:
+        Measured
+    """
     ends = [i for i in {tok.eos_token_id, *(getattr(tok, 'added_tokens_decoder', None) or {})} if i is not None]
     found = [token_losses(model, e.input_ids) for e in held]
     answers, rest = ([_means(l, e.labels, wanted) for l,e in zip(found, held)] for wanted in (True, False))

@@ -24,14 +24,29 @@ if TYPE_CHECKING: from transformers import PreTrainedModel
 def flat_rows(
     items: Sequence, # rows, or lists of rows
 ) -> list[Mapping]:
-    "The rows of a batch's items"
+    """The rows of a batch's items
+
+    Args:
+        items (Sequence): rows, or lists of rows
+
+    Returns:
+        list[Mapping]
+    """
     return [r for o in items for r in (o if isinstance(o, (list, tuple)) else [o])]
 
 def label_fault(
     rows: Sequence,   # mappings with `input_ids` and `labels`, or lists of them
     batch: Mapping,   # made of them
 ) -> str: # '' when the batch holds the labels of its rows, each after the same tokens
-    "What is wrong with the labels of a batch, in words"
+    """What is wrong with the labels of a batch, in words
+
+    Args:
+        rows (Sequence): mappings with `input_ids` and `labels`, or lists of them
+        batch (Mapping): made of them
+
+    Returns:
+        str: '' when the batch holds the labels of its rows, each after the same tokens
+    """
     flat = flat_rows(rows)
     lost, added = lost_and_added(flat, {k: v for k,v in batch.items() if k!='segmask'})
     if not lost and not added: return ''
@@ -74,7 +89,18 @@ def three_ways(
     pad_id: int,
     gradients: bool,
 ) -> tuple[Trained, Trained, Trained]: # padded, one by one, as the batch has them
-    "The loss of some rows and its gradients, three ways"
+    """The loss of some rows and its gradients, three ways
+
+    Args:
+        model (Any): in evaluation mode
+        rows (Sequence): flat
+        batch (Mapping): made of them
+        pad_id (int)
+        gradients (bool)
+
+    Returns:
+        tuple[Trained, Trained, Trained]: padded, one by one, as the batch has them
+    """
     device, plain = next(model.parameters()).device, plain_batch(rows, pad_id)
     total = weight_of(plain).to(device)
     total = total.long() if total==total.round() else total
@@ -86,7 +112,18 @@ def three_ways(
 
 # %% ../../nbs/training/63_proof.ipynb #a4d14d6a
 class Proof(NamedTuple):
-    "The same rows, trained plainly and with the collator"
+    """The same rows, trained plainly and with the collator
+
+    Args:
+        plain (float): loss of the padded batch with all scores
+        ours (float): loss of the collator's batch
+        gradients (float|None): the largest difference of a gradient, relative to the largest; None: not
+            computed
+        padded (int): positions of the padded batch
+        computed (int): positions that the model read
+        head (int): positions that were scored
+        fault (str, default ''): what is not the same
+    """
     plain: float          # loss of the padded batch with all scores
     ours: float           # loss of the collator's batch
     gradients: float|None # the largest difference of a gradient, relative to the largest; None: not computed
@@ -111,7 +148,15 @@ def broken_weights(
     model: Any,
     limit: int=3, # names to give
 ) -> list[str]:
-    "Names of weights that hold values which are not numbers"
+    """Names of weights that hold values which are not numbers
+
+    Args:
+        model (Any)
+        limit (int, default 3): names to give
+
+    Returns:
+        list[str]
+    """
     return [k for k,p in model.named_parameters() if not p.isfinite().all()][:limit]
 
 def _float_fault(model: Any, plain: Trained, single: Trained, ours: Trained) -> str:
@@ -136,7 +181,17 @@ def prove(
     rows: Sequence,            # a few rows; at least one trains something
     gradients: bool=True,      # compare gradients too (takes as much memory as they do, twice more)
 ) -> Proof:
-    "Compare a batch with its rows, then run rows plainly and with the collator. Raises ValueError"
+    """Compare a batch with its rows, then run rows plainly and with the collator. Raises ValueError
+
+    Args:
+        model (PreTrainedModel): as it will be trained; it is not changed
+        collator (Callable): what makes its batches, such as a `SegmentCollator`
+        rows (Sequence): a few rows; at least one trains something
+        gradients (bool, default True): compare gradients too (takes as much memory as they do, twice more)
+
+    Returns:
+        Proof
+    """
     flat, batch = flat_rows(rows), {k: v for k,v in collator(rows).items() if k!='segmask'}
     if not any(l!=-100 for r in flat for l in list(r['labels'])[1:]):
         raise ValueError('none of these rows trains anything; give one that does')

@@ -34,7 +34,16 @@ def prompt_ids(
     tok: Any,               # of the run
     cfg: 'TrainingConfig',    # its first data set says how rows are cut
 ) -> list[int]:
-    "The ids of a prompt, made as the rows' were. Raises ValueError"
+    """The ids of a prompt, made as the rows' were. Raises ValueError
+
+    Args:
+        prompt (str|Segments): segments, or text as one masked segment
+        tok (Any): of the run
+        cfg (TrainingConfig): its first data set says how rows are cut
+
+    Returns:
+        list[int]
+    """
     spec = cfg.datasets[0]
     usual = FORMATS[spec.type].boundary if spec.type in FORMATS else 'joint'
     segments = masked(prompt) if isinstance(prompt, str) else prompt
@@ -49,7 +58,17 @@ def continued(
     ids: list[int],  # what to go on from
     **kwargs: Any,   # for `model.generate`, such as max_new_tokens=64
 ) -> list[int]: # ids that the model adds
-    "Let a model go on from some ids, the likeliest token each time unless told otherwise"
+    """Let a model go on from some ids, the likeliest token each time unless told otherwise
+
+    Args:
+        model (Any): a causal language model; it is not changed
+        tok (Any): its tokenizer
+        ids (list[int]): what to go on from
+        **kwargs (Any): for `model.generate`, such as max_new_tokens=64
+
+    Returns:
+        list[int]: ids that the model adds
+    """
     import torch
     x, training = torch.tensor([ids], device=next(model.parameters()).device), model.training
     pad = tok.pad_token_id if tok.pad_token_id is not None else tok.eos_token_id
@@ -65,7 +84,14 @@ def continued(
 def history_of(
     log: list[dict], # the trainer's lines
 ) -> 'pd.DataFrame': # columns step, epoch, loss, eval_loss, learning_rate, grad_norm, and those of `Counts`
-    "A line for each update that was logged, and for each evaluation"
+    """A line for each update that was logged, and for each evaluation
+
+    Args:
+        log (list[dict]): the trainer's lines
+
+    Returns:
+        pd.DataFrame: columns step, epoch, loss, eval_loss, learning_rate, grad_norm, and those of `Counts`
+    """
     import pandas as pd
     cols = ['step', 'epoch', 'loss', 'eval_loss', 'learning_rate', 'grad_norm', *Counts._fields]
     return pd.DataFrame([{k: o.get(k) for k in cols} for o in log if 'loss' in o or 'eval_loss' in o], columns=cols)
@@ -73,7 +99,18 @@ def history_of(
 # %% ../../nbs/training/72_result.ipynb #cc9f4e32
 @dataclass(repr=False)
 class TrainResult:
-    "A trained model and how it came about"
+    """A trained model and how it came about
+
+    Args:
+        model (Any): the model, ready to use; a peft model with an adapter
+        tokenizer (Any): the config's
+        output_dir (Path): model, tokenizer, model card and checkpoints
+        log (list[dict]): the trainer's lines
+        saved (Counts): positions read and scored, and those that padding would have made
+        config (TrainingConfig): of the run
+        prepared (Prepared|None): its data
+        note (str, default ''): the trial's and the proof's lines
+    """
     model: Any              # the model, ready to use; a peft model with an adapter
     tokenizer: Any          # the config's
     output_dir: Path        # model, tokenizer, model card and checkpoints
@@ -90,14 +127,22 @@ class TrainResult:
 
     @property
     def evaluation(self) -> float|None: # nats a trained token
-        "The evaluation loss of the model that was kept: the best with load_best_model_at_end, else the last"
+        """The evaluation loss of the model that was kept: the best with load_best_model_at_end, else the last
+
+        Returns:
+            float|None: nats a trained token
+        """
         held = [o['eval_loss'] for o in self.log if 'eval_loss' in o]
         by_loss = self.config.get('metric_for_best_model') in (None, 'loss', 'eval_loss')
         if not held: return None
         return min(held) if self.config.get('load_best_model_at_end') and by_loss else held[-1]
 
     def plot(self) -> Plot: # SVG
-        "Loss over steps"
+        """Loss over steps
+
+        Returns:
+            Plot: SVG
+        """
         return loss_plot([o for o in self.log if 'loss' in o or 'eval_loss' in o])
 
     def generate(self,
@@ -106,7 +151,17 @@ class TrainResult:
         skip_special_tokens: bool=True, # leave out the end token and its like
         **kwargs: Any,                  # for `model.generate`, such as do_sample=True
     ) -> str: # what the model writes after the prompt
-        "Let the model go on from a prompt"
+        """Let the model go on from a prompt
+
+        Args:
+            prompt (str|Segments): segments, or text as one masked segment
+            max_new_tokens (int, default 64): the most tokens to write
+            skip_special_tokens (bool, default True): leave out the end token and its like
+            **kwargs (Any): for `model.generate`, such as do_sample=True
+
+        Returns:
+            str: what the model writes after the prompt
+        """
         ids = prompt_ids(prompt, self.tokenizer, self.config)
         new = continued(self.model, self.tokenizer, ids, max_new_tokens=max_new_tokens, **kwargs)
         return self.tokenizer.decode(new, skip_special_tokens=skip_special_tokens)
@@ -114,7 +169,14 @@ class TrainResult:
     def worst(self,
         n: int=20, # rows to look at, from the beginning of the stored set
     ) -> 'pd.DataFrame': # as `row_losses`
-        "Rows by loss, the most surprising first. Raises ValueError"
+        """Rows by loss, the most surprising first. Raises ValueError
+
+        Args:
+            n (int, default 20): rows to look at, from the beginning of the stored set
+
+        Returns:
+            pd.DataFrame: as `row_losses`
+        """
         p = self.prepared
         if p is None: raise ValueError('this run has no prepared set; row_losses(model, rows) takes rows')
         return row_losses(self.model, [p.row(i) for i in range(min(n, len(p)))], p.source)
@@ -150,7 +212,14 @@ def _result_lines(r: TrainResult) -> list[str]:
 def model_card(
     r: TrainResult, # of a run that has ended
 ) -> str: # Markdown with a YAML head
-    "What was trained, on what, with which part masked"
+    """What was trained, on what, with which part masked
+
+    Args:
+        r (TrainResult): of a run that has ended
+
+    Returns:
+        str: Markdown with a YAML head
+    """
     import yaml
     cfg, p = without_secrets(r.config.to_dict()), r.prepared
     dump = lambda o: yaml.safe_dump(o, sort_keys=False, allow_unicode=True).rstrip()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..config.keys import may_change, without_secrets
 from .checkpoint import checkpoints, half, newest, read_seal
-from .model import refuse
+from ..config.paths import refuse
 
 if TYPE_CHECKING:
     from segmask.config.config import TrainingConfig
@@ -30,7 +30,15 @@ def other_run(
     a: Mapping, # keys of one config
     b: Mapping, # and of another
 ) -> dict[str, tuple]: # key -> (value in a, value in b)
-    "Settings that decide the losses of a run and are not the same"
+    """Settings that decide the losses of a run and are not the same
+
+    Args:
+        a (Mapping): keys of one config
+        b (Mapping): and of another
+
+    Returns:
+        dict[str, tuple]: key -> (value in a, value in b)
+    """
     keys = [k for k in [*a, *(k for k in b if k not in a)] if a.get(k)!=b.get(k) and not may_change(k)]
     return {k: (a.get(k), b.get(k)) for k in keys if not (_steady(a) and _longer(k, a.get(k), b.get(k)))}
 
@@ -55,7 +63,16 @@ def resume_point(
     output_dir: Path,    # of the run
     data: str,           # the hash of the prepared data
 ) -> tuple[Path|None, list[str]]: # (checkpoint or None, lines to tell)
-    "Where a run goes on. Raises ConfigError"
+    """Where a run goes on. Raises ConfigError
+
+    Args:
+        cfg (TrainingConfig): resume_from_checkpoint, auto_resume_from_checkpoints
+        output_dir (Path): of the run
+        data (str): the hash of the prepared data
+
+    Returns:
+        tuple[Path|None, list[str]]: (checkpoint or None, lines to tell)
+    """
     if not cfg.get('resume_from_checkpoint') and not cfg.get('auto_resume_from_checkpoints'): return None, []
     path, said = _wanted(cfg, output_dir)
     if path is None: return None, [*said, 'no checkpoint yet: starting from the beginning']

@@ -19,6 +19,7 @@ from ..files import write_beside
 from ..problems import Problem, visible
 from ..config.arguments import evaluates, reporters, wandb_environment
 from ..config.config import TrainingConfig
+from ..config.paths import refuse
 from ..data.batches import batch_rows
 from ..data.prepare import preprocess
 
@@ -28,7 +29,7 @@ from .attention import KERNEL
 from .checkpoint import TrainingError, checkpoints, newest
 
 from .live import Live, counts, without_bars
-from .model import fit_vocabulary, load_model, refuse, with_adapter
+from .model import fit_vocabulary, load_model, with_adapter
 from .proof import flat_rows, label_fault, prove
 from .result import TrainResult, model_card
 from .resume import resume_point
@@ -46,7 +47,15 @@ def as_config(
     config: Any, # a YAML file, a config, or its keys; `base_model` may be a model object
     model: Any,  # a model object, or None
 ) -> tuple[TrainingConfig, Any]: # the config, and the model object if one was given. Raises TypeError
-    "A config that names its model, and the model"
+    """A config that names its model, and the model
+
+    Args:
+        config (Any): a YAML file, a config, or its keys; `base_model` may be a model object
+        model (Any): a model object, or None
+
+    Returns:
+        tuple[TrainingConfig, Any]: the config, and the model object if one was given. Raises TypeError
+    """
     if isinstance(config, Mapping) and not isinstance(config.get('base_model', ''), str):
         model = config['base_model']
         name = getattr(model.config, '_name_or_path', '') or config.get('tokenizer_config') or type(model).__name__
@@ -59,7 +68,12 @@ def check_folder(
     folder: Path,        # output_dir
     cfg: TrainingConfig, # for the message
 ):
-    "Can the run write where it is to write? Raises ConfigError"
+    """Can the run write where it is to write? Raises ConfigError
+
+    Args:
+        folder (Path): output_dir
+        cfg (TrainingConfig): for the message
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder): pass
@@ -70,7 +84,15 @@ def check_folder(
 # %% ../../nbs/training/73_run.ipynb #4ffa4717
 @dataclass
 class Run:
-    "What a run needs before its first step"
+    """What a run needs before its first step
+
+    Args:
+        args (Any): transformers.TrainingArguments
+        model (Any): with its adapter
+        rows (Rows): to train on
+        held (Rows|None): to evaluate on
+        said (list[str]): lines about the run
+    """
     cfg: TrainingConfig
     output_dir: Path
     args: Any             # transformers.TrainingArguments
@@ -104,7 +126,16 @@ def ready(
     model: Any,          # a model object, or None to load what the config names
     force: bool,         # prepare the data again
 ) -> Run:
-    "Prepare the data, load the model, choose the collator. Raises ConfigError, SegmentError"
+    """Prepare the data, load the model, choose the collator. Raises ConfigError, SegmentError
+
+    Args:
+        cfg (TrainingConfig): of the run
+        model (Any): a model object, or None to load what the config names
+        force (bool): prepare the data again
+
+    Returns:
+        Run
+    """
     from transformers import set_seed
     unused, output_dir, has_eval = check_keys(cfg), Path(cfg.get('output_dir', 'model-out')), evaluates(cfg)
     check_folder(output_dir, cfg)
@@ -149,7 +180,15 @@ def some_rows(
     rows: Rows, # of the run
     n: int,     # how many, at most
 ) -> list[Mapping]:
-    "A few rows that train something, to prove with"
+    """A few rows that train something, to prove with
+
+    Args:
+        rows (Rows): of the run
+        n (int): how many, at most
+
+    Returns:
+        list[Mapping]
+    """
     some = [rows[i] for i in random.Random(0).sample(range(len(rows)), min(len(rows), 64))]
     return [r for r in flat_rows(some) if any(o!=IGNORE_INDEX for o in r['labels'][1:])][:n]
 
@@ -157,7 +196,15 @@ def proven(
     run: Run,            # ready
     good: list[Mapping], # rows that train something
 ) -> str: # what was found, in a line
-    "Prove on a few rows that the loss is the plain one. Raises TrainingError"
+    """Prove on a few rows that the loss is the plain one. Raises TrainingError
+
+    Args:
+        run (Run): ready
+        good (list[Mapping]): rows that train something
+
+    Returns:
+        str: what was found, in a line
+    """
     for batch in _first_batches(run):
         if fault := label_fault(batch, run.collator(batch)): raise _unequal(run, batch, f'NOT the same labels: {fault}')
     run.model.to(run.args.device)
@@ -193,7 +240,16 @@ def batch_lines(
     tok: Any,       # its tokenizer
     limit: int=4,   # rows to print
 ) -> list[str]:
-    "What a batch holds"
+    """What a batch holds
+
+    Args:
+        batch (Mapping): from `SegmentCollator(report=True)`
+        tok (Any): its tokenizer
+        limit (int, default 4): rows to print
+
+    Returns:
+        list[str]
+    """
     info, rows = batch['segmask'], batch_rows({k: v for k,v in batch.items() if k!='segmask'})
     text = [_brackets(o, tok) for o in rows[:limit]]
     head = f'the first batch, [trained] in brackets: {info["tokens"]:,} tokens in {len(info["rows"])} rows, ' \
@@ -282,7 +338,22 @@ def train(
     force: bool=False,           # prepare the data again
     say: Callable[..., None]|None=None, # takes lines about the run (default: the widget shows them, or stderr)
 ) -> TrainResult:
-    "Prepare the data (or find it prepared), train, save. Raises ConfigError, SegmentError, TrainingError"
+    """Prepare the data (or find it prepared), train, save. Raises ConfigError, SegmentError, TrainingError
+
+    Args:
+        config (str|os.PathLike|TrainingConfig|Mapping): a YAML file, a config, or its keys; `base_model` may
+            be a model
+        model (Any, default None): a model to train in place of `base_model`; it is changed
+        live (bool|Live, default True): show the run: a widget in a notebook, a progress bar in a terminal
+        proof (bool, default True): before the first step, train a few rows plainly too and compare
+        callbacks (Sequence[Any], default ()): more of transformers' TrainerCallbacks
+        force (bool, default False): prepare the data again
+        say (Callable[..., None]|None, default None): takes lines about the run (default: the widget shows
+            them, or stderr)
+
+    Returns:
+        TrainResult
+    """
     from transformers import set_seed
     cfg, model = as_config(config, model)
     run = ready(cfg, model, force)

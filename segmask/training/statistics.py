@@ -29,13 +29,27 @@ def t_quantile(
     p: 'float|np.ndarray', # shares, between 0 and 1
     df: int,               # degrees of freedom: numbers less one
 ) -> np.ndarray:
-    "Below which value of Student's t lies this share"
+    """Below which value of Student's t lies this share
+
+    Args:
+        p (float|np.ndarray): shares, between 0 and 1
+        df (int): degrees of freedom: numbers less one
+
+    Returns:
+        np.ndarray
+    """
     angles, below = _t_table(min(df, 10_000))
     return math.sqrt(min(df, 10_000))*np.tan(np.interp(p, below, angles))
 
 # %% ../../nbs/training/74_statistics.ipynb #6a8900af
 class Estimate(NamedTuple):
-    "A mean over seeds and rows, and how far chance may carry it"
+    """A mean over seeds and rows, and how far chance may carry it
+
+    Args:
+        by_seeds (float): standard error over seeds; nan with one seed
+        by_rows (float): standard error over rows
+        rows (int): rows that count
+    """
     mean: float
     by_seeds: float  # standard error over seeds; nan with one seed
     by_rows: float   # standard error over rows
@@ -43,13 +57,21 @@ class Estimate(NamedTuple):
     rows: int        # rows that count
 
     def reach(self, level: 'float|np.ndarray'=.95) -> np.ndarray: # nan with one seed
-        "Half the width of the interval at a level"
+        """Half the width of the interval at a level
+
+        Returns:
+            np.ndarray: nan with one seed
+        """
         p = .5+np.asarray(level)/2
         if self.seeds<2: return np.full(np.shape(p), math.nan)
         return np.hypot(t_quantile(p, self.seeds-1)*self.by_seeds, t_quantile(p, max(1, self.rows-1))*self.by_rows)
 
     def interval(self, level: float=.95) -> tuple[float, float]: # (nan, nan) with one seed
-        "Where the mean over all seeds and rows lies, with this probability"
+        """Where the mean over all seeds and rows lies, with this probability
+
+        Returns:
+            tuple[float, float]: (nan, nan) with one seed
+        """
         far = float(self.reach(level))
         return self.mean-far, self.mean+far
 
@@ -57,7 +79,15 @@ def estimate(
     values: np.ndarray,            # seeds x rows; nan where a row does not count
     weights: np.ndarray|None=None, # of rows, such as their numbers of tokens
 ) -> Estimate:
-    "A weighted mean, and its standard errors over seeds and over rows"
+    """A weighted mean, and its standard errors over seeds and over rows
+
+    Args:
+        values (np.ndarray): seeds x rows; nan where a row does not count
+        weights (np.ndarray|None, default None): of rows, such as their numbers of tokens
+
+    Returns:
+        Estimate
+    """
     counts = ~np.isnan(values)
     w = np.where(counts, 1. if weights is None else np.broadcast_to(weights, values.shape), 0.)
     sums, size = (np.nan_to_num(values)*w), w.sum(1)
@@ -77,7 +107,15 @@ def p_value(
     e: Estimate,         # of a difference
     against: float = 0., # what it would be without an effect
 ) -> float: # between 1e-6 and 1; nan with one seed
-    "How often chance alone would give as much"
+    """How often chance alone would give as much
+
+    Args:
+        e (Estimate): of a difference
+        against (float, default 0.0): what it would be without an effect
+
+    Returns:
+        float: between 1e-6 and 1; nan with one seed
+    """
     if e.seeds<2 or math.isnan(e.mean): return math.nan
     far = abs(e.mean-against)
     return float(np.interp(far, e.reach(_LEVELS), 1-_LEVELS)) if far>0 else 1.
@@ -86,7 +124,14 @@ def p_value(
 def holm(
     ps: Sequence[float], # probabilities; nan stays nan and counts for nothing
 ) -> list[float]: # in the same order
-    "Probabilities corrected for their number"
+    """Probabilities corrected for their number
+
+    Args:
+        ps (Sequence[float]): probabilities; nan stays nan and counts for nothing
+
+    Returns:
+        list[float]: in the same order
+    """
     order = sorted((i for i,p in enumerate(ps) if not math.isnan(p)), key=lambda i: ps[i])
     out, top = [math.nan]*len(ps), 0.
     for k,i in enumerate(order):
@@ -95,7 +140,12 @@ def holm(
     return out
 
 class Pair(NamedTuple):
-    "Two arms compared on the same seeds and rows"
+    """Two arms compared on the same seeds and rows
+
+    Args:
+        difference (Estimate): of a minus b
+        p (float): corrected for the number of pairs; nan with one seed
+    """
     a: str
     b: str
     difference: Estimate # of a minus b
@@ -105,7 +155,15 @@ def pairs(
     values: Mapping[str, np.ndarray],  # arm -> seeds x rows
     weights: np.ndarray|None=None,     # of rows
 ) -> list[Pair]:
-    "Every two arms, each difference paired by seed and row, corrected by Holm"
+    """Every two arms, each difference paired by seed and row, corrected by Holm
+
+    Args:
+        values (Mapping[str, np.ndarray]): arm -> seeds x rows
+        weights (np.ndarray|None, default None): of rows
+
+    Returns:
+        list[Pair]
+    """
     found = [(a, b, estimate(values[a]-values[b], weights)) for a,b in combinations(values, 2)]
     return [Pair(*o, p) for o,p in zip(found, holm([p_value(o[2]) for o in found]))]
 
@@ -118,7 +176,19 @@ def simulated(
     rows: int = 64,        # rows that are measured
     times: int = 1000,     # experiments
 ) -> float: # share of experiments
-    "How often some difference has a corrected probability below .05"
+    """How often some difference has a corrected probability below .05
+
+    Args:
+        seeds (int): runs of each arm
+        seed_effect (float): how far a seed shifts a run, beside a spread of 1 between rows
+        arms (int, default 2): how many arms; the first is better by `better`
+        better (float, default 0.0)
+        rows (int, default 64): rows that are measured
+        times (int, default 1000): experiments
+
+    Returns:
+        float: share of experiments
+    """
     rng, found = np.random.default_rng([seeds, round(100*seed_effect), arms, round(100*better)]), 0
     one = math.sqrt(.5) # so that a difference of two arms has a spread of 1, half of it the row's own
     for _ in range(times):

@@ -36,7 +36,11 @@ if TYPE_CHECKING:
 
 # %% ../../nbs/training/71_trainer.ipynb #60376940
 def memory_used() -> int|None: # bytes; None on Windows
-    "The most memory that was in use"
+    """The most memory that was in use
+
+    Returns:
+        int|None: bytes; None on Windows
+    """
     if torch.cuda.is_available(): return torch.cuda.max_memory_allocated()
     try: import resource
     except ImportError: return None
@@ -120,7 +124,16 @@ def sources(
     rows: Sequence[int], # stored rows
     limit: int=8,        # how many to name
 ) -> str:
-    "File and line of stored rows"
+    """File and line of stored rows
+
+    Args:
+        p (Prepared|None): knows where rows come from
+        rows (Sequence[int]): stored rows
+        limit (int, default 8): how many to name
+
+    Returns:
+        str
+    """
     names = map(str, rows[:limit] if p is None else map(p.source, rows[:limit]))
     more = f' and {len(rows)-limit} more' if len(rows)>limit else ''
     return ('rows ' if p is None else '') + ', '.join(names) + more
@@ -134,7 +147,15 @@ def memory_advice(
     cfg: 'TrainingConfig', # of the run
     longest: int,        # tokens of the longest row so far
 ) -> Problem:
-    "Which setting to change first when the memory is full"
+    """Which setting to change first when the memory is full
+
+    Args:
+        cfg (TrainingConfig): of the run
+        longest (int): tokens of the longest row so far
+
+    Returns:
+        Problem
+    """
     n = cfg.get('micro_batch_size') or 1
     if n>1:
         more = accumulation(cfg)*-(-n//(n//2))
@@ -182,7 +203,16 @@ def rows_of_device(
     world: int, # devices
     me: int,    # which of them
 ) -> list[int|None]: # None where a device has no row left
-    "Which rows a device evaluates. Every device goes as often, or they would wait for each other"
+    """Which rows a device evaluates. Every device goes as often, or they would wait for each other
+
+    Args:
+        n (int): rows
+        world (int): devices
+        me (int): which of them
+
+    Returns:
+        list[int|None]: None where a device has no row left
+    """
     mine: list[int|None] = list(range(me, n, world))
     return mine + [None]*(-(-n//world)-len(mine))
 
@@ -228,7 +258,11 @@ def _disk_full(e: BaseException) -> bool:
     return getattr(e, 'errno', None) in (28, 122, 27) or any(o in str(e) for o in told)
 
 def first_line(e: BaseException) -> str: # 'OSError: No space left on device'
-    "An error in one line"
+    """An error in one line
+
+    Returns:
+        str: 'OSError: No space left on device'
+    """
     return f'{type(e).__name__}: {str(e).splitlines()[0] if str(e) else ""}'
 
 def unwritten(
@@ -237,7 +271,17 @@ def unwritten(
     what: str,        # 'the checkpoint', 'the model'
     output_dir: Path, # where checkpoints are
 ) -> TrainingError:
-    "The error that says what could not be written, and where to go on from"
+    """The error that says what could not be written, and where to go on from
+
+    Args:
+        folder (Path): that was to be written
+        e (BaseException): why it could not be
+        what (str): 'the checkpoint', 'the model'
+        output_dir (Path): where checkpoints are
+
+    Returns:
+        TrainingError
+    """
     last = newest(output_dir)[0]
     way = f'start again: with resume_from_checkpoint: auto the run goes on from {last}, which is whole.' if last else \
           'start again; there is no checkpoint to go on from.'

@@ -30,7 +30,14 @@ def common(a: Sequence[int], b: Sequence[int]) -> int:
 def radix_tree(
     rows: Sequence[list[int]], # token ids
 ) -> Node: # the root, which has no tokens
-    "The compressed trie of rows: an inner node has two children at least, or a row ends there"
+    """The compressed trie of rows: an inner node has two children at least, or a row ends there
+
+    Args:
+        rows (Sequence[list[int]]): token ids
+
+    Returns:
+        Node: the root, which has no tokens
+    """
     root = Node([])
     for ids in rows:
         node, at = root, 0
@@ -45,7 +52,13 @@ def radix_tree(
 
 # %% ../../nbs/training/59_tree.ipynb #8330d506
 class Laid(NamedTuple):
-    "A tree in one sequence"
+    """A tree in one sequence
+
+    Args:
+        ids (list[int]): tokens
+        positions (list[int]): the position of each in its rows
+        closes (list[int]): where its subtree ends
+    """
     ids: list[int]       # tokens
     positions: list[int] # the position of each in its rows
     closes: list[int]    # where its subtree ends
@@ -53,7 +66,14 @@ class Laid(NamedTuple):
 def lay_out(
     root: Node, # from `radix_tree`; its nodes learn where they stand
 ) -> Laid:
-    "The nodes of a tree, depth first"
+    """The nodes of a tree, depth first
+
+    Args:
+        root (Node): from `radix_tree`; its nodes learn where they stand
+
+    Returns:
+        Laid
+    """
     every, out = [root], Laid([], [], [])
     for o in every: every += o.children.values()
     for o in every[::-1]: o.deep = len(o.tokens)+max((c.deep for c in o.children.values()), default=0)
@@ -73,7 +93,15 @@ def places(
     root: Node,      # that was laid out
     ids: list[int],  # a row in it
 ) -> list[int]: # for each of its tokens
-    "Where the tokens of a row stand in the sequence"
+    """Where the tokens of a row stand in the sequence
+
+    Args:
+        root (Node): that was laid out
+        ids (list[int]): a row in it
+
+    Returns:
+        list[int]: for each of its tokens
+    """
     node, out = root, []
     while len(out)<len(ids):
         node = node.children[ids[len(out)]]
@@ -83,7 +111,14 @@ def places(
 def in_a_row(
     rows: Sequence[list[int]], # token ids
 ) -> tuple[Laid, list[list[int]]]: # the sequence, and where the tokens of each row stand
-    "Rows behind one another, none of which sees another"
+    """Rows behind one another, none of which sees another
+
+    Args:
+        rows (Sequence[list[int]]): token ids
+
+    Returns:
+        tuple[Laid, list[list[int]]]: the sequence, and where the tokens of each row stand
+    """
     out, at = Laid([], [], []), []
     for ids in rows:
         a, b = len(out.ids), len(out.ids)+len(ids)
@@ -96,6 +131,13 @@ def in_a_row(
 def as_tree(
     rows: Sequence[list[int]], # token ids
 ) -> tuple[Laid, list[list[int]]]: # the sequence, and where the tokens of each row stand
-    "Rows as a tree: each beginning stands there once"
+    """Rows as a tree: each beginning stands there once
+
+    Args:
+        rows (Sequence[list[int]]): token ids
+
+    Returns:
+        tuple[Laid, list[list[int]]]: the sequence, and where the tokens of each row stand
+    """
     laid = lay_out(root := radix_tree(rows))
     return laid, [places(root, o) for o in rows]

@@ -26,7 +26,11 @@ _limits = '''sliding_window window_size attention_chunk_size max_position_embedd
 original_max_position_embeddings'''.split()
 
 def limits_of(config: Any) -> list[int]: # lengths at which a model changes what it does
-    "Windows and rotary limits in a model's config, wherever they stand"
+    """Windows and rotary limits in a model's config, wherever they stand
+
+    Returns:
+        list[int]: lengths at which a model changes what it does
+    """
     found: set[int] = set()
     def look(value):
         for k,v in value.items():
@@ -40,7 +44,15 @@ def trial_rows(
     config: Any,                 # of the model
     sequence_len: int|None=None, # the longest row of the run (default: what the model allows)
 ) -> list[list[int]]: # token ids
-    "A long row, three with a common beginning, and a short one"
+    """A long row, three with a common beginning, and a short one
+
+    Args:
+        config (Any): of the model
+        sequence_len (int|None, default None): the longest row of the run (default: what the model allows)
+
+    Returns:
+        list[list[int]]: token ids
+    """
     rng, vocab = random.Random(0), config.vocab_size
     allowed = [o for o in (sequence_len, getattr(config, 'max_position_embeddings', None)) if o]
     if sequence_len and _stretches(config): allowed = [sequence_len] # its positions have no end
@@ -90,7 +102,14 @@ def apart(a: Sequence[torch.Tensor], b: Sequence[torch.Tensor]) -> float:
 
 # %% ../../nbs/training/62_trial.ipynb #e19cf2b7
 class Trial(NamedTuple):
-    "Whether rows may share a sequence in a model, and why not"
+    """Whether rows may share a sequence in a model, and why not
+
+    Args:
+        line (str): what to tell
+        off (float, default 0.0): the largest difference that was found, relative to the largest score
+        steady (bool, default True): does a row give the same scores whatever stands beside it in a padded
+            batch?
+    """
     passed: bool
     line: str           # what to tell
     off: float = 0.     # the largest difference that was found, relative to the largest score
@@ -98,7 +117,11 @@ class Trial(NamedTuple):
     def __repr__(self): return self.line
 
 def unfit(model: Any) -> str: # why a model is not even tried; '' when it is
-    "What rules a model out before it is tried"
+    """What rules a model out before it is tried
+
+    Returns:
+        str: why a model is not even tried; '' when it is
+    """
     core = core_of(model)
     if (how := core.config._attn_implementation) not in ('sdpa', KERNEL):
         return f'the model runs {how} attention; packing replaces sdpa'
@@ -136,7 +159,15 @@ def segment_trial(
     model: 'PreTrainedModel',    # as it will be trained
     sequence_len: int|None=None, # the longest row of the run (default: what the model allows)
 ) -> Trial:
-    "Try packing and shared beginnings on a loaded model; it is not changed"
+    """Try packing and shared beginnings on a loaded model; it is not changed
+
+    Args:
+        model (PreTrainedModel): as it will be trained
+        sequence_len (int|None, default None): the longest row of the run (default: what the model allows)
+
+    Returns:
+        Trial
+    """
     if why := unfit(model): return Trial(False, f'segmask: rows are padded, not packed: {why}')
     training, core = model.training, core_of(model)
     register()
@@ -157,7 +188,15 @@ def segment_attention(
     model: 'PreTrainedModel',    # changed in place, if it passes
     sequence_len: int|None=None, # the longest row of the run (default: what the model allows)
 ) -> Trial:
-    "Let a model read packed batches, if it passes `segment_trial`. Other batches go through it as before"
+    """Let a model read packed batches, if it passes `segment_trial`. Other batches go through it as before
+
+    Args:
+        model (PreTrainedModel): changed in place, if it passes
+        sequence_len (int|None, default None): the longest row of the run (default: what the model allows)
+
+    Returns:
+        Trial
+    """
     trial = segment_trial(model, sequence_len)
     if trial.passed: core_of(model).set_attn_implementation(KERNEL)
     return trial

@@ -16,7 +16,7 @@ from ..core import IGNORE_INDEX
 from ..data.packing import pack
 
 from .collator import Needed, SegmentCollator, needed
-from .model import refuse
+from ..config.paths import refuse
 from .proof import flat_rows
 from .tree import common
 from .trial import segment_attention
@@ -28,7 +28,13 @@ if TYPE_CHECKING:
 
 # %% ../../nbs/training/70_updates.ipynb #93f66f84
 class Rows(Sequence):
-    "The rows of a prepared set as the trainer reads them: each knows its number"
+    """The rows of a prepared set as the trainer reads them: each knows its number
+
+    Args:
+        rows (Any): such as `Prepared.train`
+        first (int, default 0): number of the first
+        bins (list[list[int]]|None, default None): which rows share a sequence
+    """
     def __init__(self,
         rows: Any,    # such as `Prepared.train`
         first: int=0, # number of the first
@@ -45,24 +51,34 @@ def sequences(
     p: 'Prepared',         # knows the lengths of its rows
     cfg: 'TrainingConfig', # sequence_len, seed, sample_packing_*
 ) -> list[list[int]]: # row numbers, for each sequence
-    "Which rows share a sequence under `sample_packing`"
+    """Which rows share a sequence under `sample_packing`
+
+    Args:
+        p (Prepared): knows the lengths of its rows
+        cfg (TrainingConfig): sequence_len, seed, sample_packing_*
+
+    Returns:
+        list[list[int]]: row numbers, for each sequence
+    """
     lens = p.sizes['tokens'].to_numpy()[:len(p)-p.n_eval]
     in_order = bool(cfg.get('sample_packing_sequentially') or cfg.get('curriculum_sampling'))
     return pack(lens, cfg.sequence_len, 42 if cfg.seed is None else cfg.seed,
                 cfg.get('sample_packing_group_size', 100_000), cfg.get('sample_packing_bin_size', 200), in_order)
 
 # %% ../../nbs/training/70_updates.ipynb #07f1b928
-def _larger(rows: Sequence[Needed]) -> int: # positions read and scored
-    "What a padded micro batch takes"
-    scored = sum(o!=IGNORE_INDEX for r in rows for o in r.wants)
-    return max((len(r.ids) for r in rows), default=0)*len(rows)+scored
+def _scored(rows: Sequence[Needed]) -> int: return sum(o!=IGNORE_INDEX for r in rows for o in r.wants)
+
+def _asked(rows: Sequence[Needed], packs: bool) -> int: # positions read and scored
+    "What a micro batch takes as its rows were asked for: behind one another, or padded"
+    lens = [len(r.ids) for r in rows]
+    return (sum(lens) if packs else max(lens, default=0)*len(rows))+_scored(rows)
 
 def _by_beginning(rows: Sequence[Needed], limit: int) -> list[list[int]]:
     "Rows in the order of their tokens, as many together as fit: neighbours have the longest beginnings in common"
     out: list[list[int]] = [[]]
     used, last = 0, Needed([], [], [])
     for i in sorted(range(len(rows)), key=lambda i: rows[i].ids):
-        whole = len(rows[i].ids)+sum(o!=IGNORE_INDEX for o in rows[i].wants)
+        whole = len(rows[i].ids)+_scored([rows[i]])
         new, last = whole-common(last.ids, rows[i].ids), rows[i]
         if used+new>limit: out, used, new = [*out, []], 0, whole
         out[-1].append(i)
@@ -78,19 +94,29 @@ def regrouped(
     collator: SegmentCollator,   # that will make their batches
     room: int=0,                 # positions that there is memory for: the size times the longest row of the run
 ) -> list[list]: # as many micro batches of rows; the same ones where nothing is gained
-    "The rows of an update, so that fewer positions are read"
+    """The rows of an update, so that fewer positions are read
+
+    Args:
+        micros (Sequence[list]): the items of each micro batch of an update: rows, or lists of rows
+        collator (SegmentCollator): that will make their batches
+        room (int, default 0): positions that there is memory for: the size times the longest row of the run
+
+    Returns:
+        list[list]: as many micro batches of rows; the same ones where nothing is gained
+    """
     rows = [r for micro in micros for r in flat_rows(micro)]
     need, at = [needed(r, collator.cut_tail) for r in rows], 0
     had: list[list[int]] = []
     for micro in micros:
         had.append(list(range(at, at+len(flat_rows(micro)))))
         at = had[-1][-1]+1 if had[-1] else at
-    limit = max(room, *(_larger([need[i] for i in o]) for o in had))
+    limit = max(room, *(_asked([need[i] for i in o], collator.pack) for o in had))
     size = max(map(len, had))
     groups = _by_beginning(need, limit) if collator.share_prefixes else _by_length(need, size)
-    read = lambda some: sum(collator.positions([need[i] for i in o]) for o in some)
-    too_large = not collator.share_prefixes and max(_larger([need[i] for i in o]) for o in groups)>limit
-    if too_large or len(groups)>len(micros) or read(groups)>=read(had): return [list(o) for o in micros]
+    before, after = ([[need[i] for i in o] for o in some] for some in (had, groups))
+    read = lambda some: sum(map(collator.positions, some))
+    too_large = any(collator.positions(o)+_scored(o)>limit for o in after)
+    if too_large or len(groups)>len(micros) or read(after)>=read(before): return [list(o) for o in micros]
     return [[rows[i] for i in o] for o in groups] + [[]]*(len(micros)-len(groups))
 
 # %% ../../nbs/training/70_updates.ipynb #75a46051
@@ -99,13 +125,23 @@ def collator_of(
     model: 'PreTrainedModel', # gets its attention replaced, if that is needed and it passes the trial
     tok: Any,                 # for its pad token
 ) -> tuple[SegmentCollator, str]: # (the collator, a line about the trial; '' when packing was not asked for)
-    "How batches of a run are made. Raises ConfigError"
+    """How batches of a run are made. Raises ConfigError
+
+    Args:
+        cfg (TrainingConfig): sample_packing, batch_flattening, segmask: {share_prefixes, keep_trained,
+            cut_tail}
+        model (PreTrainedModel): gets its attention replaced, if that is needed and it passes the trial
+        tok (Any): for its pad token
+
+    Returns:
+        tuple[SegmentCollator, str]: (the collator, a line about the trial; '' when packing was not asked for)
+    """
     own, packs = cfg.get('segmask', {}), bool(cfg.get('sample_packing') or cfg.get('batch_flattening'))
     share, line = own.get('share_prefixes', 'auto'), ''
     if share not in (True, False, 'auto'):
         raise refuse(cfg, 'segmask', f'has share_prefixes: {share!r}', 'Write auto, true or false.')
     keep, cut = own.get('keep_trained', True), own.get('cut_tail', True)
-    share = share and keep # a tree keeps the scores of trained positions only
+    share = share if keep else False # a tree keeps the scores of trained positions only
     if packs or share or cut:
         trial = segment_attention(model, cfg.sequence_len)
         if packs or share is True or not trial.steady: line = trial.line

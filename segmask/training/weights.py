@@ -25,7 +25,19 @@ def weighted_loss(
     total: Any=None,       # the sum of the weights of the update (default: of this batch)
     shift_labels: torch.Tensor|None=None, # for each score the token that it should have been
 ) -> torch.Tensor: # a number, nats
-    "Sum of weight times loss, divided by the sum of weights; computed in 32 bits at least"
+    """Sum of weight times loss, divided by the sum of weights; computed in 32 bits at least
+
+    Args:
+        logits (torch.Tensor): scores, shape (..., vocab_size)
+        labels (torch.Tensor): int64, -100 where nothing is trained
+        weights (torch.Tensor): from 0 to 1, beside the labels
+        vocab_size (int)
+        total (Any, default None): the sum of the weights of the update (default: of this batch)
+        shift_labels (torch.Tensor|None, default None): for each score the token that it should have been
+
+    Returns:
+        torch.Tensor: a number, nats
+    """
     if shift_labels is None:
         shift_labels, weights = pad(labels, (0, 1), value=IGNORE_INDEX)[...,1:], pad(weights, (0, 1))[...,1:]
     wanted = shift_labels.reshape(-1).to(logits.device)
@@ -38,7 +50,14 @@ def weighted_loss(
 def weight_of(
     batch: Any, # with `labels`, perhaps `shift_labels` and `weights`
 ) -> torch.Tensor: # float64; float32 where a device has no 64 bits
-    "The sum of the weights that a batch trains"
+    """The sum of the weights that a batch trains
+
+    Args:
+        batch (Any): with `labels`, perhaps `shift_labels` and `weights`
+
+    Returns:
+        torch.Tensor: float64; float32 where a device has no 64 bits
+    """
     shifted = 'shift_labels' in batch
     labels = batch['shift_labels'] if shifted else batch['labels'][...,1:]
     wide = torch.float32 if labels.device.type=='mps' else torch.float64
@@ -91,7 +110,11 @@ def _count_weights():
 def use_weights(
     model: Any, # a causal language model of transformers, or a peft model around one; changed in place
 ):
-    "Let a model take a column `weights` beside `labels`, alone or in a trainer"
+    """Let a model take a column `weights` beside `labels`, alone or in a trainer
+
+    Args:
+        model (Any): a causal language model of transformers, or a peft model around one; changed in place
+    """
     core = core_of(model)
     if not isinstance(core.loss_function, WeightedLoss):
         core.loss_function = loss = WeightedLoss(core.loss_function)

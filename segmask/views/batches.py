@@ -24,7 +24,14 @@ from .tokens import drawn, summary, tokens_of, underlined, weighted
 def first_batch(
     source: Any, # a trainer, a loader, or a batch itself
 ) -> Mapping: # name -> whatever the collator made
-    "The first batch that a trainer or a loader would hand to the model"
+    """The first batch that a trainer or a loader would hand to the model
+
+    Args:
+        source (Any): a trainer, a loader, or a batch itself
+
+    Returns:
+        Mapping: name -> whatever the collator made
+    """
     if isinstance(source, Mapping) or hasattr(source, 'input_ids'): return source
     with same_random_numbers():
         loader = source.get_train_dataloader() if hasattr(source, 'get_train_dataloader') else source
@@ -47,7 +54,12 @@ def _array(x: Any) -> np.ndarray:
 
 # %% ../../nbs/views/56_batches.ipynb #64c5f01b
 class Rectangle(NamedTuple):
-    "A batch as arrays of one shape, (rows, positions)"
+    """A batch as arrays of one shape, (rows, positions)
+
+    Args:
+        mask (np.ndarray|None): 0 where there is padding; None when the batch does not say
+        weights (np.ndarray|None): of the loss; None when there are none
+    """
     ids: np.ndarray
     labels: np.ndarray
     mask: np.ndarray|None    # 0 where there is padding; None when the batch does not say
@@ -56,7 +68,14 @@ class Rectangle(NamedTuple):
 def rectangle(
     batch: Mapping, # with `input_ids` and `labels`
 ) -> Rectangle:
-    "The arrays of a batch"
+    """The arrays of a batch
+
+    Args:
+        batch (Mapping): with `input_ids` and `labels`
+
+    Returns:
+        Rectangle
+    """
     ids, labels = _array(batch['input_ids']), _array(batch['labels'])
     if ids.shape!=labels.shape:
         raise ValueError(f'input_ids are {ids.shape} and labels {labels.shape}; they must be of one shape')
@@ -69,7 +88,15 @@ def unpadded(
     box: Rectangle, # from `rectangle`
     r: int,         # number of a row
 ) -> tuple[dict, int, int]: # (the row, positions of padding before it, and after it)
-    "A row without its padding"
+    """A row without its padding
+
+    Args:
+        box (Rectangle): from `rectangle`
+        r (int): number of a row
+
+    Returns:
+        tuple[dict, int, int]: (the row, positions of padding before it, and after it)
+    """
     width = box.ids.shape[1]
     real = np.flatnonzero(box.mask[r]) if box.mask is not None else np.arange(width)
     a, b = (int(real[0]), int(real[-1])+1) if len(real) else (0, 0)
@@ -84,7 +111,15 @@ def borders(
     batch: Mapping, # as the collator made it
     r: int,         # number of a row
 ) -> list[int]: # positions at which another example begins, besides the first
-    "Where packed examples meet"
+    """Where packed examples meet
+
+    Args:
+        batch (Mapping): as the collator made it
+        r (int): number of a row
+
+    Returns:
+        list[int]: positions at which another example begins, besides the first
+    """
     n, length = _array(batch['input_ids']).shape
     if batch.get('position_ids') is not None:
         places = _array(batch['position_ids'])
@@ -134,7 +169,13 @@ _PAD = 'border:1px dashed rgba(128,128,128,.8);border-radius:4px;padding:0 4px;o
 _BORDER = 'border-left:4px double currentColor;padding:0 4px;margin-left:2px'
 
 class Batch(View):
-    "A batch as it reaches the model: `rows` without padding, `padding`, `borders` of packed examples, `notes`"
+    """A batch as it reaches the model: `rows` without padding, `padding`, `borders` of packed examples, `notes`
+
+    Args:
+        batch (Mapping): what a collator made
+        tokenizer (Any): that the tokens belong to
+        limit (int, default 4): rows to draw
+    """
     def __init__(self,
         batch: Mapping, # what a collator made
         tokenizer: Any, # that the tokens belong to
@@ -155,7 +196,14 @@ class Batch(View):
     def packed(self,
         r: int, # number of a row
     ) -> list[dict]: # input_ids and labels of each example
-        "The examples that were packed into a row"
+        """The examples that were packed into a row
+
+        Args:
+            r (int): number of a row
+
+        Returns:
+            list[dict]: input_ids and labels of each example
+        """
         cuts, row = [0, *self.borders[r], len(self.rows[r]['input_ids'])], self.rows[r]
         return [{k: v[a:b] for k,v in row.items()} for a,b in zip(cuts, cuts[1:])]
 
@@ -218,6 +266,15 @@ def show_batch(
     tokenizer: Any=None, # needed unless a trainer knows it
     limit: int=4,        # rows to draw
 ) -> Batch: # draws itself
-    "What reaches the model after the collator: padding, packing borders, truncation, labels"
+    """What reaches the model after the collator: padding, packing borders, truncation, labels
+
+    Args:
+        source (Any): a `Trainer` of transformers or TRL, a loader of batches, or a batch
+        tokenizer (Any, default None): needed unless a trainer knows it
+        limit (int, default 4): rows to draw
+
+    Returns:
+        Batch: draws itself
+    """
     batch = first_batch(source)
     return Batch(batch, tokenizer or _tokenizer_of(source), limit)

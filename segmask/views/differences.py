@@ -36,7 +36,15 @@ def aligned(
     a: Sequence[int], # tokens
     b: Sequence[int], # tokens
 ) -> list[Stretch]: # (equal?, i, j, k, l): a[i:j] against b[k:l], in order
-    "Which stretches of two token lists are equal"
+    """Which stretches of two token lists are equal
+
+    Args:
+        a (Sequence[int]): tokens
+        b (Sequence[int]): tokens
+
+    Returns:
+        list[Stretch]: (equal?, i, j, k, l): a[i:j] against b[k:l], in order
+    """
     n, m = len(a), len(b)
     head = next((i for i in range(min(n, m)) if a[i]!=b[i]), min(n, m))
     tail = next((i for i in range(min(n, m)-head) if a[n-1-i]!=b[m-1-i]), min(n, m)-head)
@@ -51,7 +59,14 @@ def aligned(
 
 # %% ../../nbs/views/55_differences.ipynb #72040219
 class Part(NamedTuple):
-    "A stretch of two rows that are compared"
+    """A stretch of two rows that are compared
+
+    Args:
+        kind (str): 'same', 'tokens' (other tokens), 'labels' (the same tokens with other labels or weights)
+        i (int): of the first row, from here
+        j (int): to there
+        k (int): of the second row
+    """
     kind: str  # 'same', 'tokens' (other tokens), 'labels' (the same tokens with other labels or weights)
     i: int     # of the first row, from here
     j: int     # to there
@@ -62,7 +77,15 @@ def parts_of(
     a: Sequence[Token], # from `tokens_of`
     b: Sequence[Token], # the other row
 ) -> Iterator[Part]: # in order; together they are both rows
-    "Where two rows are the same, and where tokens or labels differ"
+    """Where two rows are the same, and where tokens or labels differ
+
+    Args:
+        a (Sequence[Token]): from `tokens_of`
+        b (Sequence[Token]): the other row
+
+    Returns:
+        Iterator[Part]: in order; together they are both rows
+    """
     for equal,i,j,k,l in aligned([t.id for t in a], [t.id for t in b]):
         if not equal:
             yield Part('tokens', i, j, k, l)
@@ -96,7 +119,13 @@ def _marks() -> str:
     return one('tokens') + one('labels')
 
 class RowDiff(View):
-    "Two encodings of a row. `table` has a line for each difference; `same` says whether there is none"
+    """Two encodings of a row. `table` has a line for each difference; `same` says whether there is none
+
+    Args:
+        a (list[Token]): from `tokens_of`
+        b (list[Token]): the other encoding
+        names (Sequence[str]): what to call them
+    """
     def __init__(self,
         a: list[Token],      # from `tokens_of`
         b: list[Token],      # the other encoding
@@ -164,7 +193,13 @@ def _digests(s: RowSet) -> tuple[np.ndarray, np.ndarray]:
 
 # %% ../../nbs/views/55_differences.ipynb #de135ee1
 class Pair(NamedTuple):
-    "Two rows that were compared"
+    """Two rows that were compared
+
+    Args:
+        what (str): 'moved', 'labels', 'tokens', 'only in the first', 'only in the second'
+        a (int|None): number of the row in the first set
+        b (int|None): and in the second
+    """
     what: str    # 'moved', 'labels', 'tokens', 'only in the first', 'only in the second'
     a: int|None  # number of the row in the first set
     b: int|None  # and in the second
@@ -199,7 +234,14 @@ def _paired(a: tuple, b: tuple) -> list[Pair]:
 
 # %% ../../nbs/views/55_differences.ipynb #ab1eedfa
 class SetDiff(View):
-    "Two data sets. `pairs` are the rows that differ, `d[k]` shows the k-th of them, `same` says whether there is none"
+    """Two data sets. `pairs` are the rows that differ, `d[k]` shows the k-th of them, `same` says whether there
+    is none
+
+    Args:
+        a (RowSet): from `row_set`
+        b (RowSet): the other
+        names (Sequence[str]): what to call them
+    """
     def __init__(self,
         a: RowSet,           # from `row_set`
         b: RowSet,           # the other
@@ -255,7 +297,17 @@ def diff(
     tokenizer: Any=None,               # needed where neither side knows its own; an `Encoder` for rows of text
     names: Sequence[str]=('a', 'b'),   # what to call them
 ) -> 'RowDiff|SetDiff': # draws itself
-    "Where two encodings of a row part, or two data sets"
+    """Where two encodings of a row part, or two data sets
+
+    Args:
+        a (Any): an encoded row; or rows: a prepared set, a data set, a list, a file
+        b (Any): what to compare it with
+        tokenizer (Any, default None): needed where neither side knows its own; an `Encoder` for rows of text
+        names (Sequence[str], default ('a', 'b')): what to call them
+
+    Returns:
+        RowDiff|SetDiff: draws itself
+    """
     if _is_row(a) and _is_row(b):
         known = tokenizer or getattr(a, 'tokenizer', None) or getattr(b, 'tokenizer', None)
         x, y = (tokens_of(o, getattr(o, 'tokenizer', None) or known) for o in (a, b))

@@ -30,7 +30,15 @@ def glyphs(
     tokenizer: Any,      # any transformers tokenizer
     ids: Sequence[int],  # tokens
 ) -> list[str]: # '·' a space, '→' a tab, '⏎' a line break, '‹E2›' a byte, '‹U+200D›' what cannot be seen
-    "Tokens as text that can be seen"
+    """Tokens as text that can be seen
+
+    Args:
+        tokenizer (Any): any transformers tokenizer
+        ids (Sequence[int]): tokens
+
+    Returns:
+        list[str]: '·' a space, '→' a tab, '⏎' a line break, '‹E2›' a byte, '‹U+200D›' what cannot be seen
+    """
     def show(s: str) -> str:
         if s.isascii(): return s
         kinds = [unicodedata.category(c) for c in s]
@@ -40,7 +48,16 @@ def glyphs(
 
 # %% ../../nbs/views/54_tokens.ipynb #dacf15b7
 class Token(NamedTuple):
-    "A token and all that a view needs of it"
+    """A token and all that a view needs of it
+
+    Args:
+        text (str): its glyphs
+        label (int): its id, or -100
+        segment (int|None): number of its segment; None when only tokens are known
+        span (tuple[int, int]|None): characters [start, end) of the row's text
+        special (bool): is it a special or added token?
+        weight (float, default 1.0): of its loss, from 0 (masked) to 1
+    """
     text: str            # its glyphs
     id: int
     label: int           # its id, or -100
@@ -52,7 +69,11 @@ class Token(NamedTuple):
     def trained(self) -> bool: return self.label!=IGNORE_INDEX
     @property
     def status(self) -> str: # 'trained', 'masked', 'trained with weight 0.3'
-        "What the loss does with it, in words"
+        """What the loss does with it, in words
+
+        Returns:
+            str: 'trained', 'masked', 'trained with weight 0.3'
+        """
         if not self.trained: return 'masked'
         return 'trained' if self.weight==1 else f'trained with weight {self.weight:g}'
 
@@ -65,7 +86,15 @@ def tokens_of(
     row: Mapping,        # an `Encoded`, or anything with `input_ids` and `labels`
     tokenizer: Any=None, # needed unless the row is an `Encoded`
 ) -> list[Token]:
-    "The tokens of a row, with what is known of each"
+    """The tokens of a row, with what is known of each
+
+    Args:
+        row (Mapping): an `Encoded`, or anything with `input_ids` and `labels`
+        tokenizer (Any, default None): needed unless the row is an `Encoded`
+
+    Returns:
+        list[Token]
+    """
     ids, labels, tokenizer = ids_and_labels(row, tokenizer)
     none: list[None] = [None]*len(ids)
     segs, spans = (row.segment or none, row.offsets or none) if isinstance(row, Encoded) else (none, none)
@@ -75,7 +104,11 @@ def tokens_of(
     return [Token(g, i, l, n, s, i in special, w) for g,i,l,n,s,w in zip(*columns)]
 
 def summary(tokens: Sequence[Token]) -> str: # '14 tokens, 11 trained (79%), 3 masked'
-    "How many tokens, and how many of them are trained"
+    """How many tokens, and how many of them are trained
+
+    Returns:
+        str: '14 tokens, 11 trained (79%), 3 masked'
+    """
     n, k = len(tokens), sum(t.trained for t in tokens)
     weighted = sum(t.trained and t.weight<1 for t in tokens)
     part = f' ({weighted:,} with a weight below 1)' if weighted else ''
@@ -94,7 +127,15 @@ def underlined(
     tokens: Sequence[Token], # from `tokens_of`
     columns: int=100,        # the width of a line
 ) -> str:
-    "Text, and below it ━ where it is trained, ╍ where its weight is below 1, ┄ where it is masked"
+    """Text, and below it ━ where it is trained, ╍ where its weight is below 1, ┄ where it is masked
+
+    Args:
+        tokens (Sequence[Token]): from `tokens_of`
+        columns (int, default 100): the width of a line
+
+    Returns:
+        str
+    """
     lines: list[list[tuple[str, str]]] = [[]]
     at = 0
     for t in tokens:
@@ -111,7 +152,11 @@ _EDGE = dict(token=f'border-left:1px solid {FAINT}', segment='border-left:2px so
              special=f'{_BOX}padding:0 2px')
 
 def tip(t: Token, i: int) -> str: # 'token 8 · id 1179 · label -100, masked · segment 2 · characters 20–24'
-    "What is known of token `i`"
+    """What is known of token `i`
+
+    Returns:
+        str: 'token 8 · id 1179 · label -100, masked · segment 2 · characters 20–24'
+    """
     known = [f'token {i}', f'id {t.id}', f'label {t.label}, {t.status}']
     if t.segment is not None: known.append(f'segment {t.segment}')
     if t.span: known.append(f'characters {t.span[0]}–{t.span[1]}')
@@ -122,7 +167,16 @@ def run_html(
     title: str,              # the tooltip
     style: str='',           # what else they look like
 ) -> str:
-    "Tokens as one element"
+    """Tokens as one element
+
+    Args:
+        tokens (Sequence[Token]): that stand together and are of one weight
+        title (str): the tooltip
+        style (str, default ''): what else they look like
+
+    Returns:
+        str
+    """
     text = ''.join(o.text.replace('⏎', '⏎\n') for o in tokens)
     weight = tokens[0].weight if tokens[0].trained else 0
     return tag('ins' if weight else 'span', escape(text), style=run_style(weight)+(style and ';'+style), title=title)
@@ -182,7 +236,15 @@ def drawn(
     tokens: Sequence[Token], # from `tokens_of`
     limit: int,              # bytes
 ) -> str: # HTML, for inside a `<pre>`
-    "As much detail as fits into `limit` bytes"
+    """As much detail as fits into `limit` bytes
+
+    Args:
+        tokens (Sequence[Token]): from `tokens_of`
+        limit (int): bytes
+
+    Returns:
+        str: HTML, for inside a `<pre>`
+    """
     if len(tokens)<=1500:
         html = ''.join(_one(tokens, i) for i in range(len(tokens)))
         if _size(html)<=limit: return html
@@ -205,7 +267,17 @@ def show_tokens(
     tokenizer: Any=None,  # needed unless the row is an `Encoded`
     limit: int=250_000,   # the most bytes of HTML, about; a row that needs more is drawn with less detail
 ) -> View: # static HTML without scripts; `print` it for text
-    "A row as text, what is trained and what is masked told apart with and without colour"
+    """A row as text, what is trained and what is masked told apart with and without colour
+
+    Args:
+        row (Mapping): an `Encoded`, or anything with `input_ids` and `labels`
+        tokenizer (Any, default None): needed unless the row is an `Encoded`
+        limit (int, default 250000): the most bytes of HTML, about; a row that needs more is drawn with less
+            detail
+
+    Returns:
+        View: static HTML without scripts; `print` it for text
+    """
     tokens = tokens_of(row, tokenizer)
     head, text = tag('small', summary(tokens)), tag('pre', drawn(tokens, limit), dir='ltr', style=PRE_STYLE)
     key = '━ trained  ╍ weight below 1  ┄ masked' if weighted(tokens) else '━ trained  ┄ masked'
@@ -217,7 +289,17 @@ def token_table(
     row: Mapping,        # an `Encoded`, or anything with `input_ids` and `labels`, such as a row of a prepared set
     tokenizer: Any=None, # needed unless the row is an `Encoded`
 ) -> 'pd.DataFrame': # columns token (decoded by itself), label, id, piece, and weight where one is between 0 and 1
-    "Token, label and id of an encoded row, a line for each token"
+    """Token, label and id of an encoded row, a line for each token
+
+    Args:
+        row (Mapping): an `Encoded`, or anything with `input_ids` and `labels`, such as a row of a prepared
+            set
+        tokenizer (Any, default None): needed unless the row is an `Encoded`
+
+    Returns:
+        pd.DataFrame: columns token (decoded by itself), label, id, piece, and weight where one is between 0
+        and 1
+    """
     ids, labels, tokenizer = ids_and_labels(row, tokenizer)
     tokens = tokens_of(row, tokenizer)
     texts, pieces = [visible(tokenizer.decode(i)) for i in ids], [t.text for t in tokens]
@@ -236,7 +318,16 @@ def style_tokens(
     tokenizer: Any=None, # needed unless the row is an `Encoded`
     limit: int=500,      # the most tokens; pandas needs a second for every two thousand
 ) -> 'Styler': # columns token, mask, label, id, segment, characters; escaped, with a stable uuid
-    "`token_table` with colours, as a pandas Styler"
+    """`token_table` with colours, as a pandas Styler
+
+    Args:
+        row (Mapping): an `Encoded`, or anything with `input_ids` and `labels`
+        tokenizer (Any, default None): needed unless the row is an `Encoded`
+        limit (int, default 500): the most tokens; pandas needs a second for every two thousand
+
+    Returns:
+        Styler: columns token, mask, label, id, segment, characters; escaped, with a stable uuid
+    """
     import pandas as pd
     tokens = tokens_of(row, tokenizer)
     blank = lambda v: '' if v is None else v
@@ -255,7 +346,16 @@ def shifted_table(
     row: Mapping,        # an `Encoded`, or anything with `input_ids` and `labels`
     tokenizer: Any=None, # needed unless the row is an `Encoded`
 ) -> 'pd.DataFrame': # columns reads (last token that is seen), predicts, loss (is it trained?), target (its label)
-    "What the model predicts at each position, and whether it is trained to"
+    """What the model predicts at each position, and whether it is trained to
+
+    Args:
+        row (Mapping): an `Encoded`, or anything with `input_ids` and `labels`
+        tokenizer (Any, default None): needed unless the row is an `Encoded`
+
+    Returns:
+        pd.DataFrame: columns reads (last token that is seen), predicts, loss (is it trained?), target (its
+        label)
+    """
     tokens = tokens_of(row, tokenizer)
     after = [(t.text, 'yes' if t.trained else '', t.label) for t in tokens[1:]] + [('', '', IGNORE_INDEX)]*bool(tokens)
     lines = [(t.text, *o) for t,o in zip(tokens, after)]

@@ -36,7 +36,15 @@ def copied(
     s: Browsing, # what is looked at
     what: str,   # 'text', 'json', 'ids' or 'python'
 ) -> str:
-    "The row in view, as something to paste"
+    """The row in view, as something to paste
+
+    Args:
+        s (Browsing): what is looked at
+        what (str): 'text', 'json', 'ids' or 'python'
+
+    Returns:
+        str
+    """
     if (i := s.row) is None: return ''
     row = _content(s, i)
     if what=='ids': return json.dumps(list(s.encoded['input_ids']))
@@ -54,7 +62,12 @@ def does(
     actions: dict[str, Action], # where to put it
     name: str,                  # of the message
 ):
-    "A function for a message"
+    """A function for a message
+
+    Args:
+        actions (dict[str, Action]): where to put it
+        name (str): of the message
+    """
     def put(f: Action) -> Action:
         actions[name] = f
         return f
@@ -195,7 +208,11 @@ class Browser(Drawn):
         self.draw()
     @property
     def rows(self): # int, shape (rows in view,)
-        "Numbers of the rows in view"
+        """Numbers of the rows in view
+
+        Returns:
+            int, shape (rows in view,)
+        """
         return self.state.rows
 
     @property
@@ -326,5 +343,14 @@ def browse(
     data: Any,          # a prepared set or its folder, a config, a JSONL or Parquet file, a data set, a DataFrame, rows
     encoder: Any=None,  # an `Encoder` or a tokenizer, where the data does not bring its own
 ) -> Browser: # a widget; `.query` and `.rows` are its state as code
-    "Look through rows: search, filter, jump; press ? for keys"
+    """Look through rows: search, filter, jump; press ? for keys
+
+    Args:
+        data (Any): a prepared set or its folder, a config, a JSONL or Parquet file, a data set, a DataFrame,
+            rows
+        encoder (Any, default None): an `Encoder` or a tokenizer, where the data does not bring its own
+
+    Returns:
+        Browser: a widget; `.query` and `.rows` are its state as code
+    """
     return Browser(Browsing(data, encoder))

@@ -35,7 +35,17 @@ def arranged(
     counting: Counting, # how long rows are, as far as that is known
     found: 'dict[int, list[Finding]]', # findings of rows that were checked
 ) -> np.ndarray: # int, the same rows in order
-    "Sort rows by what is known of them"
+    """Sort rows by what is known of them
+
+    Args:
+        rows (np.ndarray): int, numbers of rows, ascending
+        sort (str): one of `SORTS`; '-tokens' for the largest first
+        counting (Counting): how long rows are, as far as that is known
+        found (dict[int, list[Finding]]): findings of rows that were checked
+
+    Returns:
+        np.ndarray: int, the same rows in order
+    """
     name, down = sort.removeprefix('-'), sort.startswith('-')
     if name not in SORTS: raise ValueError(f'sort={sort!r}: choose one of {", ".join(SORTS)}, or -{SORTS[1]}')
     if name=='number': return rows[::-1] if down else rows
@@ -47,14 +57,19 @@ def arranged(
 
 # %% ../../nbs/widgets/85_browsing.ipynb #73e88f2f
 class Viewed:
-    "Rows, which of them are in view, and which one is looked at"
+    """Rows, which of them are in view, and which one is looked at
+
+    Args:
+        data (Any): whatever `row_set` takes
+        encoder (Any, default None): an `Encoder` or a tokenizer, where the data does not bring its own
+    """
     def __init__(self,
         data: Any,          # whatever `row_set` takes
         encoder: Any=None,  # an `Encoder` or a tokenizer, where the data does not bring its own
     ):
         self.set: RowSet = row_set(data, encoder)
         self.lock, self.generation, self.position, self.sort = threading.RLock(), 0, 0, 'number'
-        self.counting, self.checking = Counting(self.set), Checking(self.set, [], {})
+        self.counting, self.checking = Counting(self.set), Checking(self.set, [], {}, Linter())
         self.searching = Search(self.set, Query(), np.arange(len(self.set)))
         self._rows = self.searching.rows
         self._last: tuple[Any, Any, Any] = None, None, None # a row, its encoder, what it made of it
@@ -70,7 +85,11 @@ class Viewed:
         with self.lock: return self.searching.query, self._rows
     @property
     def rows(self) -> np.ndarray: # int
-        "Numbers of the rows in view"
+        """Numbers of the rows in view
+
+        Returns:
+            np.ndarray: int
+        """
         return self.view[1]
     @property
     def row(self) -> int|None:
@@ -78,7 +97,11 @@ class Viewed:
         with self.lock: return int(self._rows[self.position]) if len(self._rows) else None
     @property
     def encoded(self): # an `Encoded`, or a mapping with input_ids and labels
-        "The row that is looked at"
+        """The row that is looked at
+
+        Returns:
+            an `Encoded`, or a mapping with input_ids and labels
+        """
         return None if (i := self.row) is None else self.encode(i)
 
     def encode(self, i: int):
@@ -114,7 +137,11 @@ class Looking(Viewed):
     def jump(self,
         row: int, # its number, from 0; when it is not in view, the nearest behind it that is
     ):
-        "Look at the row of this number"
+        """Look at the row of this number
+
+        Args:
+            row (int): its number, from 0; when it is not in view, the nearest behind it that is
+        """
         with self.lock:
             if not len(self._rows): return
             row = range(len(self.set))[max(-len(self.set), min(row, len(self.set)-1))]
@@ -124,7 +151,7 @@ class Looking(Viewed):
 
 # %% ../../nbs/widgets/85_browsing.ipynb #8377ccd6
 def _check_all(rows: RowSet, known: 'dict[Any, Known]', most: int=20_000) -> Checking:
-    work = Checking(rows, list(range(min(len(rows), most))), known)
+    work = Checking(rows, list(range(min(len(rows), most))), known, Linter())
     work.go_on()
     return work
 
@@ -163,7 +190,14 @@ class Asking(Looking):
     def search(self,
         seconds: float|None=None, # stop after about so long; None: go through all
     ) -> bool: # has every row been searched?
-        "Go on searching text where it was left"
+        """Go on searching text where it was left
+
+        Args:
+            seconds (float|None, default None): stop after about so long; None: go through all
+
+        Returns:
+            bool: has every row been searched?
+        """
         search = self.searching
         done = search.go_on(seconds)
         with self.lock:
@@ -177,10 +211,18 @@ class Browsing(Asking):
         most: int=20_000,         # rows to look at, the first ones in view
         seconds: float|None=None, # stop after about so long; `checking.go_on` goes on
     ) -> dict[str, int]: # code -> number of rows
-        "Lint the rows in view, so that they can be filtered by code"
+        """Lint the rows in view, so that they can be filtered by code
+
+        Args:
+            most (int, default 20000): rows to look at, the first ones in view
+            seconds (float|None, default None): stop after about so long; `checking.go_on` goes on
+
+        Returns:
+            dict[str, int]: code -> number of rows
+        """
         query, rows = self.view
         numbers = np.arange(len(self.set)) if query.codes else np.sort(rows)
-        self.checking = work = Checking(self.set, numbers[:most].tolist(), self.checking.known)
+        self.checking = work = Checking(self.set, numbers[:most].tolist(), self.checking.known, Linter())
         work.go_on(seconds)
         return work.codes()
 
@@ -200,7 +242,14 @@ class Browsing(Asking):
 def boundary_of(
     rows: RowSet, # rows that are looked at
 ) -> str: # '' where there are only tokens, or where encoders differ
-    "The boundary mode that text is encoded in"
+    """The boundary mode that text is encoded in
+
+    Args:
+        rows (RowSet): rows that are looked at
+
+    Returns:
+        str: '' where there are only tokens, or where encoders differ
+    """
     one = isinstance(rows, WrittenRows) and not rows._encoders
     return rows.encoder.boundary if one and rows.encoder else ''
 
@@ -208,7 +257,12 @@ def set_boundary(
     state: Browsing, # what is looked at
     boundary: str,   # 'segment', 'prompt' or 'joint'
 ):
-    "Look at text in another boundary mode; what was counted and checked is forgotten"
+    """Look at text in another boundary mode; what was counted and checked is forgotten
+
+    Args:
+        state (Browsing): what is looked at
+        boundary (str): 'segment', 'prompt' or 'joint'
+    """
     with state.lock:
         old = state.set.encoder
         if not boundary_of(state.set) or old is None:
@@ -216,12 +270,19 @@ def set_boundary(
         mode: Any = boundary
         state.set.encoder = Encoder(old.tokenizer, mode, old.train_on_inputs)
         state.recount()
-        state.checking = Checking(state.set, [], {})
+        state.checking = Checking(state.set, [], {}, Linter())
 
 # %% ../../nbs/widgets/85_browsing.ipynb #98c30e61
 def left_out(
     rows: RowSet, # rows that are looked at
 ) -> 'pd.DataFrame|None': # columns file, line, status, reason, tokens, trained
-    "Rows that a prepared set dropped, cut, or has nothing to train on; None for other rows"
+    """Rows that a prepared set dropped, cut, or has nothing to train on; None for other rows
+
+    Args:
+        rows (RowSet): rows that are looked at
+
+    Returns:
+        pd.DataFrame|None: columns file, line, status, reason, tokens, trained
+    """
     prepared = rows.prepared if isinstance(rows, StoredRows) else None
     return None if prepared is None else prepared.report.rows

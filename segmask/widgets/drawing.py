@@ -19,11 +19,10 @@ import numpy as np
 from ..core import IGNORE_INDEX, Segments
 from ..data.rows import WrittenRows
 from ..data.rules import STATUSES
-from ..html import View, escape, note, plain, tag
+from ..html import View, escape, length_bins, note, plain, tag
 from ..linting.codes import CODES, SEVERITIES
 
 from ..tokens.encoder import Encoded
-from ..views.plots import length_bins
 from ..views.tokens import glyphs, show_tokens
 
 from .query import Query, hits, token_hits
@@ -36,7 +35,14 @@ if TYPE_CHECKING:
 def script(
     name: str, # 'segmask.js' or 'segmask.css'
 ) -> str:
-    "A file of the page"
+    """A file of the page
+
+    Args:
+        name (str): 'segmask.js' or 'segmask.css'
+
+    Returns:
+        str
+    """
     return (files('segmask.widgets')/'static'/name).read_text(encoding='utf8')
 
 # %% ../../nbs/widgets/88_drawing.ipynb #d7698e78
@@ -47,7 +53,14 @@ _stand_in = {**_controls, **dict.fromkeys(_directions, 0xfffd)}
 def one_for_one(
     text: str, # of a row
 ) -> str: # as many characters
-    "Text whose invisible commands are visible"
+    """Text whose invisible commands are visible
+
+    Args:
+        text (str): of a row
+
+    Returns:
+        str: as many characters
+    """
     return text.translate(_stand_in)
 
 # %% ../../nbs/widgets/88_drawing.ipynb #aeb64a19
@@ -57,7 +70,16 @@ def row_drawing(
     query: Query=Query(),    # what was searched
 ) -> dict:
     """What a page is told of a row: t, the text of its tokens, id, l and sp ('1' where trained, where special),
-    s (segments), a and b (characters), runs (text and weight) and hits (tokens and characters)"""
+    s (segments), a and b (characters), runs (text and weight) and hits (tokens and characters)
+
+    Args:
+        row (Mapping): an `Encoded`, or a mapping with input_ids and labels
+        tokenizer (Any): that the tokens belong to
+        query (Query, default Query()): what was searched
+
+    Returns:
+        dict
+    """
     ids, labels = list(row['input_ids']), list(row['labels'])
     known = row if isinstance(row, Encoded) else None
     spans = known.offsets if known is not None else None
@@ -96,7 +118,11 @@ class Places:
     def __init__(self, spans: Sequence[tuple[int,int]]|None):
         self.starts, self.ends = np.array(spans if spans else [(0, 0)][:0], np.int64).reshape(-1, 2).T
     def __call__(self, start: int, end: int) -> tuple[int, int]: # (-1, -1) when that is not known
-        "First and last token"
+        """First and last token
+
+        Returns:
+            tuple[int, int]: (-1, -1) when that is not known
+        """
         first = int(np.searchsorted(self.ends, start, 'right'))
         last = int(np.searchsorted(self.starts, end, 'left'))-1
         return (first, last) if first<=last else (-1, -1)
@@ -114,7 +140,15 @@ def place_of(
     f: 'Finding',    # what the linter found
     row: Segments, # the row it found it in
 ) -> tuple[int,int]|None: # characters [start, end); None when it is about the whole row
-    "Where in a row a finding lies"
+    """Where in a row a finding lies
+
+    Args:
+        f (Finding): what the linter found
+        row (Segments): the row it found it in
+
+    Returns:
+        tuple[int, int]|None: characters [start, end); None when it is about the whole row
+    """
     if f.segment is None or not 0<=f.segment<len(row): return None
     start = sum(len(o.text) for o in row[:f.segment])
     end = start+len(row[f.segment].text)
@@ -129,7 +163,15 @@ def findings_drawing(
     found: 'Sequence[Finding]', # of one row
     row: Mapping,             # that row, encoded
 ) -> list[dict]: # code, severity, hint, fixable, items; errors first
-    "What a page is told of findings"
+    """What a page is told of findings
+
+    Args:
+        found (Sequence[Finding]): of one row
+        row (Mapping): that row, encoded
+
+    Returns:
+        list[dict]: code, severity, hint, fixable, items; errors first
+    """
     find = Places(row.offsets if isinstance(row, Encoded) else None)
     def item(f: 'Finding') -> dict:
         at = place_of(f, row.row) if isinstance(row, Encoded) else None
@@ -148,7 +190,16 @@ def list_drawing(
     start: int,      # place of the first row in the view
     end: int,        # one past the last
 ) -> list[list]: # number, where, tokens (-1: not counted), trained share, findings (-1: not checked), text
-    "What a page is told of some rows in view"
+    """What a page is told of some rows in view
+
+    Args:
+        state (Browsing): what is looked at
+        start (int): place of the first row in the view
+        end (int): one past the last
+
+    Returns:
+        list[list]: number, where, tokens (-1: not counted), trained share, findings (-1: not checked), text
+    """
     numbers = state.rows[start:end].tolist()
     counts, found = state.counting, state.found
     def one(i: int) -> list:
@@ -174,7 +225,14 @@ _share_edges = [i/20 for i in range(21)]
 def filters_drawing(
     state: 'Browsing', # what is looked at
 ) -> dict: # lengths and shares: [low, high, rows] of each bar; statuses and codes: [name, rows]
-    "What a page is told of the rows as a whole, as far as they were counted"
+    """What a page is told of the rows as a whole, as far as they were counted
+
+    Args:
+        state (Browsing): what is looked at
+
+    Returns:
+        dict: lengths and shares: [low, high, rows] of each bar; statuses and codes: [name, rows]
+    """
     known = state.counting.tokens>=0
     tokens, lit = state.counting.tokens[known], state.counting.trained[known]
     edges = length_bins(tokens).tolist() if len(tokens) else [0, 1]
@@ -214,7 +272,15 @@ def picture_of(
     state: 'Browsing',     # what is looked at
     findings: bool=False, # what the linter says of the row as well?
 ) -> View: # static HTML without scripts; `print` it for text
-    "The row in view, without widgets"
+    """The row in view, without widgets
+
+    Args:
+        state (Browsing): what is looked at
+        findings (bool, default False): what the linter says of the row as well?
+
+    Returns:
+        View: static HTML without scripts; `print` it for text
+    """
     title, place = one_for_one(state.set.name), one_for_one(where_of(state))
     head = f'<div><b>{plain(title)}</b>: <small>{plain(place)}</small></div>'
     if state.row is None: return View(head, f'{title}: {place}')

@@ -27,7 +27,14 @@ if TYPE_CHECKING:
 def rule_of(
     given: dict, # find, to, label, weight, regex, marks, case, word, within, role, turn
 ) -> Any: # a `Rule`, or one of `segmask.masks`
-    "The rule that a form describes"
+    """The rule that a form describes
+
+    Args:
+        given (dict): find, to, label, weight, regex, marks, case, word, within, role, turn
+
+    Returns:
+        Any: a `Rule`, or one of `segmask.masks`
+    """
     known = {f.name: given[f.name] for f in fields(Rule) if given.get(f.name) is not None}
     choice = {k: given[k] for k in ('role', 'turn') if given.get(k)}
     if not choice: return Rule(**known)
@@ -53,7 +60,15 @@ def chosen(
     editor: 'Editor', # with what is edited
     m: dict,      # a message: `n` the row, `first` and `last` tokens, or `from` and `to` characters
 ) -> tuple[int,int]|None: # characters [start, end)
-    "The characters that a message is about; None when nothing is selected"
+    """The characters that a message is about; None when nothing is selected
+
+    Args:
+        editor (Editor): with what is edited
+        m (dict): a message: `n` the row, `first` and `last` tokens, or `from` and `to` characters
+
+    Returns:
+        tuple[int, int]|None: characters [start, end)
+    """
     if 'from' in m: return int(m['from']), int(m['to'])
     state = editor.state
     if 'first' not in m: return state.selection if m.get('n', state.row)==state.row else None
@@ -227,5 +242,14 @@ def edit(
     path: Any,          # a template-free JSONL file, compressed or not
     encoder: Any=None,  # an `Encoder` or a tokenizer (default: what a config beside the file says, else Mistral 7B's)
 ) -> Editor: # a widget; `.python()` is the code that repeats what was done
-    "Change which text is trained: drag over it, press m or t, save; press ? for keys"
+    """Change which text is trained: drag over it, press m or t, save; press ? for keys
+
+    Args:
+        path (Any): a template-free JSONL file, compressed or not
+        encoder (Any, default None): an `Encoder` or a tokenizer (default: what a config beside the file says,
+            else Mistral 7B's)
+
+    Returns:
+        Editor: a widget; `.python()` is the code that repeats what was done
+    """
     return Editor(Edits(path, encoder))

@@ -42,7 +42,15 @@ def typed_value(
     key: str,  # such as 'sequence_len', 'datasets[0].path'
     text: str, # as one types it
 ) -> Any: # `ConfigError` when it is not even YAML
-    "What typed text means"
+    """What typed text means
+
+    Args:
+        key (str): such as 'sequence_len', 'datasets[0].path'
+        text (str): as one types it
+
+    Returns:
+        Any: `ConfigError` when it is not even YAML
+    """
     text = text.strip()
     try: value = yaml.safe_load(text)
     except yaml.YAMLError as e:
@@ -54,7 +62,12 @@ def typed_value(
 
 # %% ../../nbs/widgets/92_form.ipynb #2ce1f70c
 class Settings:
-    "A config that is being changed. `config` is the last good one, `wrong` what was typed and cannot be"
+    """A config that is being changed. `config` is the last good one, `wrong` what was typed and cannot be
+
+    Args:
+        config (Any): a `TrainingConfig`, its keys, or a YAML file
+        path (str|os.PathLike|None, default None): where `save` writes (default: the file it was read from)
+    """
     def __init__(self,
         config: Any,                       # a `TrainingConfig`, its keys, or a YAML file
         path: str|os.PathLike|None = None, # where `save` writes (default: the file it was read from)
@@ -69,7 +82,14 @@ class Settings:
     def text(self,
         key: str, # such as 'sequence_len', 'datasets[0].path'
     ) -> str: # as one would type it; '' when it is not set
-        "The value of a key"
+        """The value of a key
+
+        Args:
+            key (str): such as 'sequence_len', 'datasets[0].path'
+
+        Returns:
+            str: as one would type it; '' when it is not set
+        """
         at: Any = self.config.to_dict()
         for part in _parts(key):
             try: at = at[part]
@@ -83,7 +103,15 @@ class Settings:
         key: str,  # such as 'sequence_len', 'datasets[0].path'
         text: str, # as one types it; '' takes the key out
     ) -> bool: # was it taken up?
-        "Change a key; when the config would be wrong, it stays as it was, and `wrong` says why"
+        """Change a key; when the config would be wrong, it stays as it was, and `wrong` says why
+
+        Args:
+            key (str): such as 'sequence_len', 'datasets[0].path'
+            text (str): as one types it; '' takes the key out
+
+        Returns:
+            bool: was it taken up?
+        """
         self.wrong.pop(key, None)
         if text.strip()==self.text(key): return True
         try:
@@ -113,7 +141,11 @@ class ConfigFile(Settings):
         return stamp(self.path)!=self._stamp
 
     def save(self) -> str|None: # the file that holds the original, if there was one
-        "Write the config and keep an older one. `ConfigError` while something is wrong, or the file changed outside"
+        """Write the config and keep an older one. `ConfigError` while something is wrong, or the file changed outside
+
+        Returns:
+            str|None: the file that holds the original, if there was one
+        """
         faults = [Problem(str(self.path), k, *v) for k,v in self.wrong.items()]
         if self.stale: faults.append(Problem(str(self.path), '', 'was changed by something else since it was read',
                                              'Read it again; what was typed here is repeated.', 'file-changed'))
@@ -130,7 +162,11 @@ class ConfigFile(Settings):
         for key,text in typed.items(): self.set(key, text)
 
     def add_data(self) -> int: # its number
-        "One more data set, like the last one; its path is to be typed"
+        """One more data set, like the last one; its path is to be typed
+
+        Returns:
+            int: its number
+        """
         n = len(self.config.datasets)
         self.wrong[f'datasets[{n}].path'] = 'is missing', 'Name a file, or take the data set away.'
         return n
@@ -144,7 +180,14 @@ class ConfigFile(Settings):
 def choices(
     key: str, # such as 'bf16', 'datasets[0].segmask.boundary'
 ) -> list[str]: # [] for free text
-    "What can be chosen for a key"
+    """What can be chosen for a key
+
+    Args:
+        key (str): such as 'bf16', 'datasets[0].segmask.boundary'
+
+    Returns:
+        list[str]: [] for free text
+    """
     if key.endswith('.boundary'): return list(BOUNDARIES)
     kinds = _kinds(key)
     named = [str(v) for k in kinds if getattr(k, '__origin__', None) is Literal for v in get_args(k)]
@@ -154,7 +197,12 @@ def choices(
 def form_drawing(
     state: Settings,
 ) -> list[dict]: # name and fields of each group; a field has key, value, choices, suggestions, what is wrong, the hint
-    "What a page is told of the form"
+    """What a page is told of the form
+
+    Returns:
+        list[dict]: name and fields of each group; a field has key, value, choices, suggestions, what is
+        wrong, the hint
+    """
     def field(key: str) -> dict:
         what, hint = state.wrong.get(key, ('', ''))
         near = sorted(FORMATS) if key.endswith('.type') else []
@@ -254,6 +302,15 @@ def configure(
     config: Any = None, # a `TrainingConfig`, its keys, or a YAML file (default: training_config.yaml, or an empty one)
     path: str|os.PathLike|None = None, # where *save* writes (default: the file it was read from)
 ) -> Form: # a widget; `.config` is the config as it is now
-    "A form over a training config, checked while one types, its YAML beside it"
+    """A form over a training config, checked while one types, its YAML beside it
+
+    Args:
+        config (Any, default None): a `TrainingConfig`, its keys, or a YAML file (default:
+            training_config.yaml, or an empty one)
+        path (str|os.PathLike|None, default None): where *save* writes (default: the file it was read from)
+
+    Returns:
+        Form: a widget; `.config` is the config as it is now
+    """
     if config is None: config = 'training_config.yaml' if Path('training_config.yaml').exists() else _NEW
     return Form(ConfigFile(config, path))

@@ -21,14 +21,26 @@ from .drawing import findings_drawing, how, list_drawing, row_drawing, script
 
 # %% ../../nbs/widgets/89_page.ipynb #a093782e
 def run_lengths(values: Any) -> list[list]: # [[value, how many], ...]
-    "Repeated values as runs"
+    """Repeated values as runs
+
+    Returns:
+        list[list]: [[value, how many], ...]
+    """
     return [[v, sum(1 for _ in run)] for v,run in groupby(values)]
 
 def packed(
     row: dict,              # as `row_drawing` makes it
     vocabulary: dict[int, list], # id -> [text, is it special?], filled here
 ) -> dict:
-    "A row with nothing in it that can be made again"
+    """A row with nothing in it that can be made again
+
+    Args:
+        row (dict): as `row_drawing` makes it
+        vocabulary (dict[int, list]): id -> [text, is it special?], filled here
+
+    Returns:
+        dict
+    """
     for i,text,special in zip(row['id'], row['t'], row['sp']): vocabulary.setdefault(i, [text, special])
     steps = [b-a for a,b in zip([0, *row['a']], row['a'])]
     lengths = [b-a for a,b in zip(row['a'], row['b'])]
@@ -37,7 +49,12 @@ def packed(
 
 # %% ../../nbs/widgets/89_page.ipynb #b7fac357
 class Page(NamedTuple):
-    "What `write_page` wrote"
+    """What `write_page` wrote
+
+    Args:
+        rows (int): in the page
+        of (int): that there are
+    """
     path: str
     rows: int   # in the page
     of: int     # that there are
@@ -51,7 +68,15 @@ def page_data(
     state: Browsing, # what is to be shown
     most: int=500,   # the most rows
 ) -> dict:
-    "All that a page shows"
+    """All that a page shows
+
+    Args:
+        state (Browsing): what is to be shown
+        most (int, default 500): the most rows
+
+    Returns:
+        dict
+    """
     numbers = state.rows[:most].tolist()
     state.check(most)
     state.counting.go_on()
@@ -68,7 +93,14 @@ def page_data(
 def page_html(
     data: dict, # as `page_data` makes it
 ) -> str:
-    "One HTML file: style, script and rows"
+    """One HTML file: style, script and rows
+
+    Args:
+        data (dict): as `page_data` makes it
+
+    Returns:
+        str
+    """
     small = gzip.compress(json.dumps(data, ensure_ascii=False).encode(), mtime=0)
     return _PAGE.format(title=escape(data['head']['name'], attribute=True), css=script('segmask.css'),
                         js=script('segmask.js'), data=base64.b64encode(small).decode())
@@ -95,7 +127,17 @@ def write_page(
     encoder: Any=None,        # an `Encoder` or a tokenizer, where the data does not bring its own
     most: int=500,            # the most rows
 ) -> Page:
-    "Write rows into one HTML file that anyone can open"
+    """Write rows into one HTML file that anyone can open
+
+    Args:
+        data (Any): whatever `browse` takes
+        path (str|os.PathLike): the HTML file
+        encoder (Any, default None): an `Encoder` or a tokenizer, where the data does not bring its own
+        most (int, default 500): the most rows
+
+    Returns:
+        Page
+    """
     state = data if isinstance(data, Browsing) else Browsing(data, encoder)
     html = page_html(page_data(state, most)).encode()
     with write_beside(path) as f: f.write(html)

@@ -31,7 +31,17 @@ def text_pattern(
     case: bool=True,   # do capitals matter?
     word: bool=False,  # whole words only?
 ) -> re.Pattern: # ValueError when it is no regular expression
-    "What to find, as an expression"
+    """What to find, as an expression
+
+    Args:
+        text (str): what is looked for
+        regex (bool, default False): is it a regular expression?
+        case (bool, default True): do capitals matter?
+        word (bool, default False): whole words only?
+
+    Returns:
+        re.Pattern: ValueError when it is no regular expression
+    """
     source = text if regex else re.escape(text)
     try: return re.compile(rf'\b(?:{source})\b' if word else source, 0 if case else re.IGNORECASE)
     except re.error as e:
@@ -41,7 +51,19 @@ def text_pattern(
 # %% ../../nbs/widgets/82_query.ipynb #f0824c7b
 @dataclass(frozen=True)
 class Query:
-    "Which rows to look at. Everything that is given must hold"
+    """Which rows to look at. Everything that is given must hold
+
+    Args:
+        text (str, default ''): text to find
+        regex (bool, default False): is it a regular expression?
+        within (str, default 'all'): where to find it: 'all', 'trained' or 'masked' text
+        tokens (tuple[int|None, int|None]): at least and at most so many tokens
+        share (tuple[float|None, float|None]): the share of them that is trained, from 0 to 1
+        codes (tuple[str, ...]): any of these lint codes
+        status (str, default ''): what becomes of the row: 'kept', 'cut', 'too long', ...
+        case (bool, default True): do capitals matter?
+        word (bool, default False): whole words only?
+    """
     text: str = ''                                       # text to find
     regex: bool = False                                  # is it a regular expression?
     within: str = 'all'                                  # where to find it: 'all', 'trained' or 'masked' text
@@ -76,7 +98,15 @@ def hits(
     row: Segments, # an example
     query: Query,  # what to find
 ) -> list[tuple[int,int]]: # characters [start, end), none of them empty
-    "Where the text of a query is found in a row"
+    """Where the text of a query is found in a row
+
+    Args:
+        row (Segments): an example
+        query (Query): what to find
+
+    Returns:
+        list[tuple[int, int]]: characters [start, end), none of them empty
+    """
     if not query.text: return []
     return [o for a,text in _stretches(row, query.within) for o in _spans(query.pattern, text, a)]
 
@@ -99,7 +129,16 @@ def token_hits(
     texts: list[str], # what each token decodes to
     query: Query,   # what to find
 ) -> list[tuple[int,int]]: # tokens [first, last], both inclusive
-    "Where the text of a query is found in a row of tokens"
+    """Where the text of a query is found in a row of tokens
+
+    Args:
+        row (Mapping): `input_ids` and `labels`
+        texts (list[str]): what each token decodes to
+        query (Query): what to find
+
+    Returns:
+        list[tuple[int, int]]: tokens [first, last], both inclusive
+    """
     if not query.text: return []
     ends = np.cumsum([len(o) for o in texts])
     spans = hits(Segments(Segment(o, l!=IGNORE_INDEX) for o,l in zip(texts, row['labels'])), query)
@@ -111,7 +150,16 @@ def candidates(
     query: Query,  # what is asked for; its text is not looked at
     found: Mapping[int, list], # findings of each row that was checked
 ) -> np.ndarray: # int, numbers of rows
-    "Rows that hold everything that a query asks but for its text"
+    """Rows that hold everything that a query asks but for its text
+
+    Args:
+        rows (RowSet): all rows
+        query (Query): what is asked for; its text is not looked at
+        found (Mapping[int, list]): findings of each row that was checked
+
+    Returns:
+        np.ndarray: int, numbers of rows
+    """
     keep = np.ones(len(rows), bool)
     wanted: list[tuple[tuple[Any, Any], Any]] = [(query.tokens, lambda: rows.tokens)]
     wanted += [(query.share, lambda: rows.trained/np.maximum(rows.tokens, 1))]

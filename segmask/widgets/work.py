@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..data.rows import RowSet, WrittenRows
-
-from ..linting.linter import Linter
 from ..linting.look import Known
 from ..tokens.encoder import Encoder
 
 if TYPE_CHECKING:
+    from segmask.data.rows import RowSet
     from segmask.linting.findings import Finding
+    from segmask.linting.linter import Linter
     from segmask.widgets.query import Query
 
 # %% ../../nbs/widgets/84_work.ipynb #ed3a91a0
@@ -30,7 +29,11 @@ class Work:
     "Something long, done a part at a time. `at` of `total` are done; several threads may go on with it"
     def __init__(self, total: int): self.at, self.total, self.lock = 0, total, threading.RLock()
     def part(self, a: int) -> int: # where the next part begins
-        "Do the part that begins at `a`"
+        """Do the part that begins at `a`
+
+        Returns:
+            int: where the next part begins
+        """
         raise NotImplementedError
     @property
     def done(self) -> bool: return self.at>=self.total
@@ -38,7 +41,14 @@ class Work:
     def go_on(self,
         seconds: float|None=None, # stop after about so long; None: go through all
     ) -> bool: # is it done?
-        "Go on where it was left"
+        """Go on where it was left
+
+        Args:
+            seconds (float|None, default None): stop after about so long; None: go through all
+
+        Returns:
+            bool: is it done?
+        """
         began = time.monotonic()
         while not self.done:
             with self.lock:
@@ -48,10 +58,16 @@ class Work:
 
 # %% ../../nbs/widgets/84_work.ipynb #60999fda
 class Search(Work):
-    "Rows whose text holds what a query asks. What was found stays; the query never changes"
+    """Rows whose text holds what a query asks. What was found stays; the query never changes
+
+    Args:
+        rows (RowSet): all rows
+        query (Query): what to find
+        candidates (np.ndarray): int, numbers of rows that may hold it
+    """
     def __init__(self,
-        rows: RowSet,           # all rows
-        query: 'Query',           # what to find
+        rows: 'RowSet',         # all rows
+        query: 'Query',         # what to find
         candidates: np.ndarray, # int, numbers of rows that may hold it
     ):
         super().__init__(len(candidates) if query.text else 0)
@@ -66,14 +82,18 @@ class Search(Work):
 
     @property
     def rows(self) -> np.ndarray: # int
-        "Numbers of the rows found so far"
+        """Numbers of the rows found so far
+
+        Returns:
+            np.ndarray: int
+        """
         if not self.query.text: return self.candidates
         return np.concatenate([np.zeros(0, np.int64), *self._found])
 
 # %% ../../nbs/widgets/84_work.ipynb #3eddfa5c
 class Counting(Work):
     "Tokens, and trained tokens, of each row; -1 where it is not known yet"
-    def __init__(self, rows: RowSet):
+    def __init__(self, rows: 'RowSet'):
         self.set = rows
         self.tokens, self.trained = np.full(len(rows), -1, np.int64), np.full(len(rows), -1, np.int64)
         super().__init__(len(rows))
@@ -94,17 +114,27 @@ class Counting(Work):
 SHORT = 3000 # tokens; longer rows are linted when nobody waits
 
 def lint_rows(
-    rows: RowSet,            # all rows
+    rows: 'RowSet',          # all rows
     numbers: Sequence[int],  # which of them to look at
     known: dict[Any, Known], # what is known of each encoder, kept between calls
-    out: Linter,             # collects, and knows the rows before
+    out: 'Linter',           # collects, and knows the rows before
 ) -> 'dict[int, list[Finding]]': # findings of each row; empty lists too
-    "What the linter says of some rows"
+    """What the linter says of some rows
+
+    Args:
+        rows (RowSet): all rows
+        numbers (Sequence[int]): which of them to look at
+        known (dict[Any, Known]): what is known of each encoder, kept between calls
+        out (Linter): collects, and knows the rows before
+
+    Returns:
+        dict[int, list[Finding]]: findings of each row; empty lists too
+    """
     found: 'dict[int, list[Finding]]' = {i: [] for i in numbers}
-    for enc,group in groupby(numbers, key=rows.encoder_of if isinstance(rows, WrittenRows) else lambda i: None):
+    for enc,group in groupby(numbers, key=rows.encoder_of):
         part, first, before = list(group), len(out.places), len(out.findings)
         if enc not in known: known[enc] = Known(enc or Encoder(rows.tokenizer), rows.sequence_len, rows.strategy)
-        if isinstance(rows, WrittenRows):
+        if enc is not None:
             lowered = any(o.origin for o in rows.rows[part[0]])
             out.rows([(rows.where(i), rows.rows[i]) for i in part], known[enc], lowered)
         else:
@@ -115,9 +145,9 @@ def lint_rows(
 
 class Checking(Work):
     "Findings of some rows: `found` has a list for each row that was looked at"
-    def __init__(self, rows: RowSet, numbers: Sequence[int], known: dict[Any, Known]):
+    def __init__(self, rows: 'RowSet', numbers: Sequence[int], known: dict[Any, Known], linter: 'Linter'):
         super().__init__(len(numbers))
-        self.set, self.numbers, self.known, self.linter = rows, list(numbers), known, Linter()
+        self.set, self.numbers, self.known, self.linter = rows, list(numbers), known, linter
         self.found: 'dict[int, list[Finding]]' = {}
 
     def part(self, a: int) -> int:
@@ -133,7 +163,11 @@ class Checking(Work):
             if f.row is not None: self.found[self.numbers[f.row]] = [*self.found[self.numbers[f.row]], f]
 
     def codes(self) -> dict[str, int]: # code -> rows, the most frequent first
-        "How many rows have each code, as far as was checked"
+        """How many rows have each code, as far as was checked
+
+        Returns:
+            dict[str, int]: code -> rows, the most frequent first
+        """
         counts: dict[str, int] = {}
         for all_ in list(self.found.values()):
             for c in {f.code for f in all_}: counts[c] = counts.get(c, 0)+1
