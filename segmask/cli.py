@@ -25,6 +25,7 @@ COMMANDS = { # name -> (module, what it does)
     'config':     ('checking', 'Check, make, change or compare training configs'),
     'train':      ('training', 'Train on the data of a training config'),
     'audit':      ('auditing', 'Look at prepared tokens and labels: what is trained, and what is wrong with it'),
+    'lock':       ('auditing', 'Write or check a lockfile: which rows a config trains, and how'),
     'compare':    ('training', 'Train the same rows under several masks and compare the results'),
     'view':       ('viewing', 'Write rows, their tokens and findings into one HTML file that anyone can open'),
 }
