@@ -107,6 +107,9 @@ def plot_lengths(
 
     Returns:
         Plot
+
+    Example:
+        >>> plot_lengths({'mine': rows, 'all': prepared}, encoder)
     """
     sets = row_sets(data, encoder)
     limit = sequence_len or next(filter(None, map(_limit, sets.values())), None)
@@ -131,6 +134,9 @@ def plot_trained_share(
 
     Returns:
         Plot
+
+    Example:
+        >>> plot_trained_share({'mine': rows, 'all': prepared}, encoder)
     """
     sets = row_sets(data, encoder)
     shares = {k: s.trained/np.maximum(s.tokens, 1) for k,s in sets.items()}
@@ -211,6 +217,9 @@ def plot_lost(
 
     Returns:
         Plot
+
+    Example:
+        >>> plot_lost(rows, encoder, sequence_len=512)
     """
     sets = row_sets(data, encoder)
     limit = sequence_len or next(filter(None, map(_limit, sets.values())), None)
@@ -267,6 +276,9 @@ def plot_packing(
 
     Returns:
         Plot
+
+    Example:
+        >>> plot_packing(rows, encoder, sequence_len=512)
     """
     s = row_set(data, encoder)
     n = sequence_len or _limit(s)
