@@ -109,11 +109,11 @@ def parts_of(
     Returns:
         list[str]: keys of `PART_WORDS`; empty where no chat template tells
     """
-    told = row.row if isinstance(row, Encoded) and isinstance(row.row, ChatRow) else None
-    if told is None or row.offsets is None: return token_parts(row['input_ids'], tokenizer)
+    told, spans = (row.row, row.offsets) if isinstance(row, Encoded) else (None, None)
+    if not isinstance(told, ChatRow) or spans is None: return token_parts(row['input_ids'], tokenizer)
     chars = ['context']*(len(told.text)+1)
     for a,b,part in row_parts(told): chars[a:b] = [part]*(b-a)
-    return [chars[max(a, b-1)] for a,b in row.offsets]
+    return [chars[max(a, b-1)] for a,b in spans]
 
 def tokens_of(
     row: Mapping,        # an `Encoded`, or anything with `input_ids` and `labels`
