@@ -103,7 +103,7 @@ def class_code(node: ast.ClassDef, lines: list[str]) -> list[str]:
 
 def described(doc: str) -> str:
     "A docstring as Markdown: its sentences, then its sections `Raises:` and `Example:`"
-    said, *sections = re.split(r'^(?=(?:Raises|Example):$)', doc, flags=re.M)
+    said, *sections = re.split(r'^(?=(?:Args|Returns|Raises|Example):$)', doc, flags=re.M)
     parts = ['\n\n'.join(f'*{whole(o)}*' for o in said.strip().split('\n\n'))]
     for o in sections:
         title, _, rest = o.partition('\n')
