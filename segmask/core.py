@@ -98,11 +98,18 @@ class Segment:
     Args:
         text (str): as it is: nothing is added between segments
         label (bool): True: trained, False: masked
-        origin (str|None): the field or turn it came from, e.g. 'turn 3, assistant'
-        extra (Mapping|None): other keys of the JSON object, for writing
+        origin (str|None, default None): the field or turn it came from, e.g. 'turn 3, assistant'
+        extra (Mapping|None, default None): other keys of the JSON object, for writing
         weight (float): 0 to 1; of masked text 0, of trained text 1 unless given
-        role (str|None): who said it, e.g. 'assistant'
-        turn (int|None): number of the message, from 0
+        role (str|None, default None): who said it, e.g. 'assistant'
+        turn (int|None, default None): number of the message, from 0
+
+    Raises:
+        SegmentError: the text is no string, the label no boolean, or the weight not between 0 and 1
+
+    Example:
+        >>> Segment(' 4', label=True, weight=.5)
+        trained(' 4', weight=0.5)
     """
     text: str                                              # as it is: nothing is added between segments
     label: bool                                            # True: trained, False: masked
@@ -239,23 +246,78 @@ class _Ruled:
 
     def _with(self, segments: Iterable[Segment]) -> 'Segments': raise NotImplementedError
 
-    def mask(self, regex: str|None=None, **choice: 'Unpack[Choice]') -> 'Segments':
-        "Mask what a pattern finds, or what `Choice` says: `s.mask(r'<<.*?>>')`, `s.mask(role='user')`"
+    def mask(self,
+        regex: str|None=None,        # a pattern; what it finds is masked
+        **choice: 'Unpack[Choice]',  # or other ways to choose: text, role, turn, segment, ... (`masks.Choice`)
+    ) -> 'Segments': # the same text; nothing chosen: all of it is masked
+        """Mask what a pattern finds, or what is chosen: `s.mask(r'<<.*?>>')`, `s.mask(role='user')`
+
+        Args:
+            regex (str|None, default None): a pattern; what it finds is masked
+            **choice (Unpack[Choice]): or other ways to choose: text, role, turn, segment, ... (`masks.Choice`)
+
+        Returns:
+            Segments: the same text; nothing chosen: all of it is masked
+        """
         return self.apply(masks.mask(regex, **choice))
-    def train(self, regex: str|None=None, **choice: 'Unpack[Choice]') -> 'Segments':
-        "Train it"
+    def train(self,
+        regex: str|None=None,        # a pattern; what it finds is trained
+        **choice: 'Unpack[Choice]',  # or other ways to choose, as for `mask`
+    ) -> 'Segments': # the same text; nothing chosen: all of it is trained
+        """Train what a pattern finds, or what is chosen: `s.train(r'####.*')`
+
+        Args:
+            regex (str|None, default None): a pattern; what it finds is trained
+            **choice (Unpack[Choice]): or other ways to choose, as for `mask`
+
+        Returns:
+            Segments: the same text; nothing chosen: all of it is trained
+        """
         return self.apply(masks.train(regex, **choice))
-    def weigh(self, regex: str|None=None, weight: float=1., **choice: 'Unpack[Choice]') -> 'Segments':
-        "Give it a weight between 0 and 1"
+    def weigh(self,
+        regex: str|None=None,        # a pattern; what it finds gets the weight
+        weight: float=1.,            # how much it counts in the loss, 0 to 1
+        **choice: 'Unpack[Choice]',  # or other ways to choose, as for `mask`
+    ) -> 'Segments': # the same text
+        """Give a weight to what a pattern finds, or to what is chosen: `s.weigh(r'[0-9]+', .5)`
+
+        Args:
+            regex (str|None, default None): a pattern; what it finds gets the weight
+            weight (float, default 1.0): how much it counts in the loss, 0 to 1
+            **choice (Unpack[Choice]): or other ways to choose, as for `mask`
+
+        Returns:
+            Segments: the same text
+        """
         return self.apply(masks.weigh(regex, weight, **choice))
-    def only(self, regex: str|None=None, **choice: 'Unpack[Choice]') -> 'Segments':
-        "Mask everything else"
+    def only(self,
+        regex: str|None=None,        # a pattern; what it finds stays as it is
+        **choice: 'Unpack[Choice]',  # or other ways to choose, as for `mask`
+    ) -> 'Segments': # the same text
+        """Mask all but what a pattern finds, or what is chosen: `s.only(role='assistant')`
+
+        Args:
+            regex (str|None, default None): a pattern; what it finds stays as it is
+            **choice (Unpack[Choice]): or other ways to choose, as for `mask`
+
+        Returns:
+            Segments: the same text
+        """
         return self.apply(masks.only(regex, **choice))
     def only_last_turn(self) -> 'Segments':
         "Mask all but the last turn that is trained"
         return self.apply(masks.only_last_turn())
-    def by_role(self, *roles: str) -> 'Segments':
-        "Train what these roles say, and mask everything else"
+    def by_role(self,
+        *roles: str, # such as 'assistant'
+    ) -> 'Segments': # the same text
+        """Train what these roles say, and mask everything else
+
+        Args:
+            *roles (str): such as 'assistant'
+
+        Returns:
+            Segments: the same text
+        """
         return self.apply(masks.by_role(*roles))
 
 # %% ../nbs/04_core.ipynb #b2f80115
@@ -272,6 +334,15 @@ class Segments(_Ruled, Sequence):
         segments (tuple[Segment, ...]): the pieces, in order
         extra (dict): other keys of the row, kept for writing
         where (str|None): file and line that it was read from
+
+    Raises:
+        TypeError: a piece is neither a segment nor an example
+
+    Example:
+        >>> row = Segments.of(masked('Q: 2+2? A:'), trained(' 4'))
+        >>> row.text
+        'Q: 2+2? A: 4'
+        >>> row.mask(r'[0-9]+').to_dict()
     """
     __slots__ = ('segments', 'extra', 'where')
     segments: tuple[Segment, ...] # the pieces, in order
@@ -288,8 +359,23 @@ class Segments(_Ruled, Sequence):
         self.segments = parts if all(isinstance(o, Segment) for o in parts) else _flat(parts, self.extra)
 
     @classmethod
-    def of(cls, *parts: 'Segment|Segments') -> 'Segments':
-        "One example from its pieces: `Segments.of(masked('Q'), trained('A'))`"
+    def of(cls,
+        *parts: 'Segment|Segments', # in order
+    ) -> 'Segments': # their texts one after another
+        """One example from its pieces: `Segments.of(masked('Q'), trained('A'))`
+
+        Args:
+            *parts (Segment|Segments): in order
+
+        Returns:
+            Segments: their texts one after another
+
+        Raises:
+            TypeError: a piece is neither a segment nor an example
+
+        Raises:
+            TypeError: a piece is neither a segment nor an example
+        """
         return cls(parts)
 
     @classmethod
@@ -297,7 +383,7 @@ class Segments(_Ruled, Sequence):
         row: Mapping,            # `{"segments": [{"label": true, "text": "..."}, ...]}`, axolotl's `input_output`
         where: str|None = None,  # file and line, for messages
     ) -> 'Segments':
-        """Read one row; a `SegmentError` lists all that is wrong with it
+        """Read one row
 
         Args:
             row (Mapping): `{"segments": [{"label": true, "text": "..."}, ...]}`, axolotl's `input_output`
@@ -305,6 +391,13 @@ class Segments(_Ruled, Sequence):
 
         Returns:
             Segments
+
+        Raises:
+            SegmentError: with all that is wrong with it
+
+        Example:
+            >>> Segments.from_dict({'segments': [{'label': True, 'text': '4'}]})
+            trained('4')
         """
         if bad := list(segments_problems(row)): raise SegmentError(Problem(where or '', *p) for p in bad)
         return cls(map(segment_of, row['segments']), {k:v for k,v in row.items() if k!='segments'}, where)
@@ -377,6 +470,13 @@ def masked(
 
     Returns:
         Segments: one segment with `label` False
+
+    Raises:
+        SegmentError: the text is not a string, or holds half a character
+
+    Example:
+        >>> masked('Q: 2+2? A:') + trained(' 4')
+        masked('Q: 2+2? A:') + trained(' 4')
     """
     return Segments([Segment(text, False, origin, role=role, turn=turn)])
 
@@ -393,11 +493,18 @@ def trained(
     Args:
         text (str): text that the loss sees
         origin (str|None, default None): where it came from, for views
-        weight (float, default _one): how much it counts in the loss, 0 to 1
+        weight (float): how much it counts in the loss, 0 to 1
         role (str|None, default None): who says it, e.g. 'assistant'
         turn (int|None, default None): number of the message, from 0
 
     Returns:
         Segments: one segment with `label` True
+
+    Raises:
+        SegmentError: the text is not a string, or the weight not between 0 and 1
+
+    Example:
+        >>> masked('Q: 2+2? A:') + trained(' 4', weight=.5)
+        masked('Q: 2+2? A:') + trained(' 4', weight=0.5)
     """
     return Segments([Segment(text, True, origin, weight=weight, role=role, turn=turn)])

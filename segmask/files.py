@@ -171,13 +171,21 @@ def _plainly_good(row, text, check) -> bool:
 def read_jsonl(
     path: str|os.PathLike, # `input_output` rows, one a line; .gz and .zst are read by their suffix
 ) -> list[Segments]: # each knows the file and line that it came from
-    """Read `{"segments": [...]}` rows, every one checked. `SegmentError` lists all bad lines with the hint
+    """Read `{"segments": [...]}` rows, every one checked
 
     Args:
         path (str|os.PathLike): `input_output` rows, one a line; .gz and .zst are read by their suffix
 
     Returns:
         list[Segments]: each knows the file and line that it came from
+
+    Raises:
+        SegmentError: with all bad lines and what to do
+
+    Example:
+        >>> rows = read_jsonl('output.jsonl')
+        >>> rows[0].where
+        'output.jsonl:1'
     """
     return [_segments(row, f'{path}:{n}') for n,row in iter_jsonl(path)]
 
@@ -311,7 +319,7 @@ def write_jsonl(
     rows: Iterable[Segments|Mapping], # examples, or rows that are dictionaries already
     path: str|os.PathLike,            # written beside and renamed; compressed when it ends in .gz, .zst, .bz2 or .lz4
 ) -> int: # how many rows were written
-    """Write `{"segments": [...]}` rows, one a line. `SegmentError` when a row is bad; the old file then stays
+    """Write `{"segments": [...]}` rows, one a line
 
     Args:
         rows (Iterable[Segments|Mapping]): examples, or rows that are dictionaries already
@@ -319,6 +327,13 @@ def write_jsonl(
 
     Returns:
         int: how many rows were written
+
+    Raises:
+        SegmentError: a row is bad; the old file then stays as it was
+
+    Example:
+        >>> write_jsonl([masked('Q: 2+2? A:') + trained(' 4')], 'rows.jsonl')
+        1
     """
     n = 0
     with write_beside(path) as raw, _compressed(raw, Path(path).suffix) as f:

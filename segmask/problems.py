@@ -55,6 +55,10 @@ class Problem:
         hint (str): what to do about it
         code (str, default ''): a short name of the kind, such as 'label-not-boolean'; nothing needs to read
             the message
+
+    Example:
+        >>> print(Problem('rows.jsonl:3', 'segments[0].label', 'is "yes", not a boolean', 'Write true.'))
+        rows.jsonl:3: segments[0].label: is "yes", not a boolean. Write true.
     """
     where: str # file and line, such as 'output.jsonl:3'; empty when the data came from no file
     field: str # such as 'segments[1].label'; empty when the line as a whole is bad

@@ -50,10 +50,11 @@ class Known(NamedTuple):
         bos (int|None, default None): put before every text
         ends (frozenset[int]): tokens that end an answer
         stop (int|None, default None): the one that ends a turn of the template
-        cue (tuple[int, ...]): what the template writes before an answer, white space at its end aside
-        supplied (tuple[int, ...]): the same with the white space, as inference supplies it
+        cue (tuple[int, ...], default ()): what the template writes before an answer, white space at its end
+            aside
+        supplied (tuple[int, ...], default ()): the same with the white space, as inference supplies it
         pictures (frozenset[int]): placeholders of images, sound and video
-        split (tuple[str, ...]): markers of the template that are no single tokens
+        split (tuple[str, ...], default ()): markers of the template that are no single tokens
         after (int|None, default None): the token that the template writes after a turn's end, a line break
             mostly
         longest (int|None, default None): the most tokens that a row may have

@@ -56,6 +56,11 @@ class Audit:
         found (Sequence[Finding]): what is wrong
         tokenizer (Any, default None): for the text of tokens
         hints (Mapping[str, str], default {}): code -> a hint that fits this trainer better than the table's
+
+    Example:
+        >>> found = audit(trainer)
+        >>> found.ok, found.codes
+        >>> found.findings
     """
     def __init__(self,
         what: str,                  # what was looked at
@@ -214,6 +219,12 @@ def audit(
 
     Returns:
         Audit
+
+    Raises:
+        TypeError: it is none of these
+
+    Example:
+        >>> audit(trainer)
     """
     read = read_rows(what, rows)
     if model is True: model = what.model
@@ -312,6 +323,12 @@ def assert_clean(
     Args:
         audit (Audit)
         ignore (Sequence[str], default ()): codes that are meant
+
+    Raises:
+        AssertionError: with the report, when there is an error or a warning
+
+    Example:
+        >>> assert_clean(audit(prepared), ignore=['duplicate-row', 'train-eval-leak'])
     """
     left = [f for f in audit.found if f.hit.code not in ignore and AUDIT_CODES[f.hit.code].severity!='info']
     rest = Audit(audit.what, audit.rows, audit.held, left, audit.tokenizer, audit.hints)
@@ -331,6 +348,9 @@ def audit_first(
 
     Returns:
         Any: a transformers TrainerCallback
+
+    Example:
+        >>> trainer.add_callback(audit_first(ignore=['packed-leak']))
     """
     from transformers import TrainerCallback
     class AuditFirst(TrainerCallback):

@@ -8,13 +8,14 @@ __all__ = ['written', 'ordered', 'as_in', 'ConfigFile', 'CheckedConfig', 'Traini
 # %% ../../nbs/config/36_config.ipynb #21e885b0
 import copy, difflib, os, warnings
 from collections.abc import Iterable, Mapping
+from inspect import getdoc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import PrivateAttr
 
 from .arguments import arguments, left_over
-from .fields import DatasetConfig, TrainingFields, checked
+from .fields import DataFields, DatasetConfig, TrainingFields, checked
 from .hardware import Gpu, find_gpu, model_config
 from .keys import grouped, key, table, unknown_keys
 from .paths import ConfigError, put, split_key, take_out
@@ -83,31 +84,39 @@ _neighbours = {k: keys[:i] for keys in grouped('group').values() for i,k in enum
 
 # %% ../../nbs/config/36_config.ipynb #c9ae0658
 class ConfigFile(TrainingFields):
-    """A config that can be read from YAML and written as YAML
-
-    Attributes:
-        _read (dict|None): what the file said, as `to_dict` gives it
-        _why (dict): key -> reason, written as a comment
-    """
+    "A config that can be read from YAML and written as YAML"
     _yaml: YamlText|None = PrivateAttr(None)
     _read: dict|None = PrivateAttr(None)             # what the file said, as `to_dict` gives it
     _why: dict = PrivateAttr(default_factory=dict)   # key -> reason, written as a comment
 
     @classmethod
-    def load(cls, path: str|os.PathLike) -> Self: # a YAML file
-        """Read a config. A `ConfigError` lists all that is wrong, with line and key
+    def load(cls, path: str|os.PathLike) -> Self:
+        """Read a config
+
+        Args:
+            path: a YAML file
 
         Returns:
-            Self: a YAML file
+            Self
+
+        Raises:
+            ConfigError: with all that is wrong, by line and key
         """
         return cls.parse(_text_of(path), str(path))
 
     @classmethod
-    def parse(cls, text: str, name: str='training_config.yaml') -> Self: # YAML; the file's name, for messages
+    def parse(cls,
+        text: str,                        # YAML
+        name: str='training_config.yaml', # the file's name, for messages
+    ) -> Self:
         """A config from the text of a YAML file
 
+        Args:
+            text (str): YAML
+            name (str, default 'training_config.yaml'): the file's name, for messages
+
         Returns:
-            Self: YAML; the file's name, for messages
+            Self
         """
         doc = YamlText(text, name)
         if not isinstance(doc.value, dict):
@@ -118,20 +127,26 @@ class ConfigFile(TrainingFields):
         return cfg
 
     @classmethod
-    def of(cls, config: 'str|os.PathLike|TrainingConfig|Mapping') -> Self: # a YAML file, a config, or its keys
+    def of(cls, config: 'str|os.PathLike|TrainingConfig|Mapping') -> Self:
         """A config from whatever describes one
 
+        Args:
+            config: a YAML file, a config, or its keys
+
         Returns:
-            Self: a YAML file, a config, or its keys
+            Self
         """
         if isinstance(config, cls): return config
         return checked(cls, config) if isinstance(config, Mapping) else cls.load(config) # type: ignore[arg-type]
 
-    def where(self, *path: str|int) -> str: # such as 'datasets', 0, 'path' -> 'training_config.yaml:6'
-        """File and line of a key; '' for a config that was not read from a file
+    def where(self, *path: str|int) -> str:
+        """File and line of a key, such as 'training_config.yaml:6'
+
+        Args:
+            path: such as 'datasets', 0, 'path'
 
         Returns:
-            str: such as 'datasets', 0, 'path' -> 'training_config.yaml:6'
+            str: '' for a config that was not read from a file
         """
         return self._yaml.where(path) if self._yaml else ''
 
@@ -143,11 +158,14 @@ class ConfigFile(TrainingFields):
         """
         return ordered(self.model_dump(exclude_unset=True), self._yaml.value if self._yaml else {})
 
-    def to_yaml(self, comments: bool=True) -> str: # with the reasons that `for_data` gave?
+    def to_yaml(self, comments: bool=True) -> str:
         """The text it was read from, changed only where it has to be; else YAML in the order in which people write it
 
+        Args:
+            comments: with the reasons that `for_data` gave?
+
         Returns:
-            str: with the reasons that `for_data` gave?
+            str
         """
         now, doc = self.to_dict(), self._yaml
         if doc is not None:
@@ -156,15 +174,17 @@ class ConfigFile(TrainingFields):
             if text is not None: return text
         return written(now, self._why if comments else {})
 
-    def save(self, path: str|os.PathLike, comments: bool=True): # written beside and renamed
+    def save(self, path: str|os.PathLike, comments: bool=True):
         """Write the config as YAML
 
-        Returns:
-            written beside and renamed
+        Args:
+            path: the file, written beside and renamed
+            comments: with the reasons that `for_data` gave?
         """
         text = self.to_yaml(comments)
         with write_beside(path) as f: f.write(text.encode())
 
+# %% ../../nbs/config/36_config.ipynb #c9ae0659
 def _text_of(path: str|os.PathLike) -> str:
     try:
         with open_bytes(path) as f: raw = f.read()
@@ -230,12 +250,28 @@ class CheckedConfig(ConfigFile):
 
 # %% ../../nbs/config/36_config.ipynb #24449e05
 class TrainingConfig(CheckedConfig):
-    "A training config in axolotl's words. Keys that are not listed are kept as they are"
-    def diff(self, path: str|os.PathLike) -> str: # a file, which may be missing; '' when nothing would change
+    """A training config in axolotl's words. Keys that are not listed are kept as they are
+
+    Raises:
+        ConfigError: with every value that cannot be, its line and key
+
+    Example:
+        >>> config = TrainingConfig(base_model='mistralai/Mistral-7B-v0.1', datasets=[{'path': 'output.jsonl'}])
+        >>> config.check()
+        >>> config.save('my_config.yaml')
+        >>> TrainingConfig.load('my_config.yaml').sequence_len
+        512
+    """
+    def diff(self,
+        path: str|os.PathLike, # a file, which may be missing
+    ) -> str: # lines with - and +; '' when nothing would change
         """What `save(path)` would change
 
+        Args:
+            path (str|os.PathLike): a file, which may be missing
+
         Returns:
-            str: a file, which may be missing; '' when nothing would change
+            str: lines with - and +; '' when nothing would change
         """
         return _diff(Path(path).read_text() if Path(path).exists() else '', self.to_yaml(), str(path))
 
@@ -303,6 +339,9 @@ class TrainingConfig(CheckedConfig):
         packing = bool(self.sample_packing)
         both = dict(packing=packing, eval_packing=bool(self.get('eval_sample_packing', packing)))
         return _told(self, dict(max_length=self.sequence_len, **both))
+
+# %% ../../nbs/config/36_config.ipynb #4b9fa202
+TrainingConfig.__doc__ = '\n\n'.join(str(getdoc(o)) for o in (TrainingConfig, DataFields, TrainingFields)) # for help()
 
 # %% ../../nbs/config/36_config.ipynb #107b7641
 def _diff(old: str, new: str, name: str) -> str:

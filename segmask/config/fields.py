@@ -24,12 +24,18 @@ class DatasetConfig(BaseModel):
     Attributes:
         path (str): a file, a folder, or a data set's name on the hub
         type (str|dict|None, default None): the format, such as 'input_output'; a mapping spells one out
-        segmask (dict|None, default None): our own key: `{boundary: prompt}`
+        segmask (dict|None, default None): what only segmask reads: `{boundary: prompt}`
+
+    Raises:
+        ConfigError: as `TrainingConfig` says
+
+    Example:
+        >>> DatasetConfig(path='rows.jsonl', type='input_output', segmask={'boundary': 'prompt'})
     """
     model_config = ConfigDict(extra='allow')
     path: str                      # a file, a folder, or a data set's name on the hub
     type: str|dict|None = None     # the format, such as 'input_output'; a mapping spells one out
-    segmask: dict|None = None      # our own key: `{boundary: prompt}`
+    segmask: dict|None = None      # what only segmask reads: `{boundary: prompt}`
 
 # %% ../../nbs/config/35_fields.ipynb #282790ac
 class DataFields(BaseModel):
@@ -40,15 +46,15 @@ class DataFields(BaseModel):
         tokenizer_config (str|None, default None): where the tokenizer is, if not in `base_model`
         revision_of_model (str|None, default None): branch, tag or commit on the hub
         trust_remote_code (bool|None, default None): run Python that comes with the model?
-        datasets (list[DatasetConfig]): what to train on
+        datasets (list[DatasetConfig], default []): what to train on
         test_datasets (list[DatasetConfig]|None, default None): what to evaluate on, in place of rows held
             back
         dataset_prepared_path (str|None, default None): where prepared data goes (default: last_run_prepared)
-        val_set_size (float|None): rows held back: a share below 1, or a number of rows
+        val_set_size (float|None, default 0.0): rows held back: a share below 1, or a number of rows
         shuffle_merged_datasets (bool|None, default True): shuffle the rows?
         train_on_inputs (bool|None, default False): train on masked text too?
-        sequence_len (int): the most tokens that a row may have
-        min_sample_len (int|None): the fewest (default: 2)
+        sequence_len (int, default 512): the most tokens that a row may have
+        min_sample_len (int|None, default None): the fewest (default: 2)
         excess_length_strategy (Literal['drop', 'truncate', 'raise']|None, default None): for rows that are
             too long (default: drop)
         sample_packing (bool|None, default None): several rows in one sequence?
@@ -78,28 +84,35 @@ class TrainingFields(DataFields):
     """How to train
 
     Attributes:
-        micro_batch_size (int|None): rows per step and device
-        gradient_accumulation_steps (int|None): steps per update
-        eval_batch_size (int|None): rows per evaluation step (default: micro_batch_size)
-        num_epochs (float): passes over the data
+        micro_batch_size (int|None, default 1): rows per step and device
+        gradient_accumulation_steps (int|None, default 1): steps per update
+        eval_batch_size (int|None, default None): rows per evaluation step (default: micro_batch_size)
+        num_epochs (float, default 1.0): passes over the data
         max_steps (int|None, default None): updates, in place of num_epochs
         optimizer (str|None, default None): by transformers' names (default: adamw_torch_fused)
         lr_scheduler (str|None, default None): by transformers' names (default: cosine)
-        learning_rate (float|None): at its peak
-        warmup_steps (int|None): updates until the peak
-        warmup_ratio (float|None): the same, as a share
-        max_grad_norm (float|None): gradients are clipped to this norm
+        learning_rate (float|None, default None): at its peak
+        warmup_steps (int|None, default None): updates until the peak
+        warmup_ratio (float|None, default None): the same, as a share
+        weight_decay (float|None, default None): of AdamW
+        max_grad_norm (float|None, default None): gradients are clipped to this norm
         bf16 (Literal['auto', 'full']|bool|None, default None): bfloat16? auto: where the GPU has it, else
             fp16
+        fp16 (bool|None, default None): float16?
+        tf32 (Literal['auto']|bool|None, default None): TensorFloat-32 in float32 products?
         gradient_checkpointing (Any, default None): compute activations twice to save memory?
         attn_implementation (str|None, default None): such as 'flash_attention_2', 'sdpa'
         adapter (str|None, default None): 'lora', 'qlora'; none: all weights are trained
-        lora_r (int|None): rank
-        lora_alpha (int|None): scale
+        load_in_8bit (bool|None, default None): weights of the frozen model in 8 bits?
+        load_in_4bit (bool|None, default None): in 4 bits (qlora)?
+        lora_r (int|None, default None): rank
+        lora_alpha (int|None, default None): scale
+        lora_dropout (float|None, default None): share of the adapter's inputs that is dropped
         lora_target_modules (list[str]|str|None, default None): layers that get an adapter
         lora_target_linear (bool|None, default None): all linear layers?
-        seed (int|None): for shuffling and training (default: 42)
+        seed (int|None, default None): for shuffling and training (default: 42)
         output_dir (str|None, default None): where models go (default: model-out)
+        resume_from_checkpoint (str|bool|None, default None): a folder; True: the newest complete checkpoint
     """
     micro_batch_size: int|None = Field(1, gt=0)               # rows per step and device
     gradient_accumulation_steps: int|None = Field(1, gt=0)    # steps per update
@@ -111,24 +124,24 @@ class TrainingFields(DataFields):
     learning_rate: float|None = Field(None, gt=0)             # at its peak
     warmup_steps: int|None = Field(None, ge=0)                # updates until the peak
     warmup_ratio: float|None = Field(None, ge=0, le=1)        # the same, as a share
-    weight_decay: float|None = Field(None, ge=0)
+    weight_decay: float|None = Field(None, ge=0)              # of AdamW
     max_grad_norm: float|None = Field(None, ge=0)             # gradients are clipped to this norm
     bf16: Literal['auto','full']|bool|None = None             # bfloat16? auto: where the GPU has it, else fp16
-    fp16: bool|None = None
-    tf32: Literal['auto']|bool|None = None
+    fp16: bool|None = None                                    # float16?
+    tf32: Literal['auto']|bool|None = None                    # TensorFloat-32 in float32 products?
     gradient_checkpointing: Any = None                        # compute activations twice to save memory?
     attn_implementation: str|None = None                      # such as 'flash_attention_2', 'sdpa'
     adapter: str|None = None                                  # 'lora', 'qlora'; none: all weights are trained
-    load_in_8bit: bool|None = None
-    load_in_4bit: bool|None = None
+    load_in_8bit: bool|None = None                            # weights of the frozen model in 8 bits?
+    load_in_4bit: bool|None = None                            # in 4 bits (qlora)?
     lora_r: int|None = Field(None, gt=0)                      # rank
     lora_alpha: int|None = Field(None, gt=0)                  # scale
-    lora_dropout: float|None = Field(None, ge=0, le=1)
+    lora_dropout: float|None = Field(None, ge=0, le=1)        # share of the adapter's inputs that is dropped
     lora_target_modules: list[str]|str|None = None            # layers that get an adapter
     lora_target_linear: bool|None = None                      # all linear layers?
     seed: int|None = Field(None, ge=0)                        # for shuffling and training (default: 42)
     output_dir: str|None = None                               # where models go (default: model-out)
-    resume_from_checkpoint: str|bool|None = None
+    resume_from_checkpoint: str|bool|None = None              # a folder; True: the newest complete checkpoint
 
 # %% ../../nbs/config/35_fields.ipynb #e61477a0
 Where = Callable[[tuple], str] # path of a key -> file and line

@@ -39,7 +39,7 @@ class Batch(NamedTuple):
         lens (np.ndarray): int64, tokens of each row
         numbers (np.ndarray): int64, the line or number of each row
         masks (dict[int, np.ndarray]|None, default None): attention masks that are not all ones, by position
-        empty (Sequence[int]): numbers of texts that became no row
+        empty (Sequence[int], default ()): numbers of texts that became no row
         behind (dict[int, int]|None, default None): tokens of texts longer than all their rows, by position of
             the last row
         weights (np.ndarray|None, default None): float32, shape (tokens,); None when they are 0 and 1, as the

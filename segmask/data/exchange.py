@@ -10,7 +10,7 @@ import json, os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 import numpy as np
 
@@ -73,6 +73,10 @@ class Converted(NamedTuple):
         differ (int): rows that axolotl's own `input_output` (mode 'segment') would tokenize or label
             differently
         stanza (str): what to write into a config: the tokens that were added, and the data set entry
+
+    Example:
+        >>> made = convert('chat.jsonl', 'chat_template', 'rows.jsonl', tokenizer, config={'chat_template': 'chatml'})
+        >>> print(made.stanza)
     """
     path: str       # the JSONL file
     rows: int       # how many rows it holds
@@ -96,7 +100,7 @@ def convert(
     config: Mapping|None=None,                       # keys of a config, such as `train_on_inputs`, `chat_template`
     **options: Any,                                  # keys of a data set entry, such as `field_messages`
 ) -> Converted:
-    """Write data of any format as template-free JSONL. Raises `FormatError` with all bad rows, and then writes nothing
+    """Write data of any format as template-free JSONL
 
     Args:
         data (str|os.PathLike|Mapping): a file, a folder, a data set on the hub; or a data set entry
@@ -108,6 +112,13 @@ def convert(
 
     Returns:
         Converted
+
+    Raises:
+        FormatError: with all bad rows; nothing is written then
+        SourceError: the data cannot be found
+
+    Example:
+        >>> convert('chat.jsonl', 'chat_template', 'rows.jsonl', tokenizer, config={'chat_template': 'chatml'})
     """
     from tqdm import tqdm
     spec = {**(dict(data) if isinstance(data, Mapping) else {'path':os.fspath(data)}), **options}
@@ -138,6 +149,10 @@ class Exported(NamedTuple):
         eval (str|None): file with the rows held back
         axolotl (str): YAML for an axolotl config
         trl (str): Python for TRL
+
+    Example:
+        >>> made = export(prepared, 'parquet', 'exported')
+        >>> print(made.axolotl)
     """
     train: str       # file with the rows to train on
     eval: str|None   # file with the rows held back
@@ -178,18 +193,24 @@ def _write(ds, path: str, format: str):
 
 def export(
     prepared: 'Prepared',               # from `preprocess`
-    format: str = 'parquet',          # 'parquet' or 'jsonl'
+    format: Literal['parquet', 'jsonl'] = 'parquet', # of the files
     folder: str|os.PathLike = 'exported', # where the files go
 ) -> Exported:
     """Write a prepared set as pre-tokenized files for other tools. The files are written beside and renamed
 
     Args:
         prepared (Prepared): from `preprocess`
-        format (str, default 'parquet'): 'parquet' or 'jsonl'
+        format (Literal['parquet', 'jsonl'], default 'parquet'): of the files
         folder (str|os.PathLike, default 'exported'): where the files go
 
     Returns:
         Exported
+
+    Raises:
+        ValueError: there is no such format
+
+    Example:
+        >>> export(prepared, 'jsonl', 'exported')
     """
     if format not in ('parquet', 'jsonl'): raise ValueError(f'format={format!r}: choose parquet or jsonl')
     Path(folder).mkdir(parents=True, exist_ok=True)

@@ -81,7 +81,7 @@ def pack(
     limit: int|None = None,            # the most rows in a sequence (axolotl's `sample_packing_bin_size`)
     sequential: bool = False,          # keep rows in their order, at the price of room (`sample_packing_sequentially`)
 ) -> list[list[int]]: # row numbers, for each sequence
-    """Which rows share a sequence: each row in exactly one, none over `capacity`. Raises ValueError
+    """Which rows share a sequence: each row in exactly one, none over `capacity`
 
     Args:
         lengths (Sequence[int]|np.ndarray): tokens of each row
@@ -94,6 +94,13 @@ def pack(
 
     Returns:
         list[list[int]]: row numbers, for each sequence
+
+    Raises:
+        ValueError: a row is longer than a sequence
+
+    Example:
+        >>> pack([3, 5, 2, 4], capacity=8)
+        [[1, 0], [3, 2]]
     """
     lens = np.asarray(lengths, np.int64)
     _check(lens, capacity, group, limit)
@@ -163,6 +170,10 @@ def fill_of(
 
     Returns:
         Fill
+
+    Example:
+        >>> print(fill_of([[1, 0], [3, 2]], [3, 5, 2, 4], capacity=8))
+        4 rows pack into 2 sequences, 87.5% full (no packing needs fewer than 2)
     """
     lens = np.asarray(lengths, np.int64)
     rows = np.fromiter((i for b in bins for i in b), np.int64)
@@ -192,6 +203,9 @@ def join_rows(
 
     Returns:
         dict[str, np.ndarray]: input_ids, labels, position_ids: int64, (tokens,); cu_seqlens: int32, (rows+1,)
+
+    Example:
+        >>> join_rows([prepared[0], prepared[1]])['cu_seqlens']
     """
     rows = list(rows)
     found = _columns(rows)
@@ -213,6 +227,10 @@ class Packed(Sequence):
         rows (Sequence[Mapping]): anything that gives row n for `rows[n]`, such as `prepared.train`
         bins (Sequence[Sequence[int]]): from `pack`
         fill (Fill|None, default None): how full they are
+
+    Example:
+        >>> packed = pack_prepared(prepared)
+        >>> len(packed), sorted(packed[0])
     """
     def __init__(self,
         rows: Sequence[Mapping],       # anything that gives row n for `rows[n]`, such as `prepared.train`
@@ -235,7 +253,7 @@ def pack_prepared(
     epoch: int = 0,          # each epoch is packed differently
     held_back: bool = False, # the evaluation rows instead of the train rows
 ) -> Packed:
-    """A prepared set packed as its config says, into sequences of `sequence_len`. Raises ValueError
+    """A prepared set packed as its config says, into sequences of `sequence_len`
 
     Args:
         prepared (Prepared): from `preprocess`
@@ -244,6 +262,12 @@ def pack_prepared(
 
     Returns:
         Packed
+
+    Raises:
+        ValueError: a row is longer than a sequence, or none is held back
+
+    Example:
+        >>> pack_prepared(prepared).fill
     """
     cfg, rows = prepared.config, prepared.eval if held_back else prepared.train
     if rows is None: raise ValueError('there are no evaluation rows; set val_set_size or test_datasets')

@@ -9,7 +9,7 @@ __all__ = ['read_once', 'read_all', 'on_this_machine', 'Watched', 'ingredients',
 import json, os, sys, time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -269,23 +269,30 @@ def preprocess(
     config: str|os.PathLike|TrainingConfig|Mapping, # a YAML file, a config, or its keys
     debug: bool = False,  # print the first stored row as axolotl does
     force: bool = False,  # prepare again, even when a whole result is there
-    engine: str = 'local',# 'local'; 'raw': without gigatoken; 'ray': on a cluster. The result is the same
+    engine: Literal['local', 'raw', 'ray'] = 'local', # 'raw' is without gigatoken; the result is the same
     ray_address: str|None = None, # of a running cluster; by default Ray finds one, or starts one here
 ) -> Prepared:
-    """Read, encode, shuffle, store. Nothing is dropped without a line in `report`. Raises `ConfigError`,
-    `SegmentError`
+    """Read, encode, shuffle, store. Nothing is dropped without a line in `report`
 
     Args:
         config (str|os.PathLike|TrainingConfig|Mapping): a YAML file, a config, or its keys
         debug (bool, default False): print the first stored row as axolotl does
         force (bool, default False): prepare again, even when a whole result is there
-        engine (str, default 'local'): 'local'; 'raw': without gigatoken; 'ray': on a cluster. The result is
+        engine (Literal['local', 'raw', 'ray'], default 'local'): 'raw' is without gigatoken; the result is
             the same
         ray_address (str|None, default None): of a running cluster; by default Ray finds one, or starts one
             here
 
     Returns:
         Prepared
+
+    Raises:
+        ConfigError: a value of the config cannot be, or nobody would read it
+        SegmentError: with all rows that cannot be read
+
+    Example:
+        >>> prepared = preprocess('training_config.yaml')
+        >>> len(prepared), prepared[0]['labels']
     """
     if engine not in ('local', 'raw', 'ray'): raise ValueError(f'engine={engine!r}: choose local, raw or ray')
     cfg = TrainingConfig.of(config)

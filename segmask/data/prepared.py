@@ -28,8 +28,21 @@ if TYPE_CHECKING:
 
 # %% ../../nbs/data/41_prepared.ipynb #16c1d2fa
 class Report:
-    "What became of every row: `totals`, and `rows`, a DataFrame with a line for each row that was not simply kept"
-    def __init__(self, totals: dict[str,int], path: Path): self.totals, self._path = totals, path
+    """What became of every row: `totals`, and `rows`, a DataFrame with a line for each row that was not simply kept
+
+    Args:
+        totals (dict[str, int]): how many rows and tokens of each kind
+        path (Path): the file with a line for each row that was not simply kept
+
+    Example:
+        >>> prepared.report
+        >>> prepared.report.rows
+    """
+    def __init__(self,
+        totals: dict[str,int], # how many rows and tokens of each kind
+        path: Path,            # the file with a line for each row that was not simply kept
+    ):
+        self.totals, self._path = totals, path
 
     @cached_property
     def rows(self) -> 'pd.DataFrame': # columns file, line, status, reason, tokens, trained
@@ -98,7 +111,9 @@ class Folder(Sequence):
         "Is there a column `weights`?"
         return bool(self.manifest.get('weights'))
     @cached_property
-    def report(self) -> Report: return Report(self.manifest['totals'], self.path/'report.parquet')
+    def report(self) -> Report:
+        "What became of every row"
+        return Report(self.manifest['totals'], self.path/'report.parquet')
 
     @cached_property
     def sizes(self) -> Any: # pyarrow Table: file int32, line int64, tokens int32, trained int32, status int8
@@ -124,8 +139,17 @@ class Folder(Sequence):
         row = self.sizes.slice(range(len(self))[i], 1).to_pylist()[0]
         return Source(self.manifest['inputs'][row['file']]['path'], *line_and_turn(row['line']))
 
-    def row(self, i: int) -> dict:
-        "The same as `p[i]`"
+    def row(self,
+        i: int, # its number, from 0
+    ) -> dict: # input_ids, labels, attention_mask
+        """The same as `p[i]`
+
+        Args:
+            i (int): its number, from 0
+
+        Returns:
+            dict: input_ids, labels, attention_mask
+        """
         return self[i]
 
 # %% ../../nbs/data/41_prepared.ipynb #8b475ad8
@@ -141,6 +165,15 @@ class Prepared(Folder):
 
     Attributes:
         path (Path): its folder
+
+    Raises:
+        ValueError: the folder holds no whole prepared set
+
+    Example:
+        >>> prepared = preprocess('training_config.yaml')
+        >>> sorted(prepared[0])
+        ['attention_mask', 'input_ids', 'labels']
+        >>> prepared.train, prepared.eval, prepared.source(0), prepared.report
     """
     path: Path # its folder
 
@@ -159,9 +192,13 @@ class Prepared(Folder):
     def _repr_html_(self) -> str: return tag('b', plain(str(self.path))) + self.report._repr_html_()
 
     @cached_property
-    def config(self) -> TrainingConfig: return self._config or TrainingConfig(**self.manifest['config'])
+    def config(self) -> TrainingConfig:
+        "The config that it was made from"
+        return self._config or TrainingConfig(**self.manifest['config'])
     @cached_property
-    def tokenizer(self) -> 'PreTrainedTokenizerBase': return self._tokenizer or self.config.tokenizer()
+    def tokenizer(self) -> 'PreTrainedTokenizerBase':
+        "The tokenizer that it was made with"
+        return self._tokenizer or self.config.tokenizer()
 
     @cached_property
     def dataset(self) -> 'Dataset': # train rows, then evaluation rows

@@ -33,18 +33,18 @@ class RowSet:
         encoder (Encoder|None, default None): how text is made into tokens; None where there are only tokens
         sequence_len (int|None, default None): the most tokens a row may have, where that is known
         strategy (str, default 'drop'): what happens to longer ones
+        part (int, default 200): rows that are counted at once
     """
     encoder: Encoder|None = None  # how text is made into tokens; None where there are only tokens
     sequence_len: int|None = None # the most tokens a row may have, where that is known
     strategy: str = 'drop'        # what happens to longer ones
-
+    part: int = 200               # rows that are counted at once
     def __init__(self, rows: Sequence, tokenizer: Any, name: str='rows'): # the tokenizer is the tokens' own
         self.rows: Any = rows
         self.tokenizer, self.name = tokenizer, name
     def __len__(self) -> int: return len(self.rows)
     def __getitem__(self, i: int) -> Mapping: return self.rows[i]
     def __repr__(self) -> str: return f'{type(self).__name__}({self.name!r}, {len(self):,} rows)'
-
     def encoder_of(self, i: int) -> Encoder|None: return None # how row `i` is encoded
     def where(self, i: int) -> str: # 'output.jsonl:3', 'row 2'
         """Where a row came from
@@ -60,7 +60,15 @@ class RowSet:
     def trained(self) -> np.ndarray: return self._counts[1] # of each row
     @cached_property
     def _counts(self) -> tuple[np.ndarray, np.ndarray]:
-        labels = [np.array(self[i]['labels'], np.int64) for i in range(len(self))]
+        parts = [self.counted(a, min(a+self.part, len(self))) for a in range(0, len(self), self.part)]
+        return tuple(map(np.concatenate, zip((np.zeros(0, np.int64),)*2, *parts))) # type: ignore
+    def counted(self, a: int, b: int) -> tuple[np.ndarray, np.ndarray]: # int, of each row
+        """Tokens, and trained tokens, of the rows from `a` to `b`
+
+        Returns:
+            tuple[np.ndarray, np.ndarray]: int, of each row
+        """
+        labels = [np.array(self[i]['labels'], np.int64) for i in range(a, b)]
         return np.array([*map(len, labels)], np.int64), np.array([(o!=IGNORE_INDEX).sum() for o in labels], np.int64)
 
     def statuses(self) -> np.ndarray: # int8, an index into `rules.STATUSES`, shape (rows,)
@@ -117,6 +125,7 @@ class StoredRows(RowSet):
         name (str, default 'rows'): what to call it
         prepared (Prepared|None, default None): the prepared set that the table is of
     """
+    part = 20_000
     def __init__(self,
         table: Any,         # a pyarrow Table
         tokenizer: Any,     # that the tokens belong to
@@ -130,13 +139,12 @@ class StoredRows(RowSet):
     def batches(self) -> list: return self.rows.batches
     def where(self, i: int) -> str: return str(self.prepared.source(i)) if self.prepared is not None else f'row {i}'
 
-    @cached_property
-    def _counts(self):
-        if self.prepared is not None: return tuple(self.prepared.sizes[k].to_numpy() for k in ('tokens', 'trained'))
-        parts = [flat_lists(b.column('labels')) for b in self.batches]
-        counts = [row_sums(labels!=IGNORE_INDEX, n) for labels,n in parts]
-        none = np.zeros(0, np.int64)
-        return np.concatenate([none, *(n for _,n in parts)]), np.concatenate([none, *counts])
+    def counted(self, a: int, b: int) -> tuple[np.ndarray, np.ndarray]:
+        if self.prepared is not None:
+            tokens, n_trained = (self.prepared.sizes[k].to_numpy()[a:b] for k in ('tokens', 'trained'))
+            return tokens, n_trained
+        parts = [flat_lists(o) for o in self.table.column('labels').slice(a, b-a).chunks]
+        return np.concatenate([n for _,n in parts]), np.concatenate([row_sums(o!=IGNORE_INDEX, n) for o,n in parts])
 
     def statuses(self) -> np.ndarray:
         return super().statuses() if self.prepared is None else self.prepared.sizes['status'].to_numpy()
@@ -168,14 +176,12 @@ class WrittenRows(RowSet):
     def __getitem__(self, i: int) -> Encoded: return self.encoder_of(i)(self.rows[i])
     def where(self, i: int) -> str: return self.rows[i].where or f'row {i}'
 
-    @cached_property
-    def _counts(self):
-        tokens, n_trained = np.zeros(len(self), np.int64), np.zeros(len(self), np.int64)
-        for enc,group in groupby(range(len(self)), key=self.encoder_of):
-            idx = list(group)
-            for part in (idx[a:a+1000] for a in range(0, len(idx), 1000)):
-                c = enc.columns([self.rows[i] for i in part])
-                tokens[part], n_trained[part] = c.lens, row_sums(c.trained, c.lens)
+    def counted(self, a: int, b: int) -> tuple[np.ndarray, np.ndarray]:
+        tokens, n_trained = np.zeros(b-a, np.int64), np.zeros(b-a, np.int64)
+        for enc,group in groupby(range(a, b), key=self.encoder_of):
+            part = np.array(list(group))
+            c = enc.columns([self.rows[i] for i in part])
+            tokens[part-a], n_trained[part-a] = c.lens, row_sums(c.trained, c.lens)
         return tokens, n_trained
 
     def stretches(self, rows: Sequence[int], within: str='all') -> list[list[str]]:

@@ -378,6 +378,10 @@ class Source(NamedTuple):
         line (int): from 1: the line of a JSONL file, the number of the row elsewhere
         turn (int|None, default None): from 0: the turn of a conversation that the row was made of, with
             `expand: turns`
+
+    Example:
+        >>> str(Source('output.jsonl', 3))
+        'output.jsonl:3'
     """
     file: str # as the config names it
     line: int # from 1: the line of a JSONL file, the number of the row elsewhere
@@ -392,7 +396,8 @@ class Numbers(NamedTuple):
         file (np.ndarray): number of the data set that each row came from
         line (np.ndarray): line in it, from 1, and turn (`number_of`)
         names (list[str]): of the data sets, as the config names them
-        empty (Sequence[tuple[int, int]]): (number of the data set, line) of texts that became no row
+        empty (Sequence[tuple[int, int]], default ()): (number of the data set, line) of texts that became no
+            row
         behind (dict[int, int]): row -> tokens of the text that it is the end of, where more was behind
     """
     rows: Measured      # how many tokens

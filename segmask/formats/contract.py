@@ -113,7 +113,8 @@ class Written(NamedTuple):
         start (int): where the row has it ...
         end (int): ... up to and with its stop
         stands (bool): does the row have it as `supplied` and `written`?
-        notes (tuple[tuple[str, str], ...]): (code, what was found) of what is wrong with the template there
+        notes (tuple[tuple[str, str], ...], default ()): (code, what was found) of what is wrong with the
+            template there
     """
     turn: int                # number of its message, from 0
     supplied: str            # what inference gives

@@ -248,7 +248,7 @@ def to_segments(
     config: Mapping|None = None,                      # other keys of a config, such as `eot_tokens`
     **options: Any,                                   # keys of a data set entry, such as `field_messages`
 ) -> list[Segments]: # one for each row; each knows where it came from
-    """Rows of any format in `FORMATS` as segments. A `FormatError` lists all bad rows
+    """Rows of any format in `FORMATS` as segments
 
     Args:
         rows (Iterable[Mapping]|str): rows, or a path: a file, a folder, a data set on the hub
@@ -260,6 +260,15 @@ def to_segments(
 
     Returns:
         list[Segments]: one for each row; each knows where it came from
+
+    Raises:
+        FormatError: with all bad rows
+        ConfigError: the format or one of its options is not known
+        SourceError: the data cannot be found
+
+    Example:
+        >>> to_segments([{'instruction': 'Add 2 and 2.', 'output': '4'}], 'alpaca', tokenizer)
+        >>> to_segments('chat.jsonl', 'chat_template', tokenizer, config={'chat_template': 'chatml'})
     """
     check_options(type, options)
     check_config(config or {})

@@ -111,6 +111,12 @@ def register(
 
     Returns:
         Callable
+
+    Example:
+        >>> @register('sums')
+        ... def sums(row, context): return masked(row['q']) + trained(row['a'])
+        >>> to_segments([{'q': '2+2?', 'a': ' 4'}], 'sums')
+        [masked('2+2?') + trained(' 4')]
     """
     def add(f):
         FORMATS[name] = Format(f, boundary, presets, reads)

@@ -14,7 +14,7 @@ import re, unicodedata
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from ..problems import visible
 from ..formats.chatrows import ChatRow
@@ -62,7 +62,7 @@ class Check(NamedTuple):
 def check(
     find: Callable[[Look], Any]|None = None, # takes a `Look`; returns or yields what is wrong
     *,
-    severity: str = 'warning',               # 'error', 'warning' or 'info'
+    severity: Literal['error', 'warning', 'info'] = 'warning', # how bad it is
     hint: str = '',                          # what to do about it
 ) -> Any: # a `Check`, for `lint(rows, encoder, checks=[...])`
     """Make a function a check. Its name is the code, its docstring what the code means.
@@ -72,11 +72,18 @@ def check(
 
     Args:
         find (Callable[[Look], Any]|None, default None): takes a `Look`; returns or yields what is wrong
-        severity (str, default 'warning'): 'error', 'warning' or 'info'
+        severity (Literal['error', 'warning', 'info'], default 'warning'): how bad it is
         hint (str, default ''): what to do about it
 
     Returns:
         Any: a `Check`, for `lint(rows, encoder, checks=[...])`
+
+    Example:
+        >>> @check(hint='write the answer')
+        ... def no_answer(look):
+        ...     'The trained text is empty'
+        ...     return not any(s.label and s.text for s in look.row)
+        >>> lint([masked('Q: 2+2?')], encoder, checks=[no_answer])
     """
     if severity not in SEVERITIES: raise ValueError(f'severity is {severity!r}; it may be {", ".join(SEVERITIES)}')
     def make(f):

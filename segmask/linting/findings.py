@@ -184,6 +184,9 @@ def lint_summary(
 
     Returns:
         pd.DataFrame: code, severity, findings, rows, first, what; errors first
+
+    Example:
+        >>> lint_summary(lint('output.jsonl', encoder))
     """
     rows = []
     for code,part in findings.groupby('code', sort=False):

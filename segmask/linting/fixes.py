@@ -163,7 +163,7 @@ def fix(
     codes: Iterable[str]|None = None,  # which codes to fix (default: all that can be)
     tokenizer: Any = None,             # needed for BOS and EOS
 ) -> list[Segments]: # new rows; rows that need nothing are the same objects
-    """Mend findings. ValueError for a code that a machine cannot fix
+    """Rows without what a machine can correct
 
     Args:
         rows (Iterable[Segments|Mapping]): examples; dictionaries may have labels that are not boolean
@@ -172,6 +172,14 @@ def fix(
 
     Returns:
         list[Segments]: new rows; rows that need nothing are the same objects
+
+    Raises:
+        ValueError: a code cannot be fixed by a machine
+        TypeError: a code needs a tokenizer and none is given
+
+    Example:
+        >>> fix([masked('Q: 2+2? A: ') + trained('4')], ['trailing-space'])
+        [masked('Q: 2+2? A:') + trained(' 4')]
     """
     made = map(_Fixer(codes, tokenizer), rows)
     return [o for o in made if o is not None]
@@ -214,8 +222,7 @@ def fix_file(
     codes: Iterable[str]|None = None,  # which codes to fix (default: all that can be)
     tokenizer: Any = None,             # needed for BOS and EOS
 ) -> Fixed:
-    """Mend a JSONL file in place, the original is kept beside it. `SegmentError` and no change when a row cannot
-    be read
+    """Correct a JSONL file in place; the original is kept beside it
 
     Args:
         path (str|os.PathLike): JSONL, compressed or not
@@ -224,6 +231,13 @@ def fix_file(
 
     Returns:
         Fixed
+
+    Raises:
+        SegmentError: a row cannot be read; the file stays as it was
+        ValueError: a code cannot be fixed by a machine
+
+    Example:
+        >>> fix_file('output.jsonl', tokenizer=tokenizer)
     """
     seen = stamp(path)
     n, new = _new_lines(path, _Fixer(codes, tokenizer))

@@ -11,7 +11,7 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -348,7 +348,7 @@ def lint(
     data: Any,                        # rows, a JSONL file, a config (object, keys or YAML file), or a `Prepared`
     encoder: Encoder|None = None,     # how rows are encoded; a config and a prepared set bring their own
     sequence_len: int|None = None,    # the most tokens a row may have; a config brings its own
-    excess_length_strategy: str = 'drop', # what happens to longer ones: 'drop' or 'truncate'
+    excess_length_strategy: Literal['drop', 'truncate'] = 'drop', # what happens to longer ones: 'drop' or 'truncate'
     ignore: Iterable[str] = (),       # codes that are not reported
     checks: Sequence[Callable] = (),  # own checks: functions, or made with `@check`
 ) -> 'Findings': # a DataFrame: code, severity, where, row, segment, message, text, hint
@@ -360,12 +360,23 @@ def lint(
         encoder (Encoder|None, default None): how rows are encoded; a config and a prepared set bring their
             own
         sequence_len (int|None, default None): the most tokens a row may have; a config brings its own
-        excess_length_strategy (str, default 'drop'): what happens to longer ones: 'drop' or 'truncate'
+        excess_length_strategy (Literal['drop', 'truncate'], default 'drop'): what happens to longer ones:
+            'drop' or 'truncate'
         ignore (Iterable[str], default ()): codes that are not reported
         checks (Sequence[Callable], default ()): own checks: functions, or made with `@check`
 
     Returns:
         Findings: a DataFrame: code, severity, where, row, segment, message, text, hint
+
+    Raises:
+        TypeError: rows are given without an encoder
+        ValueError: a code to ignore is not known
+        ConfigError: a config cannot be used
+
+    Example:
+        >>> findings = lint('output.jsonl', Encoder(tokenizer), ignore=['pad-is-eos'])
+        >>> print(findings)
+        >>> findings[findings.severity=='warning']
     """
     from segmask.linting.findings import findings_frame
     if not isinstance(data, Prepared) and _is_config(data): data = TrainingConfig.of(data)

@@ -4,15 +4,15 @@
 
 # %% auto #0
 __all__ = ['Boundary', 'BOUNDARIES', 'PICK', 'Run', 'Piece', 'pieces_of', 'Seam', 'seams_of', 'token_runs', 'Encoded',
-           'put_together', 'Columns', 'Flat', 'flatten', 'encoded_rows', 'encoded_columns', 'EncoderError', 'Encoder',
-           'arrow_array', 'list_column', 'ids_and_labels', 'debug_line']
+           'put_together', 'Columns', 'Flat', 'flatten', 'encoded_rows', 'encoded_columns', 'EncoderError', 'RowDict',
+           'BatchDict', 'Encoder', 'arrow_array', 'list_column', 'ids_and_labels', 'debug_line']
 
 # %% ../../nbs/tokens/11_encoder.ipynb #82a07b73
 import difflib
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate, chain
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args, overload
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict, get_args, overload
 
 import numpy as np
 
@@ -156,6 +156,13 @@ class Encoded(Mapping):
         boundary (Boundary, default 'segment'): the mode
         pieces (Sequence[tuple[Piece, Tokens]], default ()): the pieces that were tokenized by themselves, and
             their tokens
+
+    Example:
+        >>> encoded = encoder(masked('Q: 2+2? A:') + trained(' 4'))
+        >>> encoded
+        Encoded(11 tokens, 2 trained, boundary='prompt')
+        >>> encoded['labels'][-2:], encoded.segment[-2:], encoded.offsets[-2:]
+        ([28705, 28781], [1, 1], [(10, 11), (11, 12)])
     """
     __slots__ = ('input_ids', 'labels', 'weights', 'attention_mask', 'straddling', 'prompts', 'row', 'tokenizer',
                  'boundary', 'pieces', '_offsets')
@@ -416,6 +423,23 @@ def _check_mode(boundary: Any, engine: Engine):
     raise EncoderError([Problem('', 'boundary', what, hint, code)])
 
 # %% ../../nbs/tokens/11_encoder.ipynb #dc4d8ca1
+class RowDict(TypedDict):
+    """A row of a JSONL file
+
+    Attributes:
+        segments (Sequence[Mapping[str, Any]]): {'label': ..., 'text': ...} of each segment
+    """
+    segments: Sequence[Mapping[str, Any]] # {'label': ..., 'text': ...} of each segment
+
+class BatchDict(TypedDict):
+    """Rows as `Dataset.map(batched=True)` hands them over
+
+    Attributes:
+        segments (Sequence[Sequence[Mapping[str, Any]]]): of each row
+    """
+    segments: Sequence[Sequence[Mapping[str, Any]]] # of each row
+
+# %% ../../nbs/tokens/11_encoder.ipynb #4b9fa201
 class Encoder:
     """Turns examples into ids, labels and weights. Call it with a row; `batch` is the fast path
 
@@ -424,6 +448,17 @@ class Encoder:
         boundary (Boundary, default 'segment'): 'segment' (axolotl's `input_output`), 'prompt' or 'joint'
         train_on_inputs (bool, default False): train on masked segments too, as the config key of this name
             makes axolotl do
+
+    Raises:
+        TokenizerError: the tokenizer cannot be loaded
+        EncoderError: there is no such mode, or it is not exact with this tokenizer
+
+    Example:
+        >>> encoder = Encoder('mistralai/Mistral-7B-v0.1', boundary='prompt')
+        >>> encoder(masked('Q: 2+2? A:') + trained(' 4'))
+        Encoded(11 tokens, 2 trained, boundary='prompt')
+        >>> encoder.batch([row, row]).num_rows
+        2
     """
     def __init__(self,
         tokenizer: Any,                 # a tokenizer, or what `load_tokenizer` takes: a name, a folder, ...
@@ -440,20 +475,39 @@ class Encoder:
         return f'Encoder({getattr(self.tokenizer, "name_or_path", "")!r}, boundary={self.boundary!r}{more})'
 
     @property
-    def speller(self) -> Speller: return self.engine.speller
-    def lists(self, texts: list[str]) -> list[list[int]]:
-        "The ids of each text, every text alone, as `tokenizer(text, add_special_tokens=False)` gives them"
+    def speller(self) -> Speller:
+        "How the tokenizer continues a text"
+        return self.engine.speller
+    def lists(self,
+        texts: list[str], # any texts
+    ) -> list[list[int]]: # ids of each, as `tokenizer(text, add_special_tokens=False)` gives them
+        """The ids of texts, every text alone
+
+        Args:
+            texts (list[str]): any texts
+
+        Returns:
+            list[list[int]]: ids of each, as `tokenizer(text, add_special_tokens=False)` gives them
+        """
         return self.engine.lists(texts)
 
     @overload
-    def __call__(self, row: Segments) -> Encoded: ...
+    def __call__(self, row: Segments|RowDict) -> Encoded: ...
     @overload
-    def __call__(self, row: Mapping) -> Any: ...
-    def __call__(self, row): # a row (`Segments` or a dictionary) -> `Encoded`; a batch -> dictionary of lists
-        """Encode one row, with spans; or a batch of `Dataset.map(batched=True)`
+    def __call__(self, row: BatchDict) -> dict[str, list]: ...
+    @overload
+    def __call__(self, row: Mapping[str, Any]) -> Any: ...
+    def __call__(self, row):
+        """Encode one row, with spans; or a batch of `Dataset.map(encoder, batched=True)`
+
+        Args:
+            row (Segments|Mapping): an example, `{'segments': [...]}`, or a batch of them: `{'segments': [[...], ...]}`
 
         Returns:
-            a row (`Segments` or a dictionary) -> `Encoded`; a batch -> dictionary of lists
+            Encoded: of a row; a dictionary of lists of a batch
+
+        Raises:
+            SegmentError: a dictionary is no row
         """
         if _is_batch(row): return _of_map(self, row)
         return self.many([row if isinstance(row, Segments) else Segments.from_dict(row)])[0]
@@ -599,6 +653,15 @@ def debug_line(
 
     Returns:
         str: `token(label, id) ...`, then `Total input len: n` and `Count of labels: n`
+
+    Raises:
+        TypeError: the row is not encoded, or its tokenizer is not known
+
+    Example:
+        >>> print(debug_line(encoder(trained('4'))))
+         (28705, 28705) 4(28781, 28781)
+        Total input len: 2
+        Count of labels: 2
     """
     ids, labels, tokenizer = ids_and_labels(row, tokenizer)
     paint = (lambda s,c: f'\x1b[{c}m{s}\x1b[0m') if color else (lambda s,c: s)

@@ -150,6 +150,9 @@ def inference_skew(
 
     Returns:
         Skews: one for each masked→trained boundary, a list that draws itself
+
+    Example:
+        >>> inference_skew(row, encoder)
     """
     e, text = encoder(row), row.text if isinstance(row, Segments) else Segments.from_dict(row).text
     return Skews(_skew(e, char, at, text, encoder) for char,at in e.prompts)
@@ -296,6 +299,10 @@ def round_trip(
 
     Returns:
         list[Lost]: empty when all came back
+
+    Example:
+        >>> round_trip(encoder(row))
+        []
     """
     h = habits or Habits(Encoder(e.tokenizer, e.boundary))
     decoded = h.decode(e.input_ids) if decoded is None else decoded

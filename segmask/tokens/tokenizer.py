@@ -139,8 +139,7 @@ def load_tokenizer(
     revision: str|None=None,                    # branch, tag or commit on the hub
     trust_remote_code: bool=False,              # run Python that comes with the model? Off unless the user says so
 ) -> 'PreTrainedTokenizerBase': # prepared as axolotl does before it encodes
-    """Load a tokenizer. Without a network `mistralai/Mistral-7B-v0.1` comes from mistral-common. Raises
-    `TokenizerError`
+    """Load a tokenizer. Without a network `mistralai/Mistral-7B-v0.1` comes from mistral-common
 
     Args:
         name_or_path (Any): a hub id, a folder, a tekken file, or an object of tiktoken, ...
@@ -153,6 +152,12 @@ def load_tokenizer(
 
     Returns:
         PreTrainedTokenizerBase: prepared as axolotl does before it encodes
+
+    Raises:
+        TokenizerError: with what was tried, and what to do
+
+    Example:
+        >>> tokenizer = load_tokenizer('mistralai/Mistral-7B-v0.1', special_tokens={'pad_token': '</s>'})
     """
     if isinstance(name_or_path, (str, os.PathLike)):
         tok = _named(os.fspath(name_or_path), revision, trust_remote_code)

@@ -7,7 +7,7 @@ __all__ = ['Needed', 'needed', 'kept_columns', 'usual_columns', 'Layout', 'seque
 
 # %% ../../nbs/training/60_collator.ipynb #82caaea2
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 
@@ -170,16 +170,23 @@ class SegmentCollator:
         cut_tail (bool, default True): leave out what comes after the last trained token, and rows without any
         pack (bool, default False): all rows in one sequence, without padding: needs
             `segment_attention(model)`
-        share_prefixes (bool|str, default False): one copy of each beginning: True, or 'auto' if it saves a
-            tenth
+        share_prefixes (bool|Literal['auto'], default False): one copy of each beginning: True, or 'auto' if
+            it saves a tenth
         report (bool, default False): add `segmask` to the batch: what was computed and what was not
+
+    Raises:
+        ValueError: for an option that cannot be, or rows without `labels`
+
+    Example:
+        >>> collate = SegmentCollator(tokenizer)
+        >>> {k: tuple(v.shape) for k,v in collate([encoder(row), encoder(row)]).items()}
     """
     def __init__(self,
         tokenizer: Any=None,            # only its pad token is used
         keep_trained: bool=False,       # scores only where a label is (transformers 5.21 or later)
         cut_tail: bool=True,            # leave out what comes after the last trained token, and rows without any
         pack: bool=False,               # all rows in one sequence, without padding: needs `segment_attention(model)`
-        share_prefixes: bool|str=False, # one copy of each beginning: True, or 'auto' if it saves a tenth
+        share_prefixes: bool|Literal['auto']=False, # one copy of each beginning: True, or 'auto' if it saves a tenth
         report: bool=False,             # add `segmask` to the batch: what was computed and what was not
     ):
         if share_prefixes not in (True, False, 'auto'):
@@ -218,8 +225,17 @@ class SegmentCollator:
         none = dict(rows=[], tokens=0, padded=0, computed=1, trained=0, head=out['labels'].numel(), weight=0.)
         return out | dict(segmask={**none, 'longest':1}) if self.report else out
 
-    def positions(self, rows: Sequence[Needed]) -> int:
-        "How many positions a batch of such rows reads"
+    def positions(self,
+        rows: Sequence[Needed], # what `needed` leaves of each row
+    ) -> int: # tokens, padding counted
+        """How many positions a batch of such rows reads
+
+        Args:
+            rows (Sequence[Needed]): what `needed` leaves of each row
+
+        Returns:
+            int: tokens, padding counted
+        """
         ids = [o.ids for o in rows if o.ids]
         plain = sum(map(len, ids)) if self.pack else max(map(len, ids), default=0)*len(ids)
         if not self.share_prefixes: return max(1, plain)

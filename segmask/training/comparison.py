@@ -122,6 +122,11 @@ class Comparison:
         metrics (Mapping[str, Callable]|None, default None): name -> (expected, generated) -> number
         notes (Sequence[str], default ()): what else a reader must know
         chosen (bool, default False): did evaluations on other rows choose the checkpoint?
+
+    Example:
+        >>> comparison = compare('training_config.yaml', seeds=3)
+        >>> print(comparison.verdict)
+        >>> comparison.table
     """
     def __init__(self,
         runs: Mapping[str, list[dict]],               # arm -> its runs, a seed each
@@ -139,7 +144,9 @@ class Comparison:
         self.majority, self.baseline = _majority(answer, train_answers, self.expected)
 
     @property
-    def seeds(self) -> int: return len(next(iter(self.runs.values())))
+    def seeds(self) -> int:
+        "How many runs each arm has"
+        return len(next(iter(self.runs.values())))
     @property
     def primary(self) -> str: # 'accuracy', 'exact match' or 'loss on answers'
         """The measure that is tested
@@ -153,10 +160,27 @@ class Comparison:
         "Every two arms by the primary measure, corrected for their number"
         return pairs(self.values[self.primary], self.weights.get(self.primary))
     def estimate(self, measure: str, arm: str) -> Estimate:
-        "The mean of a measure over seeds and rows"
+        """The mean of a measure over seeds and rows
+
+        Args:
+            measure: 'loss on answers' (nats a token), 'accuracy', ...: a key of `values`
+            arm: a name of a mask
+
+        Returns:
+            Estimate
+        """
         return estimate(self.values[measure][arm], self.weights.get(measure))
     def difference(self, measure: str, a: str, b: str) -> Estimate:
-        "How two arms differ, a minus b, paired by row and seed; not corrected for the number of pairs"
+        """How two arms differ, a minus b, paired by row and seed; not corrected for the number of pairs
+
+        Args:
+            measure: as for `estimate`
+            a: a name of a mask
+            b: that of another
+
+        Returns:
+            Estimate
+        """
         return estimate(self.values[measure][a]-self.values[measure][b], self.weights.get(measure))
 
     @property
@@ -175,18 +199,20 @@ class Comparison:
             pd.DataFrame: mask, seed, row, expected, generated
         """
         return as_table(_answers(self.runs), columns=['mask', 'seed', 'row', 'expected', 'generated'])
-
     @property
     def verdict(self) -> str:
         "What can be said, and what cannot"
         notes = [f'Note: {o}' for o in self.notes]
         return '\n'.join([*_baseline_lines(self), *_pair_lines(self), _size_line(self), *notes])
 
-    def curves(self, **size: Any) -> Plot: # `width` and `height` in pixels
+    def curves(self, **size: Any) -> Plot:
         """Loss on answers of rows that are not trained, over steps: a line for each arm, the mean over seeds
 
+        Args:
+            size: `width` and `height` in pixels
+
         Returns:
-            Plot: `width` and `height` in pixels
+            Plot
         """
         rows = 'rows that chose the checkpoint' if self.chosen else 'the rows held back'
         found = {name: [r['curve'] for r in rs] for name,rs in self.runs.items()}

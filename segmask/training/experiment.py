@@ -302,8 +302,6 @@ def compare(
 ) -> Comparison:
     """Train the same rows under several masks, and measure all on the same rows held back
 
-    Raises ConfigError, SegmentError, TrainingError.
-
     Args:
         config (str|os.PathLike|TrainingConfig|Mapping): a YAML file, a config, or its keys: data, model,
             settings
@@ -324,6 +322,15 @@ def compare(
 
     Returns:
         Comparison
+
+    Raises:
+        ConfigError: a value of the config cannot be, or no rows are held back
+        SegmentError: with all rows that cannot be read
+        TrainingError: a run cannot begin or go on
+
+    Example:
+        >>> comparison = compare('training_config.yaml', {'answers': None, 'everything': 'unmasked'}, seeds=5)
+        >>> print(comparison.verdict)
     """
     cfg, rules, metrics = TrainingConfig.of(config), _rules(masks), dict(metrics or {})
     seeds, tok = _checked(seeds, model, metrics), cfg.tokenizer()

@@ -74,6 +74,12 @@ def loss_table(
     Returns:
         pd.DataFrame: columns token, label, id, trained, loss (nats; nan for the first), and segment for an
         `Encoded`
+
+    Raises:
+        TypeError: the row is not encoded and no tokenizer is known
+
+    Example:
+        >>> loss_table(model, encoder(row))
     """
     import pandas as pd
     model, row, tokenizer = _known(model, row, tokenizer)
@@ -99,6 +105,9 @@ def segment_losses(
 
     Returns:
         pd.DataFrame: a line for each segment that has tokens: text, trained, tokens, loss (mean, nats)
+
+    Example:
+        >>> segment_losses(loss_table(model, encoder(row)), encoder(row))
     """
     if row is not None and list(table.id)!=list(row['input_ids']): raise ValueError('the table is of another row')
     known = 'segment' in table and hasattr(row, 'row')
@@ -130,7 +139,7 @@ def show_losses(
     column: str='loss',    # what to colour by; a change is red where the loss grew, green where it fell
     most: float=8.,        # nats at which the colour is full
 ) -> Html: # a str: inline styles, no script; text is escaped
-    """Tokens coloured by loss, as HTML that draws itself in a notebook. Raises ValueError
+    """Tokens coloured by loss, as HTML that draws itself in a notebook
 
     Args:
         table (pd.DataFrame): from `loss_table` or `before_after`
@@ -140,6 +149,12 @@ def show_losses(
 
     Returns:
         Html: a str: inline styles, no script; text is escaped
+
+    Raises:
+        ValueError: the table has no such column
+
+    Example:
+        >>> show_losses(loss_table(model, encoder(row)))
     """
     if column not in table:
         raise ValueError(f'there is no column {column!r}; there are {", ".join(map(str, table.columns))}')
@@ -154,7 +169,7 @@ def before_after(
     before: 'pd.DataFrame', # `loss_table` of a row before training
     after: 'pd.DataFrame',  # and after it
 ) -> 'pd.DataFrame': # columns token, trained, before, after, change
-    """What training did to each token of a row. Raises ValueError
+    """What training did to each token of a row
 
     Args:
         before (pd.DataFrame): `loss_table` of a row before training
@@ -162,6 +177,13 @@ def before_after(
 
     Returns:
         pd.DataFrame: columns token, trained, before, after, change
+
+    Raises:
+        ValueError: the tables are not of the same tokens
+
+    Example:
+        >>> before = loss_table(model, row, tokenizer)
+        >>> before_after(before, loss_table(model, row, tokenizer))
     """
     if list(before.id)!=list(after.id): raise ValueError('the two tables are of different rows')
     return before[['token', 'trained']].assign(before=before.loss, after=after.loss, change=after.loss-before.loss)
@@ -179,7 +201,7 @@ def row_losses(
     rows: Iterable[Mapping],  # encoded rows, such as `Prepared.train` or a list of `Encoded`
     source: Any=None,         # `Prepared.source`, to name file and line
 ) -> 'pd.DataFrame': # columns row, trained, masked (means), worst (of a trained token), tokens, source; highest first
-    """Mean loss of each row on trained and on masked text, in nats. Raises TypeError
+    """Mean loss of each row on trained and on masked text, in nats
 
     Args:
         model (PreTrainedModel): any causal language model; it is not changed
@@ -189,6 +211,12 @@ def row_losses(
     Returns:
         pd.DataFrame: columns row, trained, masked (means), worst (of a trained token), tokens, source;
         highest first
+
+    Raises:
+        TypeError: a row is not encoded
+
+    Example:
+        >>> row_losses(model, prepared[:20], prepared.source)
     """
     import pandas as pd
     out = []

@@ -108,6 +108,11 @@ class TrainResult:
         config (TrainingConfig): of the run
         prepared (Prepared|None): its data
         note (str, default ''): the trial's and the proof's lines
+
+    Example:
+        >>> result = train('training_config.yaml', model)
+        >>> result.history, result.evaluation
+        >>> result.generate('Hello', max_new_tokens=4)
     """
     model: Any              # the model, ready to use; a peft model with an adapter
     tokenizer: Any          # the config's

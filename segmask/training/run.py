@@ -336,7 +336,7 @@ def train(
     force: bool=False,           # prepare the data again
     say: Callable[..., None]|None=None, # takes lines about the run (default: the widget shows them, or stderr)
 ) -> TrainResult:
-    """Prepare the data (or find it prepared), train, save. Raises ConfigError, SegmentError, TrainingError
+    """Prepare the data (or find it prepared), train, save
 
     Args:
         config (str|os.PathLike|TrainingConfig|Mapping): a YAML file, a config, or its keys; `base_model` may
@@ -351,6 +351,14 @@ def train(
 
     Returns:
         TrainResult
+
+    Raises:
+        ConfigError: a value of the config cannot be, or `train` would not honour it
+        SegmentError: with all rows that cannot be read
+        TrainingError: the run cannot begin or go on, or its loss is not the plain one
+
+    Example:
+        >>> result = train('training_config.yaml', model)
     """
     from transformers import set_seed
     cfg, model = as_config(config, model)

@@ -194,6 +194,9 @@ def segment_attention(
 
     Returns:
         Trial
+
+    Example:
+        >>> segment_attention(model)
     """
     trial = segment_trial(model, sequence_len)
     if trial.passed: core_of(model).set_attn_implementation(KERNEL)

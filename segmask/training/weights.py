@@ -112,6 +112,12 @@ def use_weights(
 
     Args:
         model (Any): a causal language model of transformers, or a peft model around one; changed in place
+
+    Raises:
+        TypeError: the model is no causal language model
+
+    Example:
+        >>> use_weights(model)
     """
     core = core_of(model)
     if not isinstance(core.loss_function, WeightedLoss):

@@ -273,6 +273,12 @@ def show_batch(
 
     Returns:
         Batch: draws itself
+
+    Raises:
+        TypeError: the source is none of these
+
+    Example:
+        >>> show_batch(trainer)
     """
     batch = first_batch(source)
     return Batch(batch, tokenizer or _tokenizer_of(source), limit)

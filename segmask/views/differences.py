@@ -305,6 +305,12 @@ def diff(
 
     Returns:
         RowDiff|SetDiff: draws itself
+
+    Raises:
+        TypeError: the two are not of one kind, or their tokenizer is not known
+
+    Example:
+        >>> diff(encoder(row), Encoder(tokenizer)(row))
     """
     if _is_row(a) and _is_row(b):
         known = tokenizer or getattr(a, 'tokenizer', None) or getattr(b, 'tokenizer', None)

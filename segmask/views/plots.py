@@ -105,6 +105,9 @@ def plot_lengths(
 
     Returns:
         Plot
+
+    Example:
+        >>> plot_lengths({'mine': rows, 'all': prepared}, encoder)
     """
     sets = row_sets(data, encoder)
     limit = sequence_len or next(filter(None, map(_limit, sets.values())), None)
@@ -129,6 +132,9 @@ def plot_trained_share(
 
     Returns:
         Plot
+
+    Example:
+        >>> plot_trained_share({'mine': rows, 'all': prepared}, encoder)
     """
     sets = row_sets(data, encoder)
     shares = {k: s.trained/np.maximum(s.tokens, 1) for k,s in sets.items()}
@@ -209,6 +215,9 @@ def plot_lost(
 
     Returns:
         Plot
+
+    Example:
+        >>> plot_lost(rows, encoder, sequence_len=512)
     """
     sets = row_sets(data, encoder)
     limit = sequence_len or next(filter(None, map(_limit, sets.values())), None)
@@ -265,6 +274,9 @@ def plot_packing(
 
     Returns:
         Plot
+
+    Example:
+        >>> plot_packing(rows, encoder, sequence_len=512)
     """
     s = row_set(data, encoder)
     n = sequence_len or _limit(s)

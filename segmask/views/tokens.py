@@ -275,6 +275,12 @@ def show_tokens(
 
     Returns:
         View: static HTML without scripts; `print` it for text
+
+    Raises:
+        TypeError: the row is not encoded, or its tokenizer is not known
+
+    Example:
+        >>> print(show_tokens(encoder(row)))
     """
     tokens = tokens_of(row, tokenizer)
     head, text = tag('small', summary(tokens)), tag('pre', drawn(tokens, limit), dir='ltr', style=PRE_STYLE)
@@ -297,6 +303,12 @@ def token_table(
     Returns:
         pd.DataFrame: columns token (decoded by itself), label, id, piece, and weight where one is between 0
         and 1
+
+    Raises:
+        TypeError: the row is not encoded, or its tokenizer is not known
+
+    Example:
+        >>> token_table(encoder(row))
     """
     ids, labels, tokenizer = ids_and_labels(row, tokenizer)
     tokens = tokens_of(row, tokenizer)
@@ -325,6 +337,12 @@ def style_tokens(
 
     Returns:
         Styler: columns token, mask, label, id, segment, characters; escaped, with a stable uuid
+
+    Raises:
+        TypeError: the row is not encoded, or its tokenizer is not known
+
+    Example:
+        >>> style_tokens(encoder(row))
     """
     import pandas as pd
     tokens = tokens_of(row, tokenizer)
@@ -353,6 +371,12 @@ def shifted_table(
     Returns:
         pd.DataFrame: columns reads (last token that is seen), predicts, loss (is it trained?), target (its
         label)
+
+    Raises:
+        TypeError: the row is not encoded, or its tokenizer is not known
+
+    Example:
+        >>> shifted_table(encoder(row))
     """
     tokens = tokens_of(row, tokenizer)
     after = [(t.text, 'yes' if t.trained else '', t.label) for t in tokens[1:]] + [('', '', IGNORE_INDEX)]*bool(tokens)

@@ -21,7 +21,7 @@ from ..problems import Problems, visible
 from .browsing import Browsing, boundary_of, left_out, set_boundary
 from .drawing import filters_drawing, findings_drawing, how, list_drawing, picture_of, row_drawing, script, where_of
 from .query import Query
-from .work import Work, lint_rows
+from .work import SHORT, Work, lint_rows
 
 if TYPE_CHECKING:
     from segmask.core import Segments
@@ -112,7 +112,6 @@ class Board(anywidget.AnyWidget):
         self.hear(dict(do=name, **more))
 
 # %% ../../nbs/widgets/90_browser.ipynb #e5ca8a47
-_SHORT = 3000 # tokens of a row that is linted at once
 _NO_ROW = dict(n=-1, key='', where='', t=[], id=[], l='', sp='', s=[], a=[], b=[], runs=[], hits=[], said='')
 
 class DrawnRow(Board):
@@ -123,7 +122,7 @@ class DrawnRow(Board):
         self._key, self._drawn, self._shown = 0, (), None
         self._encoded: Any = None
         self._twin: Any = None
-        state.counting.go_on(.2)
+        state.counting.go_on(0)
         super().__init__(state)
 
     def _head(self) -> dict:
@@ -169,7 +168,7 @@ class Drawn(DrawnRow):
     def _draw_found(self, now: bool=False):
         i = self.state.row
         if i is None: self.found = dict(n=-1, key='', state='', groups=[])
-        elif now or i in self.state.found or len(self._encoded['input_ids'])<_SHORT:
+        elif now or i in self.state.found or len(self._encoded['input_ids'])<SHORT:
             groups = findings_drawing(self.state.findings(), self._encoded)
             self.found = dict(n=i, key=self.row['key'], state='', groups=groups)
         else: self.found = dict(n=i, key=self.row['key'], state='waiting', groups=[])
@@ -351,5 +350,11 @@ def browse(
 
     Returns:
         Browser: a widget; `.query` and `.rows` are its state as code
+
+    Raises:
+        TypeError: the data or its tokenizer is not known
+
+    Example:
+        >>> browse(rows, encoder)
     """
     return Browser(Browsing(data, encoder))

@@ -230,7 +230,8 @@ class Preview:
         rows (int, default 0): rows that it would change
         places (int, default 0): places where it applies in them
         characters (int, default 0): characters whose label would change
-        examples (tuple[tuple[int, Segments, Segments], ...]): (number, before, after) of the first rows
+        examples (tuple[tuple[int, Segments, Segments], ...], default ()): (number, before, after) of the
+            first rows
         looked (int, default 0): rows that were looked at
     """
     rows: int = 0        # rows that it would change

@@ -249,5 +249,12 @@ def edit(
 
     Returns:
         Editor: a widget; `.python()` is the code that repeats what was done
+
+    Raises:
+        SegmentError: the file cannot be read
+
+    Example:
+        >>> editor = edit('output.jsonl', tokenizer)
+        >>> print(editor.python())
     """
     return Editor(Edits(path, encoder))

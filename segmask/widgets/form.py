@@ -309,6 +309,11 @@ def configure(
 
     Returns:
         Form: a widget; `.config` is the config as it is now
+
+    Example:
+        >>> form = configure('training_config.yaml')
+        >>> form.config.sequence_len
+        896
     """
     if config is None: config = 'training_config.yaml' if Path('training_config.yaml').exists() else _NEW
     return Form(ConfigFile(config, path))

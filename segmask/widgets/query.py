@@ -55,9 +55,10 @@ class Query:
         text (str, default ''): text to find
         regex (bool, default False): is it a regular expression?
         within (str, default 'all'): where to find it: 'all', 'trained' or 'masked' text
-        tokens (tuple[int|None, int|None]): at least and at most so many tokens
-        share (tuple[float|None, float|None]): the share of them that is trained, from 0 to 1
-        codes (tuple[str, ...]): any of these lint codes
+        tokens (tuple[int|None, int|None], default (None, None)): at least and at most so many tokens
+        share (tuple[float|None, float|None], default (None, None)): the share of them that is trained, from 0
+            to 1
+        codes (tuple[str, ...], default ()): any of these lint codes
         status (str, default ''): what becomes of the row: 'kept', 'cut', 'too long', ...
         case (bool, default True): do capitals matter?
         word (bool, default False): whole words only?

@@ -22,7 +22,7 @@ from ..tokens.encoder import Encoded, Encoder
 from .browsing import Browsing
 from .changes import Preview, Rule, Step, changed, merge, preview, relabel, rewrite, split, toggle
 from .drafts import Draft, Replayed, as_line, left_draft, put_step, replay
-from .work import lint_rows
+from .work import SHORT, lint_rows
 
 # %% ../../nbs/widgets/87_state.ipynb #f8c2656a
 def span_of(
@@ -100,9 +100,9 @@ class Changing(Browsing):
             self.set.rows[i] = r
             (self._dirty.discard if r==self.saved[i] else self._dirty.add)(i)
             checked = self.found.pop(i, None)
-            if few and checked is not None:
-                self.found.update(lint_rows(self.set, [i], self.checking.known, Linter()))
             if few and self.counting.tokens[i]>=0: self.counting.again(i, self.encode(i).labels)
+            if few and checked is not None and self.counting.tokens[i]<SHORT:
+                self.found.update(lint_rows(self.set, [i], self.checking.known, Linter()))
         self.selection = None
 
     def undo(self) -> bool: return self._back(self._undo, self._redo, lambda step: step.before)
