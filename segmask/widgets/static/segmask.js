@@ -70,7 +70,7 @@ function blocks(r) {
   const out = /** @type {[number, number][]} */ ([]);
   let a = 0;
   r.t.forEach((t, i) => {
-    if ((i - a >= 200 && t.endsWith('⏎')) || i - a >= 1500) { out.push([a, i + 1]); a = i + 1; }
+    if ((i - a >= 200 && t.endsWith('⏎')) || i - a >= 600) { out.push([a, i + 1]); a = i + 1; }
   });
   if (a < r.t.length) out.push([a, r.t.length]);
   return out;
@@ -83,8 +83,12 @@ function tip(r, seg, i) {
   return `token ${i} · id ${r.id[i]} · label ${lit ? r.id[i] : -100}, ${lit ? 'trained' : 'masked'}` +
     (seg[i] == null ? '' : ` · segment ${seg[i]}`) + (r.a[i] == null ? '' : ` · characters ${r.a[i]}–${r.b[i]}`);
 }
-/** @param {Row} r @param {number[]} seg @param {number} a @param {number} b */
-const blockKey = (r, seg, a, b) => [seg[a - 1] === seg[a], b < r.t.length, r.t.slice(a, b).join('\u0001'), r.l.slice(a, b), r.sp.slice(a, b), seg.slice(a, b).join()].join('\u0002');
+/** What a block looks like: tokens, labels, where segments begin. Not their numbers: these change behind a mark. @param {Row} r @param {number[]} seg @param {number} a @param {number} b */
+function blockKey(r, seg, a, b) {
+  const edges = [];
+  for (let i = a; i < b; i++) if (i && seg[i] !== seg[i - 1]) edges.push(i - a);
+  return [b < r.t.length, r.id.slice(a, b).join(), r.l.slice(a, b), edges.join()].join(' ');
+}
 
 /** Write the tokens of a block. @param {Row} r @param {number[]} seg @param {Chunk} c */
 function build(r, seg, c) {
@@ -266,7 +270,10 @@ function textPane(tell) {
       if (o && (o.top < box.top || o.bottom > box.bottom)) pre.scrollTop += o.top - box.top - box.height / 3;
     },
     /** @param {number|null} n */
-    segment(n) { seg.forEach((s, i) => spans[i]?.classList.toggle('sm-hover', n != null && s === n)); },
+    segment(n) {
+      for (const o of pre.querySelectorAll('.sm-hover')) o.classList.remove('sm-hover');
+      if (n != null) for (let i = seg.indexOf(n); i >= 0 && seg[i] === n; i++) spans[i]?.classList.add('sm-hover');
+    },
     /** Grow the selection by a token. @param {number} by @returns {Selection_} */
     grow(by) {
       if (mode !== 'tokens' || !row?.t.length) return null;
@@ -489,8 +496,10 @@ function renderRows({ model, el }) {
   within.onchange = () => ask({ within: within.value });
   const opener = (/** @type {string} */ text, /** @type {string} */ hint, /** @type {string} */ which) => button(text, hint, () => open(which), { 'aria-expanded': 'false', className: 'sm-opener', 'data-drawer': which });
   const working = make('span', { className: 'sm-work' }), bar = make('progress', { 'aria-label': 'progress' }), doing = make('span', { role: 'status' });
-  working.append(doing, bar, button('stop', 'stop here', () => { stopped = true; send('stop'); }));
-  const check = button('find mistakes', 'lint the rows in view', () => { stopped = false; send('check'); });
+  const stop = () => { stopped = true; send('stop'); };
+  working.append(doing, bar, button('stop', 'stop here', stop));
+  const check = button('find mistakes', 'lint the rows in view', () => { if (checking()) stop(); else { stopped = false; send('check'); } }, { className: 'sm-check' });
+  const checking = () => !stopped && model.get('work').what === 'checking';
   const rows = make('div', { className: 'sm-row', role: 'group', 'aria-label': 'Rows: move and find' },
     button('prev', 'the row before (k)', () => go(-1), { 'aria-label': 'prev row' }), box, of, button('next', 'the row after (j)', () => go(1), { 'aria-label': 'next row' }),
     search, kase, word, regex, within, hits, opener('filters', 'length, trained share, status, findings', 'filters'),
@@ -647,7 +656,10 @@ function renderRows({ model, el }) {
   const askFindings = later(n => { if (row().n === n) send('findings'); }, 300);
   function drawWork() {
     const w = model.get('work');
-    working.hidden = !w.what;
+    working.hidden = !w.what || w.what === 'checking';
+    check.textContent = checking() ? `checked ${count(w.at)} of ${count(w.total)} ✕` : 'find mistakes';
+    check.title = checking() ? 'stop here' : 'lint the rows in view';
+    check.style.setProperty('--done', checking() ? `${100 * w.at / (w.total || 1)}%` : '0%');
     if (!w.what) return;
     doing.textContent = `${w.what} ${count(w.at)} of ${count(w.total)}`;
     bar.max = w.total || 1; bar.value = w.at;
@@ -681,7 +693,11 @@ function renderRows({ model, el }) {
   /** @type {[string, () => void][]} */
   const draws = [['head', drawHead], ['text', () => { parsed = JSON.parse(model.get('text')); drawRow(); }], ['view', drawView], ['lines', () => list.draw(view(), model.get('lines'))], ['found', drawFound], ['work', drawWork], ['note', drawNote],
     ['filters', drawFilters], ['preview', () => rule.draw(model.get('preview'))], ['code', () => { python.firstElementChild.textContent = model.get('code'); }]];
-  for (const [trait, f] of draws) { model.on('change:' + trait, () => { f(); if (trait !== 'work') rest(); }); f(); }
+  for (const [trait, f] of draws) {
+    const timed = () => { const start = performance.now(); f(); performance.measure('segmask ' + trait, { start }); };
+    model.on('change:' + trait, () => { timed(); if (trait !== 'work') rest(); });
+    timed();
+  }
   model.on('msg:custom', m => {
     if (m.copy != null) toClipboard(m.copy).then(ok => { info.textContent = spoken.textContent = ok ? 'copied' : 'the browser does not allow copying'; });
     if (m.write != null) { wrote = m.write; area.value = m.write.text; if (shelf.firstElementChild !== writing) open('text'); }
