@@ -241,6 +241,7 @@ class Editor(Browser):
 def edit(
     path: Any,          # a template-free JSONL file, compressed or not
     encoder: Any=None,  # an `Encoder` or a tokenizer (default: what a config beside the file says, else Mistral 7B's)
+    model: Any=None,    # a causal language model or a `TrainResult`, to see its loss on each token
 ) -> Editor: # a widget; `.python()` is the code that repeats what was done
     """Change which text is trained: drag over it, press m or t, save; press ? for keys
 
@@ -248,8 +249,11 @@ def edit(
         path (Any): a template-free JSONL file, compressed or not
         encoder (Any, default None): an `Encoder` or a tokenizer (default: what a config beside the file says,
             else Mistral 7B's)
+        model (Any, default None): a causal language model or a `TrainResult`, to see its loss on each token
 
     Returns:
         Editor: a widget; `.python()` is the code that repeats what was done
     """
-    return Editor(Edits(path, encoder))
+    state = Edits(path, encoder)
+    state.score_with(model)
+    return Editor(state)
