@@ -3,7 +3,7 @@
 // Text from data goes through textContent only; nothing here makes markup of it.
 
 /** @typedef {{get(name: string): any, send(message: any): void, on(event: string, f: (m: any) => void): void}} Model */
-/** @typedef {{n: number, key: string, t: string[], id: number[], l: string, sp: string, s: [number, number][], a: number[], b: number[],
+/** @typedef {{n: number, key: string, t: string[], id: number[], l: string, sp: string, p: string, s: [number, number][], a: number[], b: number[],
  *   runs: [string, number][], hits: [number, number, number, number][], said: string, where: string, nats?: (number|null)[]}} Row */
 /** @typedef {{el: HTMLElement, spans: HTMLElement[], key: string, a: number, b: number, built: boolean}} Chunk */
 /** @typedef {{first: number, last: number} | {from: number, to: number} | null} Selection_ */
@@ -80,10 +80,13 @@ const segments = r => r.s.flatMap(([v, n]) => Array(n).fill(v));
 const MOST = 8; // nats at which the colour of a loss is full
 /** How strong a token's loss is drawn, 0 to 8. @param {Row} r @param {number} i */
 const level = (r, i) => Math.min(8, Math.round(8 * (r.nats?.[i] || 0) / MOST));
+/** Who a token is from, where a chat template tells: kind -> words. @type {Record<string, string>} */
+const PARTS = { c: 'context', s: 'supplied by the prompt', w: 'written by the model', r: 'rewritten since the model wrote it' };
+/** @param {Row} r @param {number} i */
+const kind = (r, i) => (r.l[i] === '1' ? 'trained' : 'masked') + (r.p[i] ? `, ${PARTS[r.p[i]]}` : '');
 /** @param {Row} r @param {number[]} seg @param {number} i */
 function tip(r, seg, i) {
-  const lit = r.l[i] === '1';
-  return `token ${i} · id ${r.id[i]} · label ${lit ? r.id[i] : -100}, ${lit ? 'trained' : 'masked'}` +
+  return `token ${i} · id ${r.id[i]} · label ${r.l[i] === '1' ? r.id[i] : -100}, ${kind(r, i)}` +
     (seg[i] == null ? '' : ` · segment ${seg[i]}`) + (r.a[i] == null ? '' : ` · characters ${r.a[i]}–${r.b[i]}`) +
     (r.nats ? (r.nats[i] == null ? ' · nothing predicts it' : ` · loss ${r.nats[i]}`) : '');
 }
@@ -91,7 +94,7 @@ function tip(r, seg, i) {
 function blockKey(r, seg, a, b) {
   const edges = [];
   for (let i = a; i < b; i++) if (i && seg[i] !== seg[i - 1]) edges.push(i - a);
-  return [b < r.t.length, r.id.slice(a, b).join(), r.l.slice(a, b), edges.join(), r.nats ? r.nats.slice(a, b).join() : ''].join(' ');
+  return [b < r.t.length, r.id.slice(a, b).join(), r.l.slice(a, b), r.p.slice(a, b), edges.join(), r.nats ? r.nats.slice(a, b).join() : ''].join(' ');
 }
 
 /** Write the tokens of a block. @param {Row} r @param {number[]} seg @param {Chunk} c */
@@ -100,11 +103,11 @@ function build(r, seg, c) {
   c.built = true;
   for (let i = c.a; i < c.b; i++) {
     const lit = r.l[i] === '1', t = r.t[i];
-    if (i === c.a || r.l[i] !== r.l[i - 1]) all.append(make('span', { className: 'sm-said', textContent: lit ? ' trained: ' : ' masked: ' }));
+    if (i === c.a || r.l[i] !== r.l[i - 1] || r.p[i] !== r.p[i - 1]) all.append(make('span', { className: 'sm-said', textContent: ` ${kind(r, i)}: ` }));
     const span = document.createElement('span');
     span.textContent = t;
     span.dataset.i = String(i);
-    span.className = (lit ? 'sm-t' : 'sm-m') + (r.sp[i] === '1' ? ' sm-special' : i && seg[i] !== seg[i - 1] ? ' sm-edge' : ' sm-tok') + (r.nats ? ` sm-l${level(r, i)}` : '');
+    span.className = (lit ? 'sm-t' : 'sm-m') + (r.sp[i] === '1' ? ' sm-special' : i && seg[i] !== seg[i - 1] ? ' sm-edge' : ' sm-tok') + ('swr'.includes(r.p[i] || '-') ? ` sm-${r.p[i]}-part` : '') + (r.nats ? ` sm-l${level(r, i)}` : '');
     c.spans.push(span);
     all.append(span);
     if (t.endsWith('⏎') && i < c.b - 1) all.append('\n');
@@ -564,11 +567,10 @@ function renderRows({ model, el }) {
   const pane = textPane({ select: s => select(s), hover: hovered });
   const list = rowList((what, more) => { if (what === 'at' || what === 'go') leave(); send(what, more); }, id, !!head().model);
   const side = sidePane({ pick: k => pick(k), mend: (c, all) => send('mend', { code: c, all, n: row().n, generation: view().generation }), turn: n => send('turn', { n: row().n, segment: n }), over: n => pane.segment(n) });
-  const where = make('div', { className: 'sm-where' }), legend = make('span', { className: 'sm-legend' }, make('span', { className: 'sm-t', textContent: 'trained' }), ' ', make('span', { className: 'sm-m', textContent: 'masked' }));
+  const where = make('div', { className: 'sm-where' }), legend = make('span', { className: 'sm-legend' }, make('span', { className: 'sm-t', textContent: 'trained' }), ' ', make('span', { className: 'sm-m', textContent: 'masked' })), parts = make('span');
   const ramp = make('span', { className: 'sm-heat', hidden: true }, 'loss 0 ', make('span', { className: 'sm-ramp' }), ` ${MOST} nats`);
-  legend.append(' ', ramp);
   const info = make('div', { className: 'sm-info' }), spoken = make('div', { className: 'sm-said', 'aria-live': 'polite' });
-  const middle = make('div', { className: 'sm-middle' }, make('div', { className: 'sm-over' }, where, heat, swap, copy), pane.el, make('div', { className: 'sm-foot' }, info, legend));
+  const middle = make('div', { className: 'sm-middle' }, make('div', { className: 'sm-over' }, where, heat, swap, copy), pane.el, make('div', { className: 'sm-foot' }, info, legend, parts, ramp));
   root.append(hide, make('div', { className: 'sm-head' }, name, how, modes, dirty), rows, tools, note, offer, shelf, make('div', { className: 'sm-main' }, list.el, middle, side.el), spoken);
   el.append(root);
 
@@ -663,6 +665,8 @@ function renderRows({ model, el }) {
     const before = shownKey;
     shownKey = `${r.n} ${r.key}`;
     if (before !== shownKey) { selection = null; hit = -1; finding = -1; info.textContent = ''; }
+    const drawn = mode === 'tokens' ? ['s', 'w', 'r'].filter(k => r.p.includes(k)) : [];
+    parts.replaceChildren(...drawn.flatMap(k => [make('span', { className: `sm-${k}-part`, textContent: PARTS[k].split(' ')[0], title: PARTS[k] }), ' ']), drawn.length ? 'else context' : '');
     pane.draw(r, mode);
     side.drawSegments(r, head().editable);
     drawHits();
@@ -872,13 +876,15 @@ function renderForm({ model, el }) {
 
 // ---- a page without a kernel --------------------------------------------------------------------------------------------------------
 
+/** A text from its runs. @param {[string, number][]} runs */
+const repeated = runs => runs.map(([v, n]) => v.repeat(n)).join('');
 /** A row as the widgets get it, from what a page holds of it. @param {any} data @param {number} k @returns {Row} */
 function unpacked(data, k) {
   const r = data.rows[k], [n, where] = data.lines[k], names = r.id.map((/** @type {number} */ i) => data.vocabulary[i]);
   let at = 0;
   const a = r.step.map((/** @type {number} */ o) => (at += o));
   return { n, key: String(k), where, said: r.said, id: r.id, t: names.map((/** @type {any} */ o) => o[0]), sp: names.map((/** @type {any} */ o) => o[1]).join(''),
-    l: r.l.map((/** @type {[string, number]} */ [v, n]) => v.repeat(n)).join(''), s: r.s, a, b: a.map((/** @type {number} */ o, /** @type {number} */ i) => o + r.len[i]), runs: r.runs, hits: [] };
+    l: repeated(r.l), p: repeated(r.p), s: r.s, a, b: a.map((/** @type {number} */ o, /** @type {number} */ i) => o + r.len[i]), runs: r.runs, hits: [] };
 }
 
 /** Where a query is found in a row: characters. @param {[string, number][]} runs @param {any} q @returns {[number, number][]} */
@@ -904,7 +910,7 @@ function offline(data) {
   const state = /** @type {Record<string, any>} */ ({ uid: 'page', head: data.head, note: {}, work: {}, filters: {}, preview: {}, loss: {}, code: '' });
   const value = (/** @type {number} */ k, /** @type {string} */ key) => data.lines[k][/** @type {Record<string, number>} */ ({ number: 0, tokens: 2, share: 3, findings: 4 })[key]];
   function update() {
-    const k = shown[position], row = k == null ? { n: -1, key: '', t: [], id: [], l: '', sp: '', s: [], a: [], b: [], runs: [], hits: [], said: '', where: '' } : unpacked(data, k);
+    const k = shown[position], row = k == null ? { n: -1, key: '', t: [], id: [], l: '', sp: '', p: '', s: [], a: [], b: [], runs: [], hits: [], said: '', where: '' } : unpacked(data, k);
     if (k != null && query.text) row.hits = /** @type {any} */ (found(row.runs, query).map(([a, b]) => [row.a.length ? row.b.findIndex(o => o > a) : -1, row.a.length ? row.a.findLastIndex(o => o < b) : -1, a, b]));
     const next = { text: JSON.stringify(row), view: { shown: shown.length, position, sort, generation, asked: !!query.text, query }, lines: { from, rows: shown.slice(from, to).map((/** @type {number} */ k) => data.lines[k]) }, found: { n: row.n, key: row.key, state: '', groups: k == null ? [] : data.found[k] }, note: state.note };
     const changed = Object.entries(next).filter(([name, v]) => JSON.stringify(v) !== JSON.stringify(state[name]));
