@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['BLUE', 'ORANGE', 'RED', 'GREEN', 'PURPLE', 'GREY', 'SEVERITY', 'RUN_STYLE', 'PRE_STYLE', 'QUIET', 'FAINT',
            'PART_STYLE', 'PART_WORDS', 'LEGEND', 'COLORS', 'DASHES', 'escape', 'tag', 'plain', 'counted', 'run_style',
-           'legend', 'note', 'runs_html', 'View', 'table_html', 'as_table', 'picture', 'ticks', 'number', 'percent',
-           'length_bins', 'Series', 'Frame', 'chart_svg', 'points_text', 'Plot', 'chart']
+           'legend', 'note', 'heat', 'runs_html', 'View', 'table_html', 'as_table', 'picture', 'ticks', 'number',
+           'percent', 'length_bins', 'Series', 'Frame', 'chart_svg', 'points_text', 'Plot', 'chart']
 
 # %% ../nbs/01_html.ipynb #c0de0013
 import base64, html, math, re
@@ -150,6 +150,22 @@ def note(
         str: HTML
     """
     return tag('div', inside, style=f'border-left:4px solid {SEVERITY[severity]};padding-left:8px;margin:4px 0')
+
+# %% ../nbs/01_html.ipynb #a79442af
+def heat(
+    strength: float,  # from 0 to 1
+    fell: bool=False, # is it a change, and did the value fall?
+) -> str:
+    """A style for how high a value is: orange behind the text, blue where it fell
+
+    Args:
+        strength (float): from 0 to 1
+        fell (bool, default False): is it a change, and did the value fall?
+
+    Returns:
+        str
+    """
+    return f'background:rgba({"41,121,255" if fell else "230,81,0"},{.5*max(0., min(1., strength)):.2f})'
 
 # %% ../nbs/01_html.ipynb #d02e2cd8
 def runs_html(

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['script', 'one_for_one', 'row_drawing', 'Places', 'place_of', 'findings_drawing', 'list_drawing', 'filters_drawing',
-           'how', 'where_of', 'findings_html', 'picture_of']
+           'loss_drawing', 'how', 'where_of', 'findings_html', 'picture_of']
 
 # %% ../../nbs/widgets/88_drawing.ipynb #9cdd1ec8
 from collections.abc import Mapping, Sequence
@@ -190,7 +190,7 @@ def list_drawing(
     state: 'Browsing', # what is looked at
     start: int,      # place of the first row in the view
     end: int,        # one past the last
-) -> list[list]: # number, where, tokens (-1: not counted), trained share, findings (-1: not checked), text
+) -> list[list]: # number, where, tokens, trained share, findings, text, loss; -1 or None: not known
     """What a page is told of some rows in view
 
     Args:
@@ -199,14 +199,16 @@ def list_drawing(
         end (int): one past the last
 
     Returns:
-        list[list]: number, where, tokens (-1: not counted), trained share, findings (-1: not checked), text
+        list[list]: number, where, tokens, trained share, findings, text, loss; -1 or None: not known
     """
     numbers = state.rows[start:end].tolist()
     counts, found = state.counting, state.found
     def one(i: int) -> list:
         n = int(counts.tokens[i])
         share = round(float(counts.trained[i])/max(n, 1), 3) if n>=0 else -1
-        return [i, one_for_one(state.set.where(i)), n, share, len(found[i]) if i in found else -1, _beginning(state, i)]
+        findings, loss = len(found[i]) if i in found else -1, state.scoring.means[i]
+        loss = None if np.isnan(loss) else round(float(loss), 2)
+        return [i, one_for_one(state.set.where(i)), n, share, findings, _beginning(state, i), loss]
     return [one(i) for i in numbers]
 
 def _beginning(state: 'Browsing', i: int, most: int=60) -> str:
@@ -244,6 +246,25 @@ def filters_drawing(
     return dict(lengths=lengths, shares=[[a, b, int(n)] for a,b,n in zip(_share_edges, below, shares)],
                 statuses=[[name, int(n)] for name,n in zip(STATUSES, counts) if n],
                 codes=[[code, n] for code,n in state.checking.codes().items()])
+
+# %% ../../nbs/widgets/88_drawing.ipynb #ad20837f
+def loss_drawing(
+    losses: np.ndarray, # nats of each token; nan where nothing predicts it
+    labels: Sequence[int],
+) -> dict: # nats (None for nan), and said
+    """What a page is told of the losses of a row
+
+    Args:
+        losses (np.ndarray): nats of each token; nan where nothing predicts it
+        labels (Sequence[int])
+
+    Returns:
+        dict: nats (None for nan), and said
+    """
+    lit, known = np.array(labels)!=IGNORE_INDEX, ~np.isnan(losses)
+    means = [f'{what} {losses[some & known].mean():.2f}' for what,some in (('trained', lit), ('masked', ~lit))
+             if (some & known).any()]
+    return dict(nats=[None if v!=v else round(v, 2) for v in losses.tolist()], said=f'mean loss: {", ".join(means)}')
 
 # %% ../../nbs/widgets/88_drawing.ipynb #4600eaae
 def how(state: 'Browsing') -> str:
