@@ -10,8 +10,6 @@ import pytest
 import families
 from segmask import TrainingConfig, load_tokenizer, masked, preprocess, trained, write_jsonl
 from segmask.data import prepare
-from segmask.data.encoding import text_tokenizer_of, tokenizer_of
-from segmask.tokens import tokenizer as module
 from segmask.tokens.tokenizer import TextTokenizer, text_tokenizer
 
 MISTRAL = 'mistralai/Mistral-7B-v0.1'
@@ -65,9 +63,9 @@ def test_other_names_and_tokens(tmp_path):
     assert text_tokenizer(MISTRAL, {'additional_special_tokens':['<s>']}) is None
     assert text_tokenizer(MISTRAL, revision='abc') is None
     for name in ('nobody/nothing', str(tmp_path), 7): assert text_tokenizer(name) is None
-    assert isinstance(text_tokenizer_of(config()), TextTokenizer)
+    assert isinstance(config().text_tokenizer(), TextTokenizer)
     for more in (dict(tokens=['<x>']), dict(tokenizer_type='LlamaTokenizer'), dict(datasets=[dict(path='r.jsonl', type='alpaca')])):
-        assert text_tokenizer_of(config(**more)) is None
+        assert config(**more).text_tokenizer() is None
 
 def test_the_same_set_and_no_transformers(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -79,8 +77,8 @@ def test_the_same_set_and_no_transformers(tmp_path, monkeypatch):
     assert p.stderr.splitlines()[-1]==''
     here = preprocess('c.yaml')
     assert str(here.path) in p.stdout and here.line(0) in p.stdout
-    assert type(here.tokenizer) is type(tokenizer_of(here.config))
-    monkeypatch.setattr(prepare, 'text_tokenizer_of', lambda cfg: None)
+    assert type(here.tokenizer) is type(here.config.tokenizer())
+    monkeypatch.setattr(TrainingConfig, 'text_tokenizer', lambda self: None)
     bytes_of = lambda p: {f.name: f.read_bytes() for f in p.path.iterdir() if f.suffix!='.json'}
     first = bytes_of(here)
     real = preprocess('c.yaml', force=True)
