@@ -8,7 +8,7 @@ import sys
 import pytest
 
 import families
-from segmask import TrainingConfig, load_tokenizer, masked, preprocess, trained, write_jsonl
+from segmask import TrainingConfig, debug_line, load_tokenizer, masked, preprocess, trained, write_jsonl
 from segmask.data import prepare
 from segmask.tokens.tokenizer import TextTokenizer, text_tokenizer
 
@@ -76,7 +76,7 @@ def test_the_same_set_and_no_transformers(tmp_path, monkeypatch):
     p = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True, env={**os.environ, 'HF_HUB_OFFLINE':'1'})
     assert p.stderr.splitlines()[-1]==''
     here = preprocess('c.yaml')
-    assert str(here.path) in p.stdout and here.line(0) in p.stdout
+    assert str(here.path) in p.stdout and debug_line(here[0], here.tokenizer) in p.stdout
     assert type(here.tokenizer) is type(here.config.tokenizer())
     monkeypatch.setattr(TrainingConfig, 'text_tokenizer', lambda self: None)
     bytes_of = lambda p: {f.name: f.read_bytes() for f in p.path.iterdir() if f.suffix!='.json'}

@@ -26,6 +26,7 @@ from .store import write_dataset, write_manifest
 from ..formats.fields import FormatError
 from ..formats.sources import Rows
 from ..problems import Problem, Problems
+from ..tokens.encoder import debug_line
 
 if TYPE_CHECKING: from transformers import PreTrainedTokenizerBase
 
@@ -302,5 +303,5 @@ def preprocess(
     tok = (None if engine=='ray' else cfg.text_tokenizer()) or cfg.tokenizer()
     test = _prepare(cfg, 'test_datasets', tok, how) if cfg.test_datasets else None
     p = _prepare(cfg, 'datasets', tok, how, test)
-    if debug: print(p.line(0))
+    if debug: print(debug_line(p[0], p.decoder))
     return p

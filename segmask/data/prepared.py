@@ -20,8 +20,6 @@ from .store import ArrowRows, broken, read_manifest, read_set
 from ..formats.sources import line_and_turn
 from ..html import escape, plain, table_html, tag
 from ..problems import Problem
-from ..tokens.encoder import debug_line
-from ..tokens.tokenizer import TextTokenizer
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -200,25 +198,11 @@ class Prepared(Folder):
     @cached_property
     def tokenizer(self) -> 'PreTrainedTokenizerBase':
         "The tokenizer that it was made with"
-        own: Any = self._tokenizer
-        return own.real if isinstance(own, TextTokenizer) else own or self.config.tokenizer()
-
-    def line(self,
-        i: int,                 # number of a stored row
-        text_only: bool=False,  # only the text of the tokens
-        color: bool=False,      # for a terminal
-    ) -> str:
-        """Row `i` as `axolotl preprocess --debug` prints it
-
-        Args:
-            i (int): number of a stored row
-            text_only (bool, default False): only the text of the tokens
-            color (bool, default False): for a terminal
-
-        Returns:
-            str
-        """
-        return debug_line(self[i], self._tokenizer or self.tokenizer, text_only, color)
+        return getattr(self._tokenizer, 'real', self._tokenizer) or self.config.tokenizer()
+    @property
+    def decoder(self) -> Any:
+        "What turns ids into text: the tokenizer, or as much of it as needs no transformers"
+        return self._tokenizer or self.tokenizer
 
     @cached_property
     def dataset(self) -> 'Dataset': # train rows, then evaluation rows
