@@ -51,7 +51,7 @@ docs: $(VENV)/.dev
 # what goes to the package index, in dist/: built, checked, installed into a fresh environment as a user would, and tried
 release: $(VENV)/bin/python
 	@$(PIP) build twine
-	rm -rf dist
+	rm -rf dist build
 	$(BIN)/python -m build
 	$(BIN)/python -m twine check --strict dist/*
 	bash tools/try_wheel.sh $(BIN)/python dist/*.whl
