@@ -17,7 +17,8 @@ extras['dev'] = cfg['dev_requirements'].split() + extras['train'] + extras['lab'
 setup(
     description=cfg['description'], keywords=cfg['keywords'].split(),
     author=cfg['author'], project_urls=urls,
-    python_requires='>='+cfg['min_python'], packages=find_namespace_packages(include=[cfg['lib_path']+'*'], exclude=['*.__pycache__*']),
+    python_requires='>='+cfg['min_python'],
+    packages=find_namespace_packages(include=[cfg['lib_path']+'*'], exclude=['*.__pycache__*']),
     package_data={cfg['lib_path']: ['py.typed', '*/*.json', '*/*.txt', '*/static/*']},
     install_requires=[*cfg['requirements'].split(), cfg['engine_requirement']], extras_require=extras,
     long_description=readme, long_description_content_type='text/markdown',

@@ -199,7 +199,8 @@ def nav(paths: tuple[Path, ...], made: dict[str, str]) -> str:
         groups[wing if wing!='nbs' else 'root' if p.name<'10' else 'commands'].append(p)
     def one(p): return f'{{ {json.dumps(title(made[page(p)]))} = "{page(p)}.md" }}'
     sections = [f'  {{ "{SECTIONS[k]}" = [{", ".join(map(one, v))}] }},' for k,v in groups.items() if v]
-    first, last = '  { "Start" = "index.md" },', '  { "For assistants" = "agents.md" },\n  { "Contributing" = "contributing.md" },'
+    first = '  { "Start" = "index.md" },'
+    last = '  { "For assistants" = "agents.md" }, { "Contributing" = "contributing.md" },'
     return '\n'.join(['nav = [', first, *sections, last, ']'])
 
 BADGE, INSTALL = 'colab-badge', 'colab-install' # ids of the cells

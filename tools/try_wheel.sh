@@ -11,6 +11,5 @@ export PATH="$work/env/bin:$PATH"
 segmask --version
 segmask preprocess training_config.yaml --debug
 segmask show training_config.yaml
-segmask lint training_config.yaml
 segmask lock training_config.yaml && segmask lock training_config.yaml --check
 python -c 'import segmask; assert "site-packages" in segmask.__file__; print("installed as", segmask.__file__)'
