@@ -1,6 +1,7 @@
 import re
 from configparser import ConfigParser
 from setuptools import find_namespace_packages, setup
+from setuptools.command.editable_wheel import editable_wheel
 
 # All metadata is in settings.ini; edit there, not here
 cfg = ConfigParser(delimiters=['='])
@@ -14,6 +15,12 @@ if urls: # pictures and links to files, as the package index needs them
     readme = re.sub(r'(?<!!)(\[[^]]*\]\()(?!https?:|#)', rf'\1{cfg["git_url"]}/blob/{cfg["branch"]}/', readme)
 extras['dev'] = cfg['dev_requirements'].split() + extras['train'] + extras['lab']
 
+class Editable(editable_wheel):
+    "`pip install -e .` puts the folder on the path, where type checkers and editors find the package, too"
+    def initialize_options(self):
+        super().initialize_options()
+        self.mode = 'compat'
+
 setup(
     description=cfg['description'], keywords=cfg['keywords'].split(),
     author=cfg['author'], project_urls=urls,
@@ -22,5 +29,6 @@ setup(
     package_data={cfg['lib_path']: ['py.typed', '*/*.json', '*/*.txt', '*/static/*']},
     install_requires=[*cfg['requirements'].split(), cfg['engine_requirement']], extras_require=extras,
     long_description=readme, long_description_content_type='text/markdown',
+    cmdclass={'editable_wheel': Editable},
     entry_points=dict(console_scripts=cfg['console_scripts'].split(),
                       nbdev=[f"{cfg['lib_path']}={cfg['lib_path']}._modidx:d"]))

@@ -69,11 +69,11 @@ class DataFields(BaseModel):
     datasets: list[DatasetConfig] = Field(default=[])         # what to train on
     test_datasets: list[DatasetConfig]|None = None            # what to evaluate on, in place of rows held back
     dataset_prepared_path: str|None = None                    # where prepared data goes (default: last_run_prepared)
-    val_set_size: float|None = Field(0.0, ge=0)               # rows held back: a share below 1, or a number of rows
+    val_set_size: float|None = Field(default=0.0, ge=0)       # rows held back: a share below 1, or a number of rows
     shuffle_merged_datasets: bool|None = True                 # shuffle the rows?
     train_on_inputs: bool|None = False                        # train on masked text too?
-    sequence_len: int = Field(512, gt=0)                      # the most tokens that a row may have
-    min_sample_len: int|None = Field(None, ge=0)              # the fewest (default: 2)
+    sequence_len: int = Field(default=512, gt=0)              # the most tokens that a row may have
+    min_sample_len: int|None = Field(default=None, ge=0)      # the fewest (default: 2)
     excess_length_strategy: Literal['drop','truncate','raise']|None = None # for rows that are too long (default: drop)
     sample_packing: bool|None = None                          # several rows in one sequence?
     special_tokens: dict[str, Any]|None = None                # role -> token
@@ -114,18 +114,18 @@ class TrainingFields(DataFields):
         output_dir (str|None, default None): where models go (default: model-out)
         resume_from_checkpoint (str|bool|None, default None): a folder; True: the newest complete checkpoint
     """
-    micro_batch_size: int|None = Field(1, gt=0)               # rows per step and device
-    gradient_accumulation_steps: int|None = Field(1, gt=0)    # steps per update
-    eval_batch_size: int|None = Field(None, gt=0)             # rows per evaluation step (default: micro_batch_size)
-    num_epochs: float = Field(1.0, gt=0)                      # passes over the data
+    micro_batch_size: int|None = Field(default=1, gt=0)       # rows per step and device
+    gradient_accumulation_steps: int|None = Field(default=1, gt=0) # steps per update
+    eval_batch_size: int|None = Field(default=None, gt=0)     # rows per evaluation step (default: micro_batch_size)
+    num_epochs: float = Field(default=1.0, gt=0)              # passes over the data
     max_steps: int|None = None                                # updates, in place of num_epochs
     optimizer: str|None = None                                # by transformers' names (default: adamw_torch_fused)
     lr_scheduler: str|None = None                             # by transformers' names (default: cosine)
-    learning_rate: float|None = Field(None, gt=0)             # at its peak
-    warmup_steps: int|None = Field(None, ge=0)                # updates until the peak
-    warmup_ratio: float|None = Field(None, ge=0, le=1)        # the same, as a share
-    weight_decay: float|None = Field(None, ge=0)              # of AdamW
-    max_grad_norm: float|None = Field(None, ge=0)             # gradients are clipped to this norm
+    learning_rate: float|None = Field(default=None, gt=0)     # at its peak
+    warmup_steps: int|None = Field(default=None, ge=0)        # updates until the peak
+    warmup_ratio: float|None = Field(default=None, ge=0, le=1) # the same, as a share
+    weight_decay: float|None = Field(default=None, ge=0)      # of AdamW
+    max_grad_norm: float|None = Field(default=None, ge=0)     # gradients are clipped to this norm
     bf16: Literal['auto','full']|bool|None = None             # bfloat16? auto: where the GPU has it, else fp16
     fp16: bool|None = None                                    # float16?
     tf32: Literal['auto']|bool|None = None                    # TensorFloat-32 in float32 products?
@@ -134,12 +134,12 @@ class TrainingFields(DataFields):
     adapter: str|None = None                                  # 'lora', 'qlora'; none: all weights are trained
     load_in_8bit: bool|None = None                            # weights of the frozen model in 8 bits?
     load_in_4bit: bool|None = None                            # in 4 bits (qlora)?
-    lora_r: int|None = Field(None, gt=0)                      # rank
-    lora_alpha: int|None = Field(None, gt=0)                  # scale
-    lora_dropout: float|None = Field(None, ge=0, le=1)        # share of the adapter's inputs that is dropped
+    lora_r: int|None = Field(default=None, gt=0)              # rank
+    lora_alpha: int|None = Field(default=None, gt=0)          # scale
+    lora_dropout: float|None = Field(default=None, ge=0, le=1) # share of the adapter's inputs that is dropped
     lora_target_modules: list[str]|str|None = None            # layers that get an adapter
     lora_target_linear: bool|None = None                      # all linear layers?
-    seed: int|None = Field(None, ge=0)                        # for shuffling and training (default: 42)
+    seed: int|None = Field(default=None, ge=0)                # for shuffling and training (default: 42)
     output_dir: str|None = None                               # where models go (default: model-out)
     resume_from_checkpoint: str|bool|None = None              # a folder; True: the newest complete checkpoint
 

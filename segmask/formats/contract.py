@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['Span', 'WRITERS', 'PROBE', 'CONTRACT_CODES', 'supplied_and_written', 'Ending', 'special_tokens', 'plain', 'ending_of',
            'Written', 'meeting', 'contradiction', 'stopped', 'asking', 'generation_stops', 'Contract', 'Note',
-           'trained_spans', 'outside', 'joins', 'compare_mask']
+           'trained_spans', 'outside', 'joins', 'compare_mask', 'ids_of', 'rendered', 'template_marks', 'Answer',
+           'answers_in', 'token_parts']
 
 # %% ../../nbs/formats/19_contract.ipynb #26k00004
 import json, re
@@ -13,6 +14,8 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from .rendering import by_difference, common_prefix
 from .fields import FormatError
@@ -210,6 +213,10 @@ class Contract:
             notes.append(('history-rewritten', what))
         return Written(i, full[:n], text, stop, start, end, stands, tuple(notes))
 
+    def cue(self, c: 'Conversation', t: Written) -> int:
+        "The first character that the generation prompt adds to what was said before"
+        return meeting(self.special, asking(self.chat, c.tools)(c.messages[:t.turn]) or '', t.supplied)
+
     def locate(self, c: 'Conversation', i: int, supplied: str, text: str, rest: str, stops: set) -> tuple[int,int,bool]:
         "(start, end, does it stand there as written?) of a turn in the row; `rest` is all that was rendered of it"
         for o in (text, rest): # the stop may belong to a message that the row does not have
@@ -342,3 +349,99 @@ def compare_mask(
     notes = [Note(code, t.turn, what, t.start) for t in turns for code,what in t.notes]
     trained = outside(trained, on_purpose)
     return notes + [n for t in turns for n in _masked(c, t, trained)] + list(_stray(c, turns, trained))
+
+# %% ../../nbs/formats/19_contract.ipynb #0181a729
+def ids_of(tokenizer: Any, text: str) -> list[int]: return list(tokenizer(text, add_special_tokens=False)['input_ids'])
+
+def rendered(tokenizer: Any, messages: list, prompt: bool) -> str|None: # None when the template refuses
+    """A conversation as the tokenizer's own template writes it
+
+    Returns:
+        str|None: None when the template refuses
+    """
+    try: return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=prompt)
+    except Exception: return None # templates raise what they like
+
+def template_marks(
+    tokenizer: Any,
+) -> tuple[str, str]: # text that stands before an answer, and after it; empty where that cannot be known
+    """What the chat template writes around an answer
+
+    Returns:
+        tuple[str, str]: text that stands before an answer, and after it; empty where that cannot be known
+    """
+    ask = [{'role': 'user', 'content': 'qqqq'}]
+    told = rendered(tokenizer, [*ask, {'role': 'assistant', 'content': 'aaaa'}], False)
+    plain, prompt = rendered(tokenizer, ask, False), rendered(tokenizer, ask, True)
+    if not told or not plain or not prompt or told.count('aaaa')!=1: return '', ''
+    cue = prompt[len(plain):] if prompt.startswith(plain) else ''
+    return cue if cue in told else '', told.split('aaaa')[1]
+
+# %% ../../nbs/formats/19_contract.ipynb #3995f3db
+class Answer(NamedTuple):
+    """One answer in a row of tokens
+
+    Args:
+        cue (int): where the cue begins
+        begin (int): the first token of the answer
+        stop (int): its end token; the length of the row when there is none
+    """
+    cue: int          # where the cue begins
+    begin: int        # the first token of the answer
+    stop: int         # its end token; the length of the row when there is none
+
+def answers_in(
+    ids: np.ndarray,         # int, shape (tokens,)
+    cue: Sequence[int],      # what the template writes before an answer, white space at its end aside
+    supplied: Sequence[int], # the same with the white space, as inference supplies it
+    ends: Iterable[int],     # tokens that end an answer
+) -> list[Answer]:
+    """The answers of a row, by the template's cue
+
+    Args:
+        ids (np.ndarray): int, shape (tokens,)
+        cue (Sequence[int]): what the template writes before an answer, white space at its end aside
+        supplied (Sequence[int]): the same with the white space, as inference supplies it
+        ends (Iterable[int]): tokens that end an answer
+
+    Returns:
+        list[Answer]
+    """
+    if not len(cue) or len(ids)<len(cue): return []
+    windows = np.lib.stride_tricks.sliding_window_view(ids, len(cue))
+    stops, out = np.flatnonzero(np.isin(ids, list(ends))), []
+    for i in np.flatnonzero((windows==np.array(cue)).all(1)).tolist():
+        whole = ids[i:i+len(supplied)].tolist()==list(supplied)
+        begin = i + (len(supplied) if whole else len(cue))
+        after = stops[stops>=begin]
+        out.append(Answer(i, begin, int(after[0]) if len(after) else len(ids)))
+    return out
+
+# %% ../../nbs/formats/19_contract.ipynb #1fcfbb62
+def token_parts(
+    ids: Sequence[int], # a row
+    tokenizer: Any,     # with a chat template, or without one
+) -> list[str]: # 'context', 'supplied' or 'written' for each token; empty where no answer of a template is found
+    """Who a row's tokens are from, as the tokenizer's own template says
+
+    Args:
+        ids (Sequence[int]): a row
+        tokenizer (Any): with a chat template, or without one
+
+    Returns:
+        list[str]: 'context', 'supplied' or 'written' for each token; empty where no answer of a template is
+        found
+    """
+    if not getattr(tokenizer, 'chat_template', None): return []
+    before, special = template_marks(tokenizer)[0], special_tokens(tokenizer)
+    if not before.strip(): return []
+    said = [{'role': o, 'content': 'a'} for o in ('user', 'assistant', 'user')]
+    ending = ending_of(lambda messages: rendered(tokenizer, messages, False), special, said[:1], *said[1:])
+    names = {*generation_stops(tokenizer), tokenizer.eos_token, *special.findall(ending.closing)[-1:]} - {None}
+    ends = tokenizer.convert_tokens_to_ids(sorted(names))
+    found = answers_in(np.array(ids), ids_of(tokenizer, before.rstrip()), ids_of(tokenizer, before), ends)
+    out = ['context']*len(ids)
+    for o in found:
+        out[o.cue:o.begin] = ['supplied']*(o.begin-o.cue)
+        out[o.begin:o.stop+1] = ['written']*(min(o.stop+1, len(ids))-o.begin)
+    return out if found else []

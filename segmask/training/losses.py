@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..core import IGNORE_INDEX, Segments
-from ..html import escape
+from ..html import LEGEND, PRE_STYLE, QUIET, escape, heat, run_style, tag
 from ..tokens.encoder import Encoder, ids_and_labels
 from ..tokens.tokenizer import load_tokenizer
 
@@ -25,7 +25,7 @@ def token_losses(
     ids: list[int],           # token ids of one row
     chunk: int=1024,          # positions that are scored at once: bounds the memory
 ) -> list[float]: # nats, one for each token; nan for the first, which nothing predicts
-    """How unlikely the model finds each token after those before it
+    """How unlikely the model finds each token after those before it. Raises ValueError
 
     Args:
         model (PreTrainedModel): any causal language model; it is not changed
@@ -36,6 +36,9 @@ def token_losses(
         list[float]: nats, one for each token; nan for the first, which nothing predicts
     """
     import torch
+    size = getattr(model.config, 'vocab_size', None) or math.inf
+    if max(ids, default=0)>=size: raise ValueError(f'the model knows {size:,} tokens, the row has token {max(ids)}: '
+                                                   'it was made with the tokenizer of another model')
     device, training = next(model.parameters()).device, model.training
     model.eval()
     try:
@@ -126,24 +129,23 @@ class Html(str):
 def _coloured(token: Any, column: str, most: float) -> str:
     "A token of a table, coloured by a column"
     value = getattr(token, column)
-    strength = 0. if value is None or math.isnan(value) else min(1., abs(value)/most)
-    colour = '46,125,50' if column=='change' and value<0 else '211,47,47'
-    line = 'text-decoration:underline solid #2979ff 2px;text-underline-offset:3px;' if token.trained else 'opacity:.85;'
+    strength = 0. if value is None or math.isnan(value) else abs(value)/most
+    style = f'{run_style(token.trained)};{heat(strength, column=="change" and value<0)}'
     tip = f'{column} {value:.2f}, {"trained" if token.trained else "masked"}'
     if math.isnan(value): tip = 'first token: nothing predicts it'
     text = escape(token.token).replace('\n', '⏎\n') or '∅'
-    return f'<span style="{line}background:rgba({colour},{strength*.45:.2f})" title="{tip}">{text}</span>'
+    return tag('ins' if token.trained else 'span', text, style=style, title=tip)
 
 def show_losses(
     table: 'pd.DataFrame', # from `loss_table` or `before_after`
-    column: str='loss',    # what to colour by; a change is red where the loss grew, green where it fell
+    column: str='loss',    # what to colour by; a change is orange where the loss grew, blue where it fell
     most: float=8.,        # nats at which the colour is full
 ) -> Html: # a str: inline styles, no script; text is escaped
     """Tokens coloured by loss, as HTML that draws itself in a notebook
 
     Args:
         table (pd.DataFrame): from `loss_table` or `before_after`
-        column (str, default 'loss'): what to colour by; a change is red where the loss grew, green where it
+        column (str, default 'loss'): what to colour by; a change is orange where the loss grew, blue where it
             fell
         most (float, default 8.0): nats at which the colour is full
 
@@ -160,10 +162,9 @@ def show_losses(
         raise ValueError(f'there is no column {column!r}; there are {", ".join(map(str, table.columns))}')
     if not most>0: raise ValueError(f'most is {most}; it must be above 0')
     body = ' '.join(_coloured(o, column, most) for o in table.itertuples())
-    what = 'change of loss, green where it fell' if column=='change' else 'loss'
-    return Html('<pre style="white-space:pre-wrap;overflow-wrap:anywhere;line-height:1.8">'
-                f'{body}</pre><small style="opacity:.8">background: {what} (full at {most:g} nats); '
-                'underlined: trained</small>')
+    what = 'change of loss, blue where it fell' if column=='change' else 'loss'
+    return Html(tag('pre', body, style=PRE_STYLE)
+                + tag('small', f'{LEGEND} · background: {what} (full at {most:g} nats)', style=QUIET))
 
 def before_after(
     before: 'pd.DataFrame', # `loss_table` of a row before training

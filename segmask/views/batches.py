@@ -16,7 +16,7 @@ from ..core import IGNORE_INDEX
 from ..data.batches import batch_rows, plain_batch, same_random_numbers
 from ..html import PRE_STYLE, QUIET, View, counted, legend, note, plain, tag
 from ..tokens.tokenizer import load_tokenizer
-from .tokens import drawn, summary, tokens_of, underlined, weighted
+from .tokens import drawn, drawn_parts, summary, tokens_of, underlined, weighted
 
 # %% ../../nbs/views/56_batches.ipynb #e7facb07
 def first_batch(
@@ -218,7 +218,10 @@ class Batch(View):
     @property
     def text(self) -> str: # type: ignore[override]
         rows = [_row_text(self, r) for r in range(min(len(self.rows), self.limit))]
-        return '\n'.join([self.head, *filter(None, [self.made]), *(f'! {o}' for o in self.notes), *rows])
+        tokens = [t for o in self.rows[:self.limit] for t in tokens_of(o, self.tokenizer)]
+        key = '  '.join([f'{o[0]} {o}' for o in drawn_parts(tokens)] + ['else context'])
+        return '\n'.join([self.head, *filter(None, [self.made]), *(f'! {o}' for o in self.notes), *rows,
+                          *([key] if drawn_parts(tokens) else [])])
 
     @property
     def html(self) -> str: # type: ignore[override]
@@ -227,8 +230,9 @@ class Batch(View):
         more = tag('small', counted(len(self.rows)-shown, 'more row')) + '<br>' if len(self.rows)>shown else ''
         notes = ''.join(note('⚠ '+plain(o)) for o in self.notes)
         made = tag('div', tag('small', self.made, style=QUIET)) if self.made else ''
-        between = any(weighted(tokens_of(o, self.tokenizer)) for o in self.rows[:shown])
-        return tag('div', tag('div', self.head) + made + notes + rows + more + tag('small', legend(between)))
+        tokens = [t for o in self.rows[:shown] for t in tokens_of(o, self.tokenizer)]
+        key = tag('small', legend(weighted(tokens), drawn_parts(tokens)))
+        return tag('div', tag('div', self.head) + made + notes + rows + more + key)
 
 # %% ../../nbs/views/56_batches.ipynb #cee05aa7
 def _row_text(batch: Batch, r: int) -> str:

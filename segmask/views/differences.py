@@ -17,7 +17,7 @@ from ..core import Segments
 from ..data.rows import RowSet, StoredRows, flat_lists, row_set
 from ..html import FAINT, ORANGE, PRE_STYLE, QUIET, RED, View, as_table, counted, legend, plain, tag
 from ..problems import visible
-from .tokens import Token, run_html, tip, tokens_of, weighted
+from .tokens import Token, drawn_parts, run_html, tip, tokens_of, weighted
 
 if TYPE_CHECKING: import pandas as pd
 
@@ -152,7 +152,8 @@ class RowDiff(View):
     def html(self) -> str: # type: ignore[override]
         first = _strip(self.names[0], self.a, [(o.kind, o.i, o.j) for o in self.parts])
         second = _strip(self.names[1], self.b, [(o.kind, o.k, o.l) for o in self.parts])
-        key = tag('small', legend(weighted([*self.a, *self.b])) + _marks())
+        both = [*self.a, *self.b]
+        key = tag('small', legend(weighted(both), drawn_parts(both)) + _marks())
         return tag('div', tag('small', self._head()) + '<br>' + first + second + key)
 
     @property

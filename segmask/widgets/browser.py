@@ -19,7 +19,8 @@ from ..html import View
 from ..linting.linter import Linter
 from ..problems import Problems, visible
 from .browsing import Browsing, boundary_of, left_out, set_boundary
-from .drawing import filters_drawing, findings_drawing, how, list_drawing, picture_of, row_drawing, script, where_of
+from .drawing import (filters_drawing, findings_drawing, how, list_drawing, loss_drawing, picture_of,
+    row_drawing, script, where_of)
 from .query import Query
 from .work import SHORT, Work, lint_rows
 
@@ -54,7 +55,7 @@ def copied(
 # %% ../../nbs/widgets/90_browser.ipynb #d0f152ae
 Action = Callable[[Any, dict], None]
 BROWSE: dict[str, Action] = {}
-_quiet = {'select', 'rest', 'window', 'findings', 'on', 'rule', 'stop'} # these leave what is said where it is
+_quiet = {'select', 'rest', 'window', 'findings', 'on', 'rule', 'stop', 'score-row'} # what is said stays
 
 def does(
     actions: dict[str, Action], # where to put it
@@ -77,7 +78,7 @@ class Board(anywidget.AnyWidget):
     actions: dict[str, Action] = BROWSE
     uid = Unicode().tag(sync=True)
     head, view, lines, found = (Dict().tag(sync=True) for _ in range(4))
-    work, note, filters, preview = (Dict().tag(sync=True) for _ in range(4))
+    work, note, filters, preview, loss = (Dict().tag(sync=True) for _ in range(5))
     code, text = Unicode().tag(sync=True), Unicode().tag(sync=True) # the row is sent as JSON: a long one is faster so
     row: dict = {}
 
@@ -118,6 +119,7 @@ class DrawnRow(Board):
     "The row that is looked at, as the page is told of it"
     def __init__(self, state: Browsing):
         self._window, self._turn, self._counts, self._open = (0, 60), 0, False, False
+        self._heat = False # are losses in view?
         self._stopped: Work|None = None
         self._key, self._drawn, self._shown = 0, (), None
         self._encoded: Any = None
@@ -128,7 +130,8 @@ class DrawnRow(Board):
     def _head(self) -> dict:
         s = self.state.set
         mode = boundary_of(s)
-        return dict(name=visible(s.name), rows=len(s), how=visible(how(self.state)), boundary=mode, editable=False)
+        return dict(name=visible(s.name), rows=len(s), how=visible(how(self.state)), boundary=mode, editable=False,
+                    model=self.state.model is not None)
 
     def _draw_row(self):
         s, i, q = self.state, self.state.row, self.state.query
@@ -154,6 +157,7 @@ class Drawn(DrawnRow):
             self._draw_row()
             self._draw_view()
             self._draw_found()
+            self._draw_loss()
             self._draw_work()
             if self._open: self._draw_filters()
 
@@ -173,9 +177,18 @@ class Drawn(DrawnRow):
             self.found = dict(n=i, key=self.row['key'], state='', groups=groups)
         else: self.found = dict(n=i, key=self.row['key'], state='waiting', groups=[])
 
+    def _draw_loss(self):
+        s, i = self.state, self.state.row
+        if not self._heat or i is None: self.loss = {}
+        elif s.scoring.known(i, self._encoded) is None: self.loss = dict(n=i, key=self.row['key'], state='waiting')
+        else:
+            drawn = loss_drawing(s.scoring.of(i, self._encoded), self._encoded['labels'])
+            self.loss = dict(n=i, key=self.row['key'], state='', **drawn)
+
     def _works(self) -> list[tuple[str, Work]]:
         s = self.state
-        return [('searching', s.searching), ('checking', s.checking)] + [('counting', s.counting)]*self._counts
+        works = ('searching', s.searching), ('checking', s.checking), ('scoring', s.scoring)
+        return [*works, *[('counting', s.counting)]*self._counts]
 
     def _draw_work(self):
         for what,work in self._works():
@@ -312,6 +325,20 @@ def _check(board: Browser, m: dict):
     board.state.check(seconds=.3)
     if board.state.checking.done: board.say(_checked(board.state.checking))
 
+@does(BROWSE, 'losses')
+def _losses(board: Browser, m: dict): board._heat = bool(m['on'])
+
+@does(BROWSE, 'score-row')
+def _score_row(board: Browser, m: dict):
+    if board.state.row is not None: board.state.scoring.of(board.state.row, board.state.encoded)
+
+@does(BROWSE, 'score')
+def _score(board: Browser, m: dict):
+    board._stopped, s = None, board.state
+    if s.model is None: raise ValueError('there is no model: browse(data, model=...) takes one')
+    s.scoring.over(s.rows.tolist())
+    s.scoring.go_on(.3)
+
 @does(BROWSE, 'filters')
 def _filters(board: Browser, m: dict):
     board._open = board._counts = True
@@ -340,6 +367,7 @@ def _stop(board: Browser, m: dict):
 def browse(
     data: Any,          # a prepared set or its folder, a config, a JSONL or Parquet file, a data set, a DataFrame, rows
     encoder: Any=None,  # an `Encoder` or a tokenizer, where the data does not bring its own
+    model: Any=None,    # a causal language model or a `TrainResult`, to see its loss on each token
 ) -> Browser: # a widget; `.query` and `.rows` are its state as code
     """Look through rows: search, filter, jump; press ? for keys
 
@@ -347,6 +375,7 @@ def browse(
         data (Any): a prepared set or its folder, a config, a JSONL or Parquet file, a data set, a DataFrame,
             rows
         encoder (Any, default None): an `Encoder` or a tokenizer, where the data does not bring its own
+        model (Any, default None): a causal language model or a `TrainResult`, to see its loss on each token
 
     Returns:
         Browser: a widget; `.query` and `.rows` are its state as code
@@ -357,4 +386,6 @@ def browse(
     Example:
         >>> browse(rows, encoder)
     """
-    return Browser(Browsing(data, encoder))
+    state = Browsing(data, encoder)
+    state.score_with(model)
+    return Browser(state)

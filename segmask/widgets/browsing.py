@@ -17,7 +17,7 @@ from ..linting.linter import Linter
 
 from ..tokens.encoder import Encoder
 from .query import Query, candidates
-from .work import Checking, Counting, Search, lint_rows
+from .work import Checking, Counting, Scoring, Search, lint_rows
 
 if TYPE_CHECKING:
     from segmask.linting.findings import Finding
@@ -25,13 +25,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # %% ../../nbs/widgets/85_browsing.ipynb #809d698b
-SORTS = 'number', 'tokens', 'share', 'findings'
+SORTS = 'number', 'tokens', 'share', 'findings', 'loss'
 
 def arranged(
     rows: np.ndarray,   # int, numbers of rows, ascending
     sort: str,          # one of `SORTS`; '-tokens' for the largest first
     counting: Counting, # how long rows are, as far as that is known
     found: 'dict[int, list[Finding]]', # findings of rows that were checked
+    means: np.ndarray|None=None, # mean loss of each row, nan where it is not known
 ) -> np.ndarray: # int, the same rows in order
     """Sort rows by what is known of them
 
@@ -40,6 +41,7 @@ def arranged(
         sort (str): one of `SORTS`; '-tokens' for the largest first
         counting (Counting): how long rows are, as far as that is known
         found (dict[int, list[Finding]]): findings of rows that were checked
+        means (np.ndarray|None, default None): mean loss of each row, nan where it is not known
 
     Returns:
         np.ndarray: int, the same rows in order
@@ -48,6 +50,7 @@ def arranged(
     if name not in SORTS: raise ValueError(f'sort={sort!r}: choose one of {", ".join(SORTS)}, or -{SORTS[1]}')
     if name=='number': return rows[::-1] if down else rows
     if name=='findings': values = np.array([len(found[i]) if i in found else -1 for i in rows.tolist()], float)
+    elif name=='loss': values = np.full(len(rows), -1.) if means is None else np.nan_to_num(means[rows], nan=-1)
     else: values = counting.tokens[rows].astype(float)
     unknown = values<0
     if name=='share': values = counting.trained[rows]/np.maximum(counting.tokens[rows], 1)
@@ -60,7 +63,11 @@ class Viewed:
     Args:
         data (Any): whatever `row_set` takes
         encoder (Any, default None): an `Encoder` or a tokenizer, where the data does not bring its own
+
+    Attributes:
+        model (Any, default None): that losses are taken from
     """
+    model: Any = None # that losses are taken from
     def __init__(self,
         data: Any,          # whatever `row_set` takes
         encoder: Any=None,  # an `Encoder` or a tokenizer, where the data does not bring its own
@@ -68,6 +75,7 @@ class Viewed:
         self.set: RowSet = row_set(data, encoder)
         self.lock, self.generation, self.position, self.sort = threading.RLock(), 0, 0, 'number'
         self.counting, self.checking = Counting(self.set), Checking(self.set, [], {}, Linter())
+        self.scoring = Scoring(self.set, self.model)
         self.searching = Search(self.set, Query(), np.arange(len(self.set)))
         self._rows = self.searching.rows
         self._last: tuple[Any, Any, Any] = None, None, None # a row, its encoder, what it made of it
@@ -125,7 +133,8 @@ class Looking(Viewed):
         "Sort the rows anew, by what is known of them now; the row that is looked at stays"
         with self.lock:
             here = self.row
-            new = arranged(self.searching.rows, sort or self.sort, self.counting, self.checking.found)
+            new = arranged(self.searching.rows, sort or self.sort, self.counting, self.checking.found,
+                           self.scoring.means)
             self._rows, self.sort = new, sort or self.sort
             if here is not None: self.jump(here)
 
@@ -224,6 +233,16 @@ class Browsing(Asking):
         work.go_on(seconds)
         return work.codes()
 
+    def score_with(self,
+        model: Any, # whatever `loss_table` takes: a causal language model, a `TrainResult`
+    ):
+        """Take losses from a model
+
+        Args:
+            model (Any): whatever `loss_table` takes: a causal language model, a `TrainResult`
+        """
+        self.model, self.scoring = model, Scoring(self.set, model)
+
     def recount(self):
         "Forget how long rows are"
         for k in ('tokens', 'trained', '_counts'): self.set.__dict__.pop(k, None)
@@ -268,7 +287,7 @@ def set_boundary(
         mode: Any = boundary
         state.set.encoder = Encoder(old.tokenizer, mode, old.train_on_inputs)
         state.recount()
-        state.checking = Checking(state.set, [], {}, Linter())
+        state.checking, state.scoring = Checking(state.set, [], {}, Linter()), Scoring(state.set, state.model)
 
 # %% ../../nbs/widgets/85_browsing.ipynb #98c30e61
 def left_out(

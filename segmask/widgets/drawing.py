@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['script', 'one_for_one', 'row_drawing', 'Places', 'place_of', 'findings_drawing', 'list_drawing', 'filters_drawing',
-           'how', 'where_of', 'findings_html', 'picture_of']
+           'loss_drawing', 'how', 'where_of', 'findings_html', 'picture_of']
 
 # %% ../../nbs/widgets/88_drawing.ipynb #9cdd1ec8
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ from ..html import View, escape, length_bins, note, plain, tag
 from ..linting.codes import CODES, SEVERITIES
 
 from ..tokens.encoder import Encoded
-from ..views.tokens import glyphs, show_tokens
+from ..views.tokens import glyphs, parts_of, show_tokens
 
 from .query import Query, hits, token_hits
 
@@ -68,7 +68,9 @@ def row_drawing(
     query: Query=Query(),    # what was searched
 ) -> dict:
     """What a page is told of a row: t, the text of its tokens, id, l and sp ('1' where trained, where special),
-    s (segments), a and b (characters), runs (text and weight) and hits (tokens and characters)
+    s (segments), a and b (characters), runs (text and weight), hits (tokens and characters), and p: who each
+    token is
+    from, where a template tells ('s' supplied, 'w' written, 'r' rewritten, 'c' context)
 
     Args:
         row (Mapping): an `Encoded`, or a mapping with input_ids and labels
@@ -85,7 +87,8 @@ def row_drawing(
     seen = dict(zip(kinds, map(one_for_one, glyphs(tokenizer, kinds)))) if kinds else {}
     out = dict(t=[seen[i] for i in ids], id=ids, l=''.join(['0' if o==IGNORE_INDEX else '1' for o in labels]),
                sp=_special(ids, tokenizer), s=_lengths(_segments(known, spans) if known is not None else []),
-               a=[a for a,_ in spans or ()], b=[b for _,b in spans or ()])
+               a=[a for a,_ in spans or ()], b=[b for _,b in spans or ()],
+               p=''.join([o[0] for o in parts_of(row, tokenizer)]))
     n, lit = len(ids), out['l'].count('1')
     out['said'] = f'{n:,} tokens, {lit:,} trained ({lit/max(n, 1):.0%})' + '. Nothing is trained!'*bool(n and not lit)
     if known is None: return out | _of_tokens(ids, labels, tokenizer, query)
@@ -187,7 +190,7 @@ def list_drawing(
     state: 'Browsing', # what is looked at
     start: int,      # place of the first row in the view
     end: int,        # one past the last
-) -> list[list]: # number, where, tokens (-1: not counted), trained share, findings (-1: not checked), text
+) -> list[list]: # number, where, tokens, trained share, findings, text, loss; -1 or None: not known
     """What a page is told of some rows in view
 
     Args:
@@ -196,14 +199,16 @@ def list_drawing(
         end (int): one past the last
 
     Returns:
-        list[list]: number, where, tokens (-1: not counted), trained share, findings (-1: not checked), text
+        list[list]: number, where, tokens, trained share, findings, text, loss; -1 or None: not known
     """
     numbers = state.rows[start:end].tolist()
     counts, found = state.counting, state.found
     def one(i: int) -> list:
         n = int(counts.tokens[i])
         share = round(float(counts.trained[i])/max(n, 1), 3) if n>=0 else -1
-        return [i, one_for_one(state.set.where(i)), n, share, len(found[i]) if i in found else -1, _beginning(state, i)]
+        findings, loss = len(found[i]) if i in found else -1, state.scoring.means[i]
+        loss = None if np.isnan(loss) else round(float(loss), 2)
+        return [i, one_for_one(state.set.where(i)), n, share, findings, _beginning(state, i), loss]
     return [one(i) for i in numbers]
 
 def _beginning(state: 'Browsing', i: int, most: int=60) -> str:
@@ -241,6 +246,25 @@ def filters_drawing(
     return dict(lengths=lengths, shares=[[a, b, int(n)] for a,b,n in zip(_share_edges, below, shares)],
                 statuses=[[name, int(n)] for name,n in zip(STATUSES, counts) if n],
                 codes=[[code, n] for code,n in state.checking.codes().items()])
+
+# %% ../../nbs/widgets/88_drawing.ipynb #ad20837f
+def loss_drawing(
+    losses: np.ndarray, # nats of each token; nan where nothing predicts it
+    labels: Sequence[int],
+) -> dict: # nats (None for nan), and said
+    """What a page is told of the losses of a row
+
+    Args:
+        losses (np.ndarray): nats of each token; nan where nothing predicts it
+        labels (Sequence[int])
+
+    Returns:
+        dict: nats (None for nan), and said
+    """
+    lit, known = np.array(labels)!=IGNORE_INDEX, ~np.isnan(losses)
+    means = [f'{what} {losses[some & known].mean():.2f}' for what,some in (('trained', lit), ('masked', ~lit))
+             if (some & known).any()]
+    return dict(nats=[None if v!=v else round(v, 2) for v in losses.tolist()], said=f'mean loss: {", ".join(means)}')
 
 # %% ../../nbs/widgets/88_drawing.ipynb #4600eaae
 def how(state: 'Browsing') -> str:

@@ -239,6 +239,7 @@ class Editor(Browser):
 def edit(
     path: Any,          # a template-free JSONL file, compressed or not
     encoder: Any=None,  # an `Encoder` or a tokenizer (default: what a config beside the file says, else Mistral 7B's)
+    model: Any=None,    # a causal language model or a `TrainResult`, to see its loss on each token
 ) -> Editor: # a widget; `.python()` is the code that repeats what was done
     """Change which text is trained: drag over it, press m or t, save; press ? for keys
 
@@ -246,6 +247,7 @@ def edit(
         path (Any): a template-free JSONL file, compressed or not
         encoder (Any, default None): an `Encoder` or a tokenizer (default: what a config beside the file says,
             else Mistral 7B's)
+        model (Any, default None): a causal language model or a `TrainResult`, to see its loss on each token
 
     Returns:
         Editor: a widget; `.python()` is the code that repeats what was done
@@ -257,4 +259,6 @@ def edit(
         >>> editor = edit('output.jsonl', tokenizer)
         >>> print(editor.python())
     """
-    return Editor(Edits(path, encoder))
+    state = Edits(path, encoder)
+    state.score_with(model)
+    return Editor(state)

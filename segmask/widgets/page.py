@@ -43,7 +43,7 @@ def packed(
     steps = [b-a for a,b in zip([0, *row['a']], row['a'])]
     lengths = [b-a for a,b in zip(row['a'], row['b'])]
     kept = {k: row[k] for k in ('id', 's', 'runs', 'said')}
-    return dict(kept, l=run_lengths(row['l']), step=steps, len=lengths)
+    return dict(kept, l=run_lengths(row['l']), p=run_lengths(row['p']), step=steps, len=lengths)
 
 # %% ../../nbs/widgets/89_page.ipynb #b7fac357
 class Page(NamedTuple):

@@ -6,7 +6,7 @@
 __all__ = ['span_of', 'mended', 'python_of', 'Changing', 'Saved', 'DraftedFile', 'EditedFile', 'EditedRows', 'Edits']
 
 # %% ../../nbs/widgets/87_state.ipynb #287c591d
-import json, os, re, time
+import json, math, os, re, time
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -99,7 +99,7 @@ class Changing(Browsing):
         for i,r in rows.items():
             self.set.rows[i] = r
             (self._dirty.discard if r==self.saved[i] else self._dirty.add)(i)
-            checked = self.found.pop(i, None)
+            checked, self.scoring.means[i] = self.found.pop(i, None), math.nan
             if few and self.counting.tokens[i]>=0: self.counting.again(i, self.encode(i).labels)
             if few and checked is not None and self.counting.tokens[i]<SHORT:
                 self.found.update(lint_rows(self.set, [i], self.checking.known, Linter()))

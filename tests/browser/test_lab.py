@@ -585,3 +585,58 @@ def test_every_payload_in_the_browser(tmp_path_factory):
         rig.page.wait_for_timeout(1500)
         assert rig.page.evaluate(BAD)==[None, 0, 0] and not rig.page_errors
         print(n, 'payloads')
+
+SCORED = """
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+torch.manual_seed(0)
+model = LlamaForCausalLM(LlamaConfig(vocab_size=len(tok), hidden_size=32, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2))
+optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+x = enc(rows[0])
+for _ in range(30): # so that some tokens are likely, and others are not
+    model(input_ids=torch.tensor([x.input_ids]), labels=torch.tensor([x.labels])).loss.backward(), optimizer.step(), optimizer.zero_grad()
+s = edit('rows.jsonl', enc, model=model)
+s"""
+
+def test_losses(tmp_path_factory):
+    "A model's loss on each token, in the text and in the list, in strengths that everybody can tell"
+    import base64
+    with lab(tmp_path_factory, 'light', SETUP, EDITOR, SCORED) as rig:
+        rig.open().run_all()
+        assert not rig.errors()
+        box = rig.page.locator('.segmask-box').nth(1)
+        box.get_by_role('button', name='loss', exact=True).click()
+        rig.until(lambda: box.locator('.sm-l8').count()>0)
+        levels = "[min(8, round(v)) if v==v else 0 for v in s.state.scoring.of(0, s.state.encoded).round(2).tolist()]"
+        seen = box.locator('[data-i]').evaluate_all("all => all.map(o => +o.className.match(/sm-l(\\d)/)[1])")
+        assert json.loads(rig.kernel(f'print(json.dumps({levels}))'))==seen and 0 in seen[1:]
+        says(rig, box, 'mean loss: trained')
+        box.locator('[data-i="9"]').hover()
+        rig.until(lambda: ' · loss ' in box.locator('.sm-info').inner_text())
+        drag(rig, box, 3, 4)
+        rig.page.keyboard.press('m') # a mark keeps the losses
+        rig.until(lambda: rig.kernel('print(s.state.dirty)'), '[0]')
+        rig.until(lambda: box.locator('.sm-l8').count()>0 and states(box)[3:5]==[False, False])
+        rig.page.keyboard.press('u')
+        box.get_by_role('button', name='score rows').click()
+        rig.until(lambda: rig.kernel('print(bool((s.state.scoring.means>0).all()))'), 'True')
+        box.get_by_role('button', name='sort by mean loss').click()
+        prints(rig, 's.view["sort"], int(s.rows[0]) == int(s.state.scoring.means.argmin())', "loss True")
+        rig.until(lambda: ' 0.' in box.locator('.sm-line').first.inner_text().replace('\n', ' '))
+        low, high = (next(i for i in range(1, len(seen)) if seen[i]==k and len(box.locator(f'[data-i="{i}"]').inner_text())>2) for k in (0, 8))
+        cdp = rig.ctx.new_cdp_session(rig.page)
+        rig.kernel('s.command("jump", row=0)')
+        rig.until(lambda: box.locator('.sm-l8').count()>0)
+        rig.page.mouse.move(0, 0)
+        rig.page.add_style_tag(content='.sm-t, .sm-m { color: transparent !important; }')
+        for kind in ('none', 'protanopia', 'deuteranopia', 'tritanopia', 'achromatopsia'):
+            cdp.send('Emulation.setEmulatedVisionDeficiency', {'type': kind})
+            rig.page.wait_for_timeout(150)
+            colors = []
+            for i in (low, high):
+                b = box.locator(f'[data-i="{i}"]').bounding_box()
+                png = rig.page.screenshot(clip=dict(x=b['x']+3, y=b['y']+2, width=6, height=b['height']-6))
+                colors.append(rig.page.evaluate(ROWS_OF_PIXELS, 'data:image/png;base64,'+base64.b64encode(png).decode())[3])
+            far = sum((p-q)**2 for p,q in zip(*colors))**.5
+            print(f'{kind}: a likely and an unlikely token differ by {far:.0f}')
+            assert far>25, (kind, far)
