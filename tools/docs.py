@@ -1,5 +1,5 @@
 "Render `nbs/` without Quarto: pages for the site in `_md/`, its configuration, and `README.md` from `nbs/index.ipynb`"
-import ast, json, re, shutil
+import ast, gzip, json, re, shutil
 from base64 import b64decode
 from configparser import ConfigParser
 from functools import lru_cache
@@ -239,6 +239,25 @@ def llms_txt(made: dict[str, str]) -> str:
     head = [f'# {title(made["index"])}', f'> {summary(made["index"])}', f'Begin here:\n\n{line("agents")}', '## Pages']
     return '\n\n'.join([*head, '\n'.join(line(o) for o in made if o not in ('index', 'agents'))]) + '\n'
 
+GSM8K = ROOT/'nbs/tutorials/data/gsm8k.jsonl.gz' # 500 questions of its test split, MIT
+LOOK = """
+## Look without installing
+
+`segmask view` writes rows into one file that anyone opens in a browser. Here are two: [the example above](example.html)
+and [500 questions of GSM8K](gsm8k.html), to look at, search, and step through what the linter found.
+"""
+
+def views(out: Path):
+    "Rows to look at, as `segmask view` makes pages of them"
+    from segmask import Encoder, load_tokenizer, masked, trained
+    from segmask.data.rows import WrittenRows
+    from segmask.widgets.page import write_page
+    enc = Encoder(load_tokenizer('mistralai/Mistral-7B-v0.1'), 'prompt')
+    lines = map(json.loads, gzip.decompress(GSM8K.read_bytes()).splitlines())
+    rows = [masked(f'<s>Question: {o["question"]}\nAnswer:') + trained(f' {o["answer"]}</s>') for o in lines]
+    print(write_page(ROOT/'output.jsonl', out/'example.html', enc))
+    print(write_page(WrittenRows(rows, enc, 'GSM8K, 500 questions'), out/'gsm8k.html'))
+
 if __name__=='__main__':
     out = ROOT/'_md'
     shutil.rmtree(out, ignore_errors=True)
@@ -247,11 +266,13 @@ if __name__=='__main__':
     paths = chapters()
     made = {page(p): notebook_md(p, out) for p in paths}
     (ROOT/'README.md').write_text(badges(re.sub(r'(\]\(|src(?:set)?=")images/', r'\1nbs/images/', made['index'])))
+    made['index'] += LOOK
     made |= {k: (ROOT/f'{k.upper()}.md').read_text() for k in ('agents', 'contributing')}
     places = {n: name for name,md in made.items() for n in re.findall(r'\{ #api-(\w+) \}', md)}
     for name,md in made.items(): (out/f'{name}.md').write_text(linked(md, made, places))
     shutil.copy(Path(__file__).parent/'site.css', out/'site.css')
     shutil.copytree(ROOT/'nbs/images', out/'images')
+    views(out)
     (out/'llms.txt').write_text(llms_txt(made))
     places = f'site_url = "{SITE}/"\nrepo_url = "{REPO}"\n' if REPO else ''
     settings = (ROOT/'zensical.toml').read_text().replace('# nav: written by tools/docs.py', places + nav(paths, made))
