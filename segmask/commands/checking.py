@@ -165,7 +165,7 @@ def _check_arguments(p: argparse.ArgumentParser):
 def _check(args: argparse.Namespace) -> int:
     by_config = {o: TrainingConfig.load(o).check(args.gpu) for o in args.config}
     found = [f for o in by_config.values() for f in o]
-    lines = [str(f) for k,o in by_config.items() for f in o or [f'{k}: no problems found']]
+    lines = ['\n'.join(map(str, o)) or f'{k}: no problems found' for k,o in by_config.items()]
     emit(args, [o._asdict() for o in found], '\n'.join(lines))
     return int(any(o.severity in at_least(args.fail_on) for o in found))
 
