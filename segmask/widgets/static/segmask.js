@@ -846,7 +846,7 @@ function renderForm({ model, el }) {
   }
   function drawAdvice() {
     const all = model.get('advice');
-    advice.replaceChildren(...(all.length ? all.map((/** @type {any} */ a) => make('div', { className: `sm-group-of sm-of-${a.severity}` }, make('span', { className: 'sm-severity', textContent: a.severity }), ' ', make('code', { textContent: a.key }), `: ${a.what}.`, make('div', { className: 'sm-hint', textContent: a.hint }))) : ['nothing to say against it']));
+    advice.replaceChildren(...(all.length ? all.map((/** @type {any} */ a) => make('div', { className: `sm-group-of sm-of-${a.severity}` }, make('span', { className: 'sm-severity', textContent: a.severity }), ' ', make('code', { textContent: a.key }), `: ${a.what}.`, make('div', { className: 'sm-hint', textContent: a.hint }))) : ['nothing found']));
   }
   function drawNote() {
     const n = model.get('note'), inside = note.contains(document.activeElement);
