@@ -21,6 +21,7 @@ from segmask.formats.fields import FormatError
 from segmask.formats.formats import to_segments
 from segmask.linting.linter import lint
 from segmask.tokens.encoder import Encoder
+from segmask.tokens.skew import inference_skew
 from segmask.tokens.tokenizer import load_tokenizer
 from segmask.views.batches import show_batch
 from segmask.views.tokens import parts_of, show_tokens, tokens_of
@@ -88,6 +89,27 @@ def test_views_tell_as_written_what_train_written_trains(name, base_models):
     told = parts_of(dict(e), chat.tokenizer) # tokens alone tell the same, where the template is consistent
     chat.tokenizer.chat_template = None
     assert told in (parts_of(e, chat.tokenizer), [])
+
+def test_inference_skew_asks_the_template(base_models):
+    chat = chat_of('qwen3', base_models['gpt2'])
+    enc, contract = Encoder(chat.tokenizer, 'joint'), Contract(chat)
+    first, last = inference_skew(chat_rows(contract, dict(messages=THOUGHTS)), enc)
+    assert not first.skewed and 'expand: turns' in first.hint
+    assert last.skewed and last.hint=='segmask: {train: written}' and last.prompt==chat.draw(THOUGHTS[:3], prompt=True)
+    assert chat.tokenizer.decode(last.trained_on[last.parts_at:])=='<think>\n' and last.inference[last.parts_at:]==[]
+    written, = inference_skew(chat_rows(contract, dict(messages=THOUGHTS), 'written'), enc)
+    assert not written.skewed and not written.hint
+    for _,s in chat_rows(contract, dict(messages=THOUGHTS), expand='turns'):
+        alone, = inference_skew(s, Encoder(chat.tokenizer, 'prompt'))
+        assert not alone.skewed and not alone.hint
+    inner = chat_rows(contract, dict(messages=THOUGHTS), 'written').mask('Think') # the model's own text, masked
+    assert [o.skewed for o in inference_skew(inner, enc)]==[False, False]
+    # a template whose prompt is longer than what is masked, one that contradicts itself, and one that refuses
+    assert inference_skew(chat_rows(contract, dict(messages=TALK)).train('<.im_start.>assistant\n'), enc)[-1].skewed
+    deep = chat_of('deepseekv3', base_models['gpt2'])
+    assert any('not the beginning' in o.hint for o in inference_skew(chat_rows(Contract(deep), dict(messages=TALK)), Encoder(deep.tokenizer, 'joint')))
+    begins = chat_rows(contract, dict(messages=TALK[1:]))
+    assert all(not o.hint.startswith('segmask') for o in inference_skew(begins, enc)[:1])
 
 def test_supplied_and_written_are_told_in_words(base_models, tmp_path):
     chat = chat_of('qwen3', base_models['gpt2'])

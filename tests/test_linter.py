@@ -253,8 +253,9 @@ def test_a_config_says_what_is_not_reported(tmp_path):
 
 def test_rows_from_a_git_history(tok):
     "tools/history.py: bots and empty changes are left out; the type stands in the answer only"
-    entry = lambda *parts: '\0' + '\1'.join(parts)
-    text = entry('Ada', 'fix(io): tabs', 'Quotes </s>.', 'diff --git a/x b/x\n+tab') + entry('renovate[bot]', 'chore: x', '', 'diff') + entry('Bo', 'docs: y', '', '\n')
-    row, = run_path(str(Path(__file__).parents[1]/'tools/history.py'))['rows'](text)
+    entry = lambda *parts: '\0entry\1' + '\1'.join(parts)
+    text = entry('Ada', 'fix(io): tabs', 'Quotes </s>.', 'diff --git a/x b/x\n+tab') + entry('Cy', 'ci: z', '', 'diff\n+a\0\1b') + entry('renovate[bot]', 'chore: x', '', 'diff') + entry('Bo', 'docs: y', '', '\n')
+    row, odd = run_path(str(Path(__file__).parents[1]/'tools/history.py'))['rows'](text)
+    assert odd.text.endswith('+a\0\1b\nAnswer: {"category": "ci"}</s>')
     assert row.text=='<s>Title: tabs\nDescription: Quotes </s>.\nChanges:\ndiff --git a/x b/x\n+tab\nAnswer: {"category": "fix"}</s>'
     assert set(lint([row], Encoder(tok), ignore=['pad-is-eos', 'bos-at-inference']).code)=={'special-in-text'}

@@ -147,7 +147,8 @@ def trained_parts(
     """
     _, starts, ends = r.tokens
     i, j = bisect_right(ends, a), bisect_left(starts, b)
-    tokens = [(max(starts[k], a)-a, (starts[k+1] if k+1<j else b)-1-a) for k in range(i, j)]
+    after = [bisect_right(starts, starts[k], k, j) for k in range(i, j)] # tokens of one character begin at one place
+    tokens = [(max(starts[k], a)-a, (starts[n] if n<j else b)-1-a) for k,n in zip(range(i, j), after)]
     found = [_covered(tokens, p) for p in parts if p.get('train')]
     return [(max(a, r.spans[i+o[0]][0]), min(b, r.spans[i+o[1]][1])) for o in found if o]
 
@@ -255,16 +256,22 @@ class Chat:
 # %% ../../nbs/formats/18_chat.ipynb #24c00012
 def turn_name(i: int, message: Mapping) -> str: return f'turn {i+1}, {message["role"]}'
 
+def _as_written(parts: Sequence[Mapping], content: str, written: str) -> list[dict]:
+    "Parts of a content, counted in what the template wrote of it, which may be trimmed"
+    lead = content.index(written) if written in content else -max(0, written.find(content))
+    return [{**o, **{k: o[k]-lead for k in ('begin_offset', 'end_offset')}} for o in parts]
+
 def _turn_parts(chat: Chat, c: Conversation, i: int, span: Span, r: Rendering) -> tuple[list[Span], Span]:
     "(what is trained of a turn that says so in parts, where its content stands)"
     turn, thinking = c.turns[i], chat.options.template_thinking_key
     draw = partial(chat.draw, tools=c.tools)
     thinks = thinking in turn.message
     a, b = by_difference(c.text, draw, c.messages, i, keep=[thinking]) if thinks else span
-    found = trained_parts(r, a, b, turn.parts) if turn.parts else []
+    within = lambda a, b, parts, key: trained_parts(r, a, b, _as_written(parts, turn.message[key], c.text[a:b]))
+    found = within(a, b, turn.parts, 'content') if turn.parts else []
     if turn.thought_parts and thinks:
         thought = by_difference(c.text, draw, c.messages, i, thinking, keep=['content'])
-        found += trained_parts(r, *thought, turn.thought_parts)
+        found += within(*thought, turn.thought_parts, thinking)
     return found, (a, b)
 
 def _end_spans(chat: Chat, r: Rendering, ends: Mapping[int,int], trains: Sequence[bool], names: Mapping[int,Named]):

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['as_written', 'as_marked', 'as_turns', 'unrendered_fields', 'ignored_weights', 'ChatRow', 'Several', 'chat_rows',
-           'row_parts', 'without_conversations', 'own_problems', 'own_options']
+           'row_parts', 'row_prompts', 'without_conversations', 'own_problems', 'own_options']
 
 # %% ../../nbs/formats/20_chatrows.ipynb #26r00004
 import re
@@ -166,6 +166,8 @@ class ChatRow(Segments):
         row.before = self.before or self
         return row
 
+    def prompts_at_inference(self) -> list[tuple[int, int, str, str]]: return list(row_prompts(self))
+
     def said(self) -> Iterator[tuple[str, str]]: # ('turn 2, assistant', text)
         """What the messages say themselves, without what the template writes around it
 
@@ -231,11 +233,11 @@ def chat_rows(
     return ChatRow.made(as_axolotl(contract.chat, c), c, contract, raw)
 
 # %% ../../nbs/formats/20_chatrows.ipynb #60c94507
-def row_parts(row: ChatRow) -> list[tuple[int, int, str]]: # characters [start, end); all others are context
+def row_parts(row: ChatRow) -> list[tuple[int, int, str]]: # characters [start, end), and what they are
     """What of a row is 'supplied', 'written', or stands there otherwise than it was written ('rewritten')
 
     Returns:
-        list[tuple[int, int, str]]: characters [start, end); all others are context
+        list[tuple[int, int, str]]: characters [start, end), and what they are
     """
     c, expanded, out = row.conversation, row.turns is not None, []
     for t in row.contract.turns(c) if row.turns is None else row.turns:
@@ -244,6 +246,25 @@ def row_parts(row: ChatRow) -> list[tuple[int, int, str]]: # characters [start, 
         if stands: out.append((row.contract.cue(c, t), start, 'supplied'))
         out.append((start, end, 'written' if stands else 'rewritten'))
     return [o for o in out if o[0]<o[1]]
+
+# %% ../../nbs/formats/20_chatrows.ipynb #842c1f09
+def row_prompts(row: ChatRow) -> Iterator[tuple[int, int, str, str]]: # (start, end, prompt, hint)
+    """Where the answers of a row stand, what inference supplies before each, and what to do where that is not in
+    the row
+
+    Returns:
+        Iterator[tuple[int, int, str, str]]: (start, end, prompt, hint)
+    """
+    c, expanded = row.conversation, row.turns is not None
+    for t in row.contract.turns(c) if row.turns is None else row.turns:
+        codes = [code for code,_ in t.notes]
+        if 'prompt-refused' in codes or expanded and not any(o.label for o in (row.before or row)): continue
+        start, end = (len(t.supplied), len(row.text)) if expanded else (t.start, t.end)
+        if t.stands or expanded: start, hint = row.contract.cue(c, t), 'segmask: {train: written}'
+        elif 'history-rewritten' in codes: hint = 'segmask: {expand: turns}, since the answer is not as the model wrote it'
+        else: hint = 'another chat_template: its prompt is not the beginning of this turn'
+        prompt = asking(row.contract.chat, c.tools)(c.messages[:t.turn], True)
+        if prompt is not None: yield start, end, prompt, hint
 
 # %% ../../nbs/formats/20_chatrows.ipynb #26k00046
 _own = {'train': ('written', 'marked'), 'expand': ('turns',)}
