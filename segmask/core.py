@@ -420,6 +420,14 @@ class Segments(_Ruled, Sequence):
         """
         return {'segments': [o.to_dict() for o in self.segments], **self.extra}
 
+    def prompts_at_inference(self) -> list[tuple[int, int, str, str]]: # (start, end, prompt, hint)
+        """Stretches of answers with what inference supplies before each; only rows of a chat template know
+
+        Returns:
+            list[tuple[int, int, str, str]]: (start, end, prompt, hint)
+        """
+        return []
+
     def _with(self, segments): return self if segments is self.segments else Segments(segments, self.extra, self.where)
     @overload
     def __getitem__(self, i: int) -> Segment: ...

@@ -25,7 +25,7 @@ class Skew(NamedTuple):
 
     Args:
         char (int): where the prompt ends in the row's text
-        prompt (str): the prompt: all text before
+        prompt (str): the prompt: all text before, or what a chat template supplies at inference
         trained_on (list[int]): the tokens that stand before the answer in training
         inference (list[int]): the tokens that the tokenizer gives for the prompt, without automatic special
             tokens
@@ -36,7 +36,7 @@ class Skew(NamedTuple):
         hint (str): what to do, '' when nothing is wrong
     """
     char: int                # where the prompt ends in the row's text
-    prompt: str              # the prompt: all text before
+    prompt: str              # the prompt: all text before, or what a chat template supplies at inference
     trained_on: list[int]    # the tokens that stand before the answer in training
     inference: list[int]     # the tokens that the tokenizer gives for the prompt, without automatic special tokens
     automatic: list[int]     # the same with its automatic special tokens
@@ -111,7 +111,8 @@ def inference_skew(
     row: Segments,     # an example
     encoder: Encoder,  # how it is encoded in training
 ) -> Skews: # one for each masked→trained boundary, a list that draws itself
-    """What the model is trained to continue, beside what the tokenizer gives for the same text at inference
+    """What the model is trained to continue, beside what inference gives it: the same text, or what a template
+    supplies
 
     Args:
         row (Segments): an example
@@ -119,21 +120,27 @@ def inference_skew(
 
     Returns:
         Skews: one for each masked→trained boundary, a list that draws itself
-
-    Example:
-        >>> inference_skew(row, encoder)
     """
-    e, text = encoder(row), row.text if isinstance(row, Segments) else Segments.from_dict(row).text
-    return Skews(_skew(e, char, at, text, encoder) for char,at in e.prompts)
+    e, found = encoder(row), Skews()
+    answers = e.row.prompts_at_inference()
+    for char,at in e.prompts:
+        answer = next((o for o in answers if o[0]<=char<o[1]), None)
+        if answer: answers.remove(answer) # what is masked further on within an answer is the model's own text
+        prompt, hint = answer[2:] if answer else (e.row.text[:char], '')
+        found.append(_skew(e, char, at, prompt, hint, encoder))
+    return found
 
-def _skew(e: Encoded, char: int, at: int, text: str, encoder: Encoder) -> Skew:
-    tok, prompt, before = encoder.tokenizer, text[:char], e.input_ids[:at]
+def _skew(e: Encoded, char: int, at: int, prompt: str, hint: str, encoder: Encoder) -> Skew:
+    tok, before = encoder.tokenizer, e.input_ids[:at]
     bare, full = (tok(prompt, add_special_tokens=o)['input_ids'] for o in (False, True))
     first_other = next((i for i,(a,b) in enumerate(zip(before, bare)) if a!=b), min(len(before), len(bare)))
     bos = tok.bos_token_id
     double_bos = bos is not None and full[:2]==[bos, bos]!=bare[:2]
-    if before==bare: return Skew(char, prompt, before, bare, full, None, double_bos, '', tok)
-    return Skew(char, prompt, before, bare, full, first_other, double_bos, _hint(e.row, char, bare, encoder), tok)
+    same_text = prompt==e.row.text[:char]
+    if before==bare:
+        return Skew(char, prompt, before, bare, full, None, double_bos, hint if 'expand' in hint else '', tok)
+    if same_text: hint = _hint(e.row, char, bare, encoder)
+    return Skew(char, prompt, before, bare, full, first_other, double_bos, hint, tok)
 
 # %% ../../nbs/tokens/12_skew.ipynb #17054134
 _twins: 'WeakKeyDictionary[Any, Encoder|None]' = WeakKeyDictionary() # tokenizer -> its encoder of mode 'prompt'
