@@ -120,6 +120,9 @@ def inference_skew(
 
     Returns:
         Skews: one for each masked→trained boundary, a list that draws itself
+
+    Example:
+        >>> inference_skew(row, encoder)
     """
     e, found = encoder(row), Skews()
     answers = e.row.prompts_at_inference()
