@@ -5,8 +5,9 @@
 
 MODEL is a folder with the unpacked weights; the lesson on tools shows how to make it. What is finished is kept under
 WORK (studies-work), so a run that was stopped goes on where it was."""
-import json, os, random, re, sys
-from collections.abc import Callable, Iterator
+import json, math, os, random, re, sys
+from collections.abc import Callable
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,16 @@ os.environ.setdefault('HF_HUB_OFFLINE', '1')
 sys.path.insert(0, str(Path(__file__).parents[1]/'tools'))
 import history
 
-from segmask import Encoder, Segments, compare, masked, read_jsonl, trained, write_jsonl
-from segmask.masks import weigh
+import torch
+import torch.nn.functional as F
+from segmask import (Encoded, Encoder, Segments, TrainingConfig, compare, load_tokenizer, masked, read_jsonl, train,
+                     trained, write_jsonl)
+from segmask.core import IGNORE_INDEX
+from segmask.masks import train as train_rule, weigh
 from segmask.training.arms import as_written
 from segmask.training.comparison import Comparison
+from segmask.training.losses import token_losses
+from segmask.training.model import load_model
 
 HERE = Path(__file__).parents[1]/'nbs'/'tutorials'/'studies'
 WORK = Path(os.environ.get('WORK', 'studies-work'))
@@ -50,25 +57,25 @@ def calculator(problem: dict) -> Segments:
     parts = re.split(r'((?<==)[^=<>]*>>)', problem['answer'] + END)
     return sum((masked(o) if o.endswith('>>') else trained(o) for o in parts if o), row)
 
-def middle(question: str, tok: Any, rng: random.Random) -> Segments|None:
-    "A question cut inside a word that is one token, past its first third; what follows is trained"
-    enc = tok(question, return_offsets_mapping=True, add_special_tokens=False)
-    words = [(a, b) for a,b in enc['offset_mapping'] if re.fullmatch(' [a-z]{6,}', question[a:b])]
-    words = [o for o in words if o[0]>len(question)/3]
+def middle(question: str, rng: random.Random) -> Segments|None:
+    "A question cut inside a long word of its second half; what follows is trained"
+    words = [m.span() for m in re.finditer(r'(?<= )[a-z]{6,}(?=[ .,?])', question) if m.start()>len(question)/2]
     if not words: return None
     a, b = rng.choice(words)
-    at = rng.randrange(a+3, b-1)
+    at = rng.randrange(a+2, b-1)
     return masked(question[:at]) + trained(question[at:b+40])
 
 def data(repository: str, problems: str):
     "Write the rows of all three studies"
-    from segmask import load_tokenizer
     rows = commits(repository)
     write('commits', rows[48:144], rows[:48])
     with open(problems, encoding='utf-8') as f: some = [json.loads(line) for line in f]
     short = [o for o in some if len(o['question'] + o['answer'])<260]
-    random.Random(17).shuffle(short)
-    write('problems', [calculator(o) for o in short[:64]], [calculator(o) for o in short[64:104]])
+    rng = random.Random(17)
+    rng.shuffle(short)
+    write('problems', [calculator(o) for o in short[:48]], [calculator(o) for o in short[48:72]])
+    cut = [o for o in (middle(o['question'][:160], rng) for o in short[72:]) if o]
+    write('middle', cut[:48], cut[48:80])
 
 def write(name: str, learn: list[Segments], held: list[Segments]):
     HERE.mkdir(exist_ok=True)
@@ -95,3 +102,62 @@ def pull_requests(model: str, seeds: Any=SEEDS) -> Comparison:
     "What weight of the prompt is best where prompts are long and answers short?"
     return compare(config(model, 'commits'), prompt_weights(0, .01, .1, .5, 1), seeds=seeds, answer=str.strip,
                    work=WORK/'pull_requests', max_new_tokens=1)
+
+RESULT = r'(?<==)[^=<>]*>>' # what the calculator writes
+
+def results(model: Any, e: Encoded) -> dict[str, float]:
+    "How a model would do the calculator's work: loss on the masked text after the question, and how many results are right"
+    scores = model(input_ids=torch.tensor([e.input_ids])).logits[0, :-1].float()
+    ids = torch.tensor(e.input_ids[1:])
+    losses, right = F.cross_entropy(scores, ids, reduction='none'), scores.argmax(-1)==ids
+    at = [i for i,l in enumerate(e.labels[1:]) if l==IGNORE_INDEX and i+1>=e.prompts[0][1]]
+    groups = [[i for _,i in g] for _,g in groupby(enumerate(at), lambda o: o[1]-o[0])]
+    if not at: return {'loss on results': math.nan, 'share of results right': math.nan}
+    return {'loss on results': losses[at].mean().item(),
+            'share of results right': sum(bool(right[g].all()) for g in groups)/len(groups)}
+
+def calculator_results(model: str, seeds: Any=SEEDS) -> Comparison:
+    "Should a model be trained on what the calculator will write for it?"
+    arms = {'masked': as_written, '0.1': weigh(RESULT, weight=.1), 'trained': train_rule(RESULT)}
+    return compare(config(model, 'problems'), arms, seeds=seeds, work=WORK/'calculator', generate=0, measures=results)
+
+# -- the middle of a token
+
+def word_of(row: Segments) -> tuple[int, int, int]:
+    "Characters of a row's text: where the word with the cut begins (its space too), the cut, where the word ends"
+    text, cut = row.text, len(row[0].text)
+    return text.rindex(' ', 0, cut), cut, cut+re.match('[a-z]+', text[cut:]).end()
+
+def chances(model: Any, tok: Any, row: Segments) -> tuple[float, float]: # log probabilities
+    "Of the rest of the word after the cut, and of the whole word from its border"
+    a, cut, b = word_of(row)
+    ids = lambda text: tok(text, add_special_tokens=False)['input_ids']
+    def chance(start, rest):
+        losses = token_losses(model, start+rest)
+        return -sum(losses[len(start):])
+    return chance(ids(row.text[:cut]), ids(row.text[cut:b])), chance(ids(row.text[:a]), ids(row.text[a:b]))
+
+def middle_of_token(model: str, seeds: Any=SEEDS) -> dict:
+    "How likely is the right continuation of a prompt that ends in the middle of a token, before and after training?"
+    tok, held = load_tokenizer(model), list(read_jsonl(HERE/'middle_held.jsonl'))
+    rows = [*read_jsonl(HERE/'middle_learn.jsonl'), *held]
+    same = sum(Encoder(tok)(o).input_ids==Encoder(tok, boundary='prompt')(o).input_ids for o in rows)
+    def asked(m): return dict(zip(('rest', 'whole'), zip(*(chances(m, tok, o) for o in held))))
+    out = WORK/'middle'
+    out.mkdir(parents=True, exist_ok=True)
+    kept(out/'before.json', lambda: dict(same=same, rows=len(rows), **asked(load_model(TrainingConfig.of(config(model, 'middle'))))))
+    for boundary in ('prompt', 'joint'):
+        for seed in range(seeds) if isinstance(seeds, int) else seeds:
+            cfg = config(model, 'middle', boundary, seed=seed, output_dir=str(out/f'{boundary}-{seed}'))
+            del cfg['test_datasets']
+            kept(out/f'{boundary}-{seed}.json', lambda: asked(train(cfg, live=False, proof=False, say=silent).model))
+    return {o.stem: json.loads(o.read_text()) for o in sorted(out.glob('*.json'))}
+
+def silent(*lines: str): pass
+
+def kept(path: Path, f: Callable[[], dict]):
+    "Run what has not been run"
+    if not path.exists():
+        found = f()
+        path.write_text(json.dumps(found))
+        print(path.stem, 'is finished', flush=True)
