@@ -29,7 +29,7 @@ from segmask.training.model import load_model
 HERE = Path(__file__).parents[1]/'nbs'/'tutorials'/'studies'
 WORK = Path(os.environ.get('WORK', 'studies-work'))
 END = '<|im_end|>'
-SEEDS = 3
+SEEDS = 5
 
 # -- rows
 
@@ -98,9 +98,9 @@ def prompt_weights(*weights: float) -> dict[str, Callable]:
     "An arm for each weight of the masked text"
     return {f'{w:g}': weigh(weight=w, label=False) if w else as_written for w in weights}
 
-def pull_requests(model: str, seeds: Any=SEEDS) -> Comparison:
+def pull_requests(model: str, seeds: Any=0) -> Comparison:
     "What weight of the prompt is best where prompts are long and answers short?"
-    return compare(config(model, 'commits'), prompt_weights(0, .01, .1, .5, 1), seeds=seeds, answer=str.strip,
+    return compare(config(model, 'commits'), prompt_weights(0, .01, .1, .5, 1), seeds=seeds or SEEDS, answer=str.strip,
                    work=WORK/'pull_requests', max_new_tokens=1)
 
 RESULT = r'(?<==)[^=<>]*>>' # what the calculator writes
@@ -116,10 +116,10 @@ def results(model: Any, e: Encoded) -> dict[str, float]:
     return {'loss on results': losses[at].mean().item(),
             'share of results right': sum(bool(right[g].all()) for g in groups)/len(groups)}
 
-def calculator_results(model: str, seeds: Any=SEEDS) -> Comparison:
+def calculator_results(model: str, seeds: Any=0) -> Comparison:
     "Should a model be trained on what the calculator will write for it?"
     arms = {'masked': as_written, '0.1': weigh(RESULT, weight=.1), 'trained': train_rule(RESULT)}
-    return compare(config(model, 'problems'), arms, seeds=seeds, work=WORK/'calculator', generate=0, measures=results)
+    return compare(config(model, 'problems'), arms, seeds=seeds or SEEDS, work=WORK/'calculator', generate=0, measures=results)
 
 # -- the middle of a token
 
@@ -137,17 +137,18 @@ def chances(model: Any, tok: Any, row: Segments) -> tuple[float, float]: # log p
         return -sum(losses[len(start):])
     return chance(ids(row.text[:cut]), ids(row.text[cut:b])), chance(ids(row.text[:a]), ids(row.text[a:b]))
 
-def middle_of_token(model: str, seeds: Any=SEEDS) -> dict:
+def middle_of_token(model: str, seeds: int=0) -> dict:
     "How likely is the right continuation of a prompt that ends in the middle of a token, before and after training?"
     tok, held = load_tokenizer(model), list(read_jsonl(HERE/'middle_held.jsonl'))
     rows = [*read_jsonl(HERE/'middle_learn.jsonl'), *held]
     same = sum(Encoder(tok)(o).input_ids==Encoder(tok, boundary='prompt')(o).input_ids for o in rows)
+    single = [len(tok(o.text[slice(*word_of(o)[::2])], add_special_tokens=False)['input_ids'])==1 for o in held]
     def asked(m): return dict(zip(('rest', 'whole'), zip(*(chances(m, tok, o) for o in held))))
     out = WORK/'middle'
     out.mkdir(parents=True, exist_ok=True)
-    kept(out/'before.json', lambda: dict(same=same, rows=len(rows), **asked(load_model(TrainingConfig.of(config(model, 'middle'))))))
+    kept(out/'before.json', lambda: dict(same=same, rows=len(rows), single=single, **asked(load_model(TrainingConfig.of(config(model, 'middle'))))))
     for boundary in ('prompt', 'joint'):
-        for seed in range(seeds) if isinstance(seeds, int) else seeds:
+        for seed in range(seeds or SEEDS):
             cfg = config(model, 'middle', boundary, seed=seed, output_dir=str(out/f'{boundary}-{seed}'))
             del cfg['test_datasets']
             kept(out/f'{boundary}-{seed}.json', lambda: asked(train(cfg, live=False, proof=False, say=silent).model))
@@ -161,3 +162,33 @@ def kept(path: Path, f: Callable[[], dict]):
         found = f()
         path.write_text(json.dumps(found))
         print(path.stem, 'is finished', flush=True)
+
+# -- results
+
+def rounded(o: Any) -> Any:
+    if isinstance(o, dict): return {k: rounded(v) for k,v in o.items()}
+    if isinstance(o, (list, tuple)): return [rounded(v) for v in o]
+    return None if o!=o else round(o, 4) if isinstance(o, float) else o # JSON has no nan
+
+def stored(c: Comparison) -> dict:
+    "What `Comparison` needs to be made again"
+    answers = [o[-1].text.strip() for o in read_jsonl(HERE/'commits_learn.jsonl')] if c.answer else []
+    return dict(runs=c.runs, train_answers=answers, notes=c.notes)
+
+STUDIES: dict[str, Callable[[str], dict]] = dict(
+    pull_requests=lambda model: stored(pull_requests(model)),
+    calculator=lambda model: stored(calculator_results(model)),
+    middle=middle_of_token)
+
+def run(model: str, names: list[str]):
+    torch.set_num_threads(1)
+    for name in names or STUDIES:
+        found = rounded(STUDIES[name](model))
+        (HERE/f'{name}.json').write_text(json.dumps(found, separators=(',', ':')) + '\n')
+        print(HERE/f'{name}.json', flush=True)
+
+if __name__=='__main__':
+    match sys.argv[1:]:
+        case ['data', repository, problems]: data(repository, problems)
+        case ['run', model, *names]: run(model, names)
+        case _: sys.exit(__doc__)

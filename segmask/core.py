@@ -237,6 +237,8 @@ class Segments(_Ruled, Sequence):
         extra: Mapping|None = None,         # other keys of the row (an id, a source): kept, written back, never trained
         where: str|None = None,             # file and line that it came from
     ):
+        if isinstance(extra, (Segments, Segment)):
+            raise TypeError('Segments takes one list of segments; write Segments([a, b]) or Segments.of(a, b)')
         parts: tuple[Any, ...] = tuple(segments)
         self.extra, self.where = dict(extra or {}), where
         self.segments = parts if all(isinstance(o, Segment) for o in parts) else _flat(parts, self.extra)
@@ -298,6 +300,11 @@ def _tooltip(o: Segment) -> str|None:
     return ', '.join(s for s in (o.origin, weight) if s) or None
 
 # %% ../nbs/04_core.ipynb #6e81b312
+def _origin(x: Any) -> Any:
+    if x is None or isinstance(x, str): return x
+    hint = f'A weight is given by name: trained(text, weight={x}).' if isinstance(x, float) else 'Write where the text came from.'
+    raise SegmentError([Problem('', 'origin', f'is {_shown(x)}, not text', hint)])
+
 def masked(
     text: str,               # text that the loss does not see: a question, a tool's result, anything that is given
     origin: str|None = None, # where it came from, for views
@@ -306,7 +313,7 @@ def masked(
     turn: int|None = None,   # number of the message, from 0
 ) -> Segments: # one segment with `label` False
     "Text that the model reads and is not trained to write"
-    return Segments([Segment(text, False, origin, role=role, turn=turn)])
+    return Segments([Segment(text, False, _origin(origin), role=role, turn=turn)])
 
 def trained(
     text: str,               # text that the loss sees
@@ -317,4 +324,4 @@ def trained(
     turn: int|None = None,   # number of the message, from 0
 ) -> Segments: # one segment with `label` True
     "Text that the model is trained to write"
-    return Segments([Segment(text, True, origin, weight=weight, role=role, turn=turn)])
+    return Segments([Segment(text, True, _origin(origin), weight=weight, role=role, turn=turn)])
