@@ -425,7 +425,7 @@ def _choice_from(do: str, value: Any) -> dict[str, Any]:
         return dict(value)
     if do=='only' and value=='last_turn': return {'turn': 'last'}
     if do=='only' and value in ('first', 'last'):
-        raise _error(do, f'is {value!r}: a turn, or a pattern?', f'Write only: {{turn: {value}}}, or only: {{regex: {value}}}.')
+        raise _error(do, f'is {value!r}, a turn or a pattern', f'Write only: {{turn: {value}}}, or only: {{regex: {value}}}.')
     if isinstance(value, str) and value: return {'regex': value}
     raise _error(do, f'is {value!r}, not a pattern', f'Write {do}: "regex", or {do}: {{role: user}}; {{}} is all text.')
 
