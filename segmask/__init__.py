@@ -17,8 +17,9 @@ _where = {
     'formats.sources': 'SourceError',
     'formats.formats': 'FORMATS register to_segments',
     'config.config': 'ConfigError DatasetConfig TrainingConfig',
+    'data.rules': 'Source',
     'data.store': 'StoreError',
-    'data.prepared': 'Prepared Report Source',
+    'data.prepared': 'Prepared Report',
     'data.prepare': 'preprocess',
     'data.exchange': 'Converted Exported convert export',
     'data.packing': 'Packed fill_of join_rows pack pack_prepared',
@@ -82,7 +83,8 @@ if _TYPE_CHECKING:
     from .training.losses import before_after, loss_table, row_losses, segment_losses, show_losses
     from .data.packing import Packed, fill_of, join_rows, pack, pack_prepared
     from .views.plots import plot_lengths, plot_lost, plot_packing, plot_trained_share
-    from .data.prepared import Prepared, Report, Source
+    from .data.prepared import Prepared, Report
+    from .data.rules import Source
     from .data.prepare import preprocess
     from .tokens.skew import inference_skew, round_trip
     from .formats.fields import FormatError

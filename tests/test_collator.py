@@ -403,6 +403,24 @@ def test_regrouped_rows_are_the_same_update(micro, less):
             assert abs(x-y)<1e-11 and max((g[k]-h[k]).abs().max() for k in g)<1e-10*max(o.abs().max() for o in g.values())
     assert after<=(1-less)*before, (before, after)
 
+@pytest.mark.parametrize('share', [False, True, 'auto'])
+@pytest.mark.parametrize('pack', [False, True])
+def test_moved_rows_take_no_more_memory(pack, share):
+    from segmask.training.collator import needed
+    from segmask.training.updates import regrouped
+    rng, collator, moves = random.Random(3), SegmentCollator(keep_trained=True, pack=pack, share_prefixes=share), 0
+    def size(rows, read): return read(rows)+sum(o!=-100 for r in rows for o in r.wants) # positions read and scored
+    def asked(rows): return sum(len(r.ids) for r in rows) if pack else max(len(r.ids) for r in rows)*len(rows)
+    for _ in range(200):
+        micro, start = rng.randrange(1, 5), [3]*rng.choice([0, 2, 20])
+        rows = [row(rng, len(start)+n, {len(start)+n-1}, start) for n in (rng.choice([rng.randrange(18, 23), 66]) for _ in range(4*micro))]
+        micros = [rows[i:i+micro] for i in range(0, len(rows), micro)]
+        limit = max(size([needed(r) for r in o], asked) for o in micros)
+        moved = [[needed(r) for r in o] for o in regrouped(micros, collator) if o]
+        assert all(size(o, collator.positions)<=limit for o in moved)
+        moves += moved!=[[needed(r) for r in o] for o in micros]
+    assert moves or not share
+
 @pytest.mark.parametrize('workers', [0, 2])
 def test_a_loader_with_workers(workers):
     rows = some_rows()+some_weighted(1)

@@ -1,5 +1,6 @@
 "What inference supplies and what the model writes: over templates and conversations, and through preprocess and lint"
 import json, random, re
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,13 @@ from segmask.formats.fields import FormatError
 from segmask.formats.formats import to_segments
 from segmask.linting.linter import lint
 from segmask.tokens.encoder import Encoder
+from segmask.tokens.skew import inference_skew
 from segmask.tokens.tokenizer import load_tokenizer
+from segmask.views.batches import show_batch
+from segmask.views.tokens import parts_of, show_tokens, tokens_of
+from segmask.widgets.browser import browse
+from segmask.widgets.drawing import row_drawing
+from segmask.widgets.page import write_page
 
 trl = pytest.importorskip('trl')
 FOLDER = Path(trl.__file__).parent/'chat_templates'
@@ -30,6 +37,7 @@ TALK = [dict(role='user', content='Hi'), dict(role='assistant', content='Hello')
         dict(role='user', content='Bye'), dict(role='assistant', content='See you')]
 THOUGHTS = [dict(o, reasoning_content='Think.') if o['role']=='assistant' else o for o in TALK]
 
+@lru_cache(maxsize=None)
 def chat_of(name: str, base: str, **options) -> Chat:
     "A template of TRL's, with its markers as tokens"
     template = (FOLDER/f'{name}.jinja').read_text()
@@ -59,6 +67,70 @@ def test_written_leaves_nothing_to_say_under_consistent_templates(name, base_mod
     try: found = codes(chat_of(name, base_models['gpt2']), TALK, 'written')
     except FormatError: pytest.skip('it takes contents in parts only, which axolotl joins to text')
     assert found-{'tokens-join'} <= ({'history-rewritten', 'stop-missing'} if name.startswith(REWRITE) else set())
+
+@pytest.mark.parametrize('name', sorted(p.stem for p in FOLDER.glob('*.jinja') if 'training' not in p.stem))
+def test_views_tell_as_written_what_train_written_trains(name, base_models):
+    chat = chat_of(name, base_models['gpt2'])
+    try: row = chat_rows(Contract(chat), dict(messages=THOUGHTS), 'written')
+    except FormatError: pytest.skip('it takes contents in parts only, which axolotl joins to text')
+    e = Encoder(chat.tokenizer, 'joint')(row)
+    told = parts_of(e, chat.tokenizer)
+    assert [o=='written' for o in told]==[l!=-100 for l in e.labels]
+    for _,s in chat_rows(Contract(chat), dict(messages=THOUGHTS), expand='turns'):
+        e = Encoder(chat.tokenizer, 'prompt')(s)
+        told = parts_of(e, chat.tokenizer)
+        assert [o=='written' for o in told]==[l!=-100 for l in e.labels]
+        if 'written' in told: assert told[told.index('written')-1]=='supplied' or name.startswith('idefics3')
+    plain = chat_rows(Contract(chat), dict(messages=TALK))
+    e = Encoder(chat.tokenizer, 'joint')(plain)
+    if {o.code for o in plain.notes(e)} & {'prompt-not-prefix', 'history-rewritten', 'stop-missing', 'tokens-join'}: return
+    if name.startswith('llama3'): return # GPT-2's splitting has other tokens for a prompt that ends in two line breaks
+    chat.tokenizer.chat_template = chat.template
+    told = parts_of(dict(e), chat.tokenizer) # tokens alone tell the same, where the template is consistent
+    chat.tokenizer.chat_template = None
+    assert told in (parts_of(e, chat.tokenizer), [])
+
+def test_inference_skew_asks_the_template(base_models):
+    chat = chat_of('qwen3', base_models['gpt2'])
+    enc, contract = Encoder(chat.tokenizer, 'joint'), Contract(chat)
+    first, last = inference_skew(chat_rows(contract, dict(messages=THOUGHTS)), enc)
+    assert not first.skewed and 'expand: turns' in first.hint
+    assert last.skewed and last.hint=='segmask: {train: written}' and last.prompt==chat.draw(THOUGHTS[:3], prompt=True)
+    assert chat.tokenizer.decode(last.trained_on[last.parts_at:])=='<think>\n' and last.inference[last.parts_at:]==[]
+    written, = inference_skew(chat_rows(contract, dict(messages=THOUGHTS), 'written'), enc)
+    assert not written.skewed and not written.hint
+    for _,s in chat_rows(contract, dict(messages=THOUGHTS), expand='turns'):
+        alone, = inference_skew(s, Encoder(chat.tokenizer, 'prompt'))
+        assert not alone.skewed and not alone.hint
+    inner = chat_rows(contract, dict(messages=THOUGHTS), 'written').mask('Think') # the model's own text, masked
+    assert [o.skewed for o in inference_skew(inner, enc)]==[False, False]
+    # a template whose prompt is longer than what is masked, one that contradicts itself, and one that refuses
+    assert inference_skew(chat_rows(contract, dict(messages=TALK)).train('<.im_start.>assistant\n'), enc)[-1].skewed
+    deep = chat_of('deepseekv3', base_models['gpt2'])
+    assert any('not the beginning' in o.hint for o in inference_skew(chat_rows(Contract(deep), dict(messages=TALK)), Encoder(deep.tokenizer, 'joint')))
+    begins = chat_rows(contract, dict(messages=TALK[1:]))
+    assert all(not o.hint.startswith('segmask') for o in inference_skew(begins, enc)[:1])
+
+def test_supplied_and_written_are_told_in_words(base_models, tmp_path):
+    chat = chat_of('qwen3', base_models['gpt2'])
+    row = chat_rows(Contract(chat), dict(messages=THOUGHTS))
+    e = Encoder(chat.tokenizer, 'joint')(row)
+    v = show_tokens(e)
+    assert 'supplied (0 trained)' in str(v) and '2 rewritten (1 trained)' in str(v) and str(v).endswith('s supplied  w written  r rewritten  else context')
+    for o in ('supplied by the prompt', 'trained · written by the model', 'masked · written by the model', 'masked · context', 'rewritten since the model wrote it'):
+        assert f'{o} · segment' in v.html
+    drawn = row_drawing(e, chat.tokenizer)
+    assert set(drawn['p'])==set('cswr') and len(drawn['p'])==len(e.input_ids)
+    write_page([row], tmp_path/'page.html', Encoder(chat.tokenizer, 'joint'))
+    assert 'written' in str(browse([row], Encoder(chat.tokenizer, 'joint')))
+    ruled = row.mask('Think')
+    assert [o.part for o in tokens_of(Encoder(chat.tokenizer, 'joint')(ruled))]==[o.part for o in tokens_of(e)]
+    chat.tokenizer.chat_template = chat.template # a batch is tokens alone, and so are the rows of a prepared set
+    batch = dict(input_ids=[e.input_ids], labels=[e.labels])
+    b = show_batch(batch, chat.tokenizer)
+    assert 'supplied' in b.text and 'written by the model' in b.html and b.text.endswith('s supplied  w written  else context')
+    chat.tokenizer.chat_template = None
+    assert 'supplied' not in show_batch(batch, chat.tokenizer).text and row_drawing(dict(e), chat.tokenizer)['p']==''
 
 def test_qwen3_removes_reasoning_and_masks_the_beginning_of_thought(base_models):
     chat = chat_of('qwen3', base_models['gpt2'])
