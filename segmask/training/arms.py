@@ -34,18 +34,21 @@ RULES: dict[str, Rule] = {'masked': as_written, 'unmasked': everything}
 
 def rule_of(
     name: str,  # what the arm is called
-    value: Any, # a function, a rule, or rules as in YAML, such as {'mask': 'regex'}
+    value: Any, # a function, a rule, rules as in YAML such as {'mask': 'regex'}, a name of `RULES`; None: as written
 ) -> Rule:
     """A mask as a function
 
     Args:
         name (str): what the arm is called
-        value (Any): a function, a rule, or rules as in YAML, such as {'mask': 'regex'}
+        value (Any): a function, a rule, rules as in YAML such as {'mask': 'regex'}, a name of `RULES`; None:
+            as written
 
     Returns:
         Rule
     """
+    if value is None: return as_written
     if callable(value): return value
+    if isinstance(value, str) and value in RULES: return RULES[value]
     if isinstance(value, (str, Mapping, list, tuple)): return Rules(rules_from(value, name))
     raise TypeError(f'the mask {name!r} is a {type(value).__name__}; give a rule, such as segmask.masks.mask("regex"), '
                     'or a function from Segments to Segments')
