@@ -5,7 +5,7 @@
 
 MODEL is a folder with the unpacked weights; the lesson on tools shows how to make it. What is finished is kept under
 WORK (studies-work), so a run that was stopped goes on where it was."""
-import json, math, os, random, re, sys
+import json, math, os, random, re, sys, time
 from collections.abc import Callable
 from itertools import groupby
 from pathlib import Path
@@ -17,6 +17,8 @@ import history
 
 import torch
 import torch.nn.functional as F
+from transformers import TrainerCallback
+
 from segmask import (Encoded, Encoder, Segments, TrainingConfig, compare, load_tokenizer, masked, read_jsonl, train,
                      trained, write_jsonl)
 from segmask.core import IGNORE_INDEX
@@ -163,6 +165,26 @@ def kept(path: Path, f: Callable[[], dict]):
         path.write_text(json.dumps(found))
         print(path.stem, 'is finished', flush=True)
 
+# -- cost
+
+class Meter(TrainerCallback):
+    "CPU seconds of each update: a clock would measure what else the machine does"
+    def __init__(self): self.seconds, self.began = [], 0.
+    def on_step_begin(self, *args: Any, **kwargs: Any): self.began = time.process_time()
+    def on_step_end(self, *args: Any, **kwargs: Any): self.seconds.append(time.process_time()-self.began)
+
+def cost(model: str) -> dict[str, list[float]]:
+    "CPU seconds of eight updates of the first study, prompts masked and trained"
+    out = {}
+    for arm,weight in (('0', 0), ('1', 1)):
+        cfg = config(model, 'commits', seed=0, max_steps=8, output_dir=str(WORK/f'cost-{arm}'))
+        cfg['datasets'][0]['segmask'] |= dict(mask=[dict(weigh=dict(label=False), weight=weight)])
+        del cfg['test_datasets']
+        meter = Meter()
+        train(cfg, live=False, proof=False, say=silent, callbacks=[meter])
+        out[arm] = meter.seconds
+    return out
+
 # -- results
 
 def rounded(o: Any) -> Any:
@@ -178,7 +200,8 @@ def stored(c: Comparison) -> dict:
 STUDIES: dict[str, Callable[[str], dict]] = dict(
     pull_requests=lambda model: stored(pull_requests(model)),
     calculator=lambda model: stored(calculator_results(model)),
-    middle=middle_of_token)
+    middle=middle_of_token,
+    cost=cost)
 
 def run(model: str, names: list[str]):
     torch.set_num_threads(1)

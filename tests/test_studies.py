@@ -70,6 +70,9 @@ def test_middle(small, model):
     made(small, model, 'middle') # nothing is run again
     assert (small/'middle.json').read_text()==before
 
+def test_cost(small, model):
+    assert {k: len(v) for k,v in made(small, model, 'cost').items()}=={'0': 8, '1': 8}
+
 def test_rows_are_made():
     entry = '\1'.join(['Ann', 'fix(load): read it (#12)', 'why\n', '\ndiff --git a/x.ts b/x.ts\n+++ b/x.ts\n@@ -1 +1 @@\n-old line\n+new line\n'])
     kind, row = studies.commit(entry)

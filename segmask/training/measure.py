@@ -113,7 +113,7 @@ def _measured(model: Any, held: 'Sequence[Encoded]', measures: Callable|None) ->
     finally: model.train(training)
     bad = next((o for o in found if not isinstance(o, Mapping) or set(o)!=set(found[0])), None)
     if bad is not None:
-        how = 'measures returns a dictionary, name -> number, with the same names for all rows (nan where a row does not count)'
+        how = 'measures returns a dictionary for each row, name -> number, with the same names for all rows'
         raise TypeError(f'{how}; it gave {visible(str(bad))[:80]}')
     return {k: [float(o[k]) for o in found] for k in (found[0] if found else ())}
 
