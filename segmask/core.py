@@ -462,12 +462,14 @@ def _tooltip(o: Segment) -> str|None:
     weight = f'weight {o.weight:g}' if 0<o.weight<1 else None
     return ', '.join(s for s in (o.origin, weight) if s) or None
 
-# %% ../nbs/04_core.ipynb #6e81b312
+# %% ../nbs/04_core.ipynb #4e2b6a21
 def _origin(x: Any) -> Any:
     if x is None or isinstance(x, str): return x
-    hint = f'A weight is given by name: trained(text, weight={x}).' if isinstance(x, float) else 'Write where the text came from.'
+    weight = f'A weight is given by name: trained(text, weight={x}).'
+    hint = weight if isinstance(x, float) else 'Write where the text came from.'
     raise SegmentError([Problem('', 'origin', f'is {_shown(x)}, not text', hint)])
 
+# %% ../nbs/04_core.ipynb #6e81b312
 def masked(
     text: str,               # text that the loss does not see: a question, a tool's result, anything that is given
     origin: str|None = None, # where it came from, for views

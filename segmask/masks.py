@@ -196,6 +196,10 @@ class Where:
 _is_int = lambda x: isinstance(x, int) and not isinstance(x, bool)
 _is_text = lambda x: isinstance(x, str) and x!=''
 
+# %% ../nbs/03_masks.ipynb #4e2b6a11
+_hints = {'regex': 'Write a regular expression; other ways to choose are given by name, and so is a weight: '
+                   "test=f, turn=-1, text='...', weight=.1."}
+
 # %% ../nbs/03_masks.ipynb #b65f43a9
 def _many(key: str, x: Any) -> tuple|None:
     "One or several as a tuple"
@@ -214,9 +218,6 @@ _kinds: dict[str, tuple[Callable[[Any], bool], str]] = {
     'label':   (lambda x: isinstance(x, bool), 'true or false'),
     'test':    (callable, 'a function'),
 }
-
-_hints = {'regex': 'Write a regular expression; other ways to choose are given by name, and so is a weight: '
-                   "test=f, turn=-1, text='...', weight=.1."}
 
 def _faults(where: Where) -> Iterator[tuple[str,str,str]]: # (key, what is wrong, the hint)
     for k,(right, kind) in _kinds.items():
@@ -573,7 +574,8 @@ def _choice_from(do: str, value: Any) -> dict[str, Any]:
         return dict(value)
     if do=='only' and value=='last_turn': return {'turn': 'last'}
     if do=='only' and value in ('first', 'last'):
-        raise _error(do, f'is {value!r}, a turn or a pattern', f'Write only: {{turn: {value}}}, or only: {{regex: {value}}}.')
+        hint = f'Write only: {{turn: {value}}}, or only: {{regex: {value}}}.'
+        raise _error(do, f'is {value!r}, a turn or a pattern', hint)
     if isinstance(value, str) and value: return {'regex': value}
     raise _error(do, f'is {value!r}, not a pattern', f'Write {do}: "regex", or {do}: {{role: user}}; {{}} is all text.')
 
