@@ -650,6 +650,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                               'segmask.core._Ruled.only_last_turn': ('core.html#_ruled.only_last_turn', 'segmask/core.py'),
                               'segmask.core._Ruled.train': ('core.html#_ruled.train', 'segmask/core.py'),
                               'segmask.core._Ruled.weigh': ('core.html#_ruled.weigh', 'segmask/core.py'),
+                              'segmask.core._extra': ('core.html#_extra', 'segmask/core.py'),
                               'segmask.core._flat': ('core.html#_flat', 'segmask/core.py'),
                               'segmask.core._is_number': ('core.html#_is_number', 'segmask/core.py'),
                               'segmask.core._join': ('core.html#_join', 'segmask/core.py'),

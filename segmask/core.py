@@ -354,10 +354,8 @@ class Segments(_Ruled, Sequence):
         extra: Mapping|None = None,         # other keys of the row (an id, a source): kept, written back, never trained
         where: str|None = None,             # file and line that it came from
     ):
-        if isinstance(extra, (Segments, Segment)):
-            raise TypeError('Segments takes one list of segments; write Segments([a, b]) or Segments.of(a, b)')
         parts: tuple[Any, ...] = tuple(segments)
-        self.extra, self.where = dict(extra or {}), where
+        self.extra, self.where = _extra(extra), where
         self.segments = parts if all(isinstance(o, Segment) for o in parts) else _flat(parts, self.extra)
 
     @classmethod
@@ -371,9 +369,6 @@ class Segments(_Ruled, Sequence):
 
         Returns:
             Segments: their texts one after another
-
-        Raises:
-            TypeError: a piece is neither a segment nor an example
 
         Raises:
             TypeError: a piece is neither a segment nor an example
@@ -445,6 +440,10 @@ class Segments(_Ruled, Sequence):
     def _repr_html_(self) -> str: return runs_html((o.text, o.weight, _tooltip(o)) for o in self.segments)
 
 # %% ../nbs/04_core.ipynb #5b0c11e5
+def _extra(given: Any) -> dict:
+    if not isinstance(given, (Segments, Segment)): return dict(given or {})
+    raise TypeError('Segments takes one list of segments; write Segments([a, b]) or Segments.of(a, b)')
+
 def _flat(parts: tuple, extra: dict) -> tuple:
     "Segments of rows and segments; the rows' other keys go into `extra`"
     for o in parts:
