@@ -18,8 +18,9 @@ from ..data.rows import WrittenRows
 from ..html import View
 from ..linting.linter import Linter
 from ..problems import Problems, visible
+from ..tokens.encoder import BOUNDARIES, Encoder
 from .browsing import Browsing, boundary_of, left_out, set_boundary
-from .drawing import (filters_drawing, findings_drawing, how, list_drawing, loss_drawing, picture_of,
+from .drawing import (differing, filters_drawing, findings_drawing, how, list_drawing, loss_drawing, picture_of,
     row_drawing, script, where_of)
 from .query import Query
 from .work import SHORT, Work, lint_rows
@@ -79,7 +80,8 @@ class Board(anywidget.AnyWidget):
     uid = Unicode().tag(sync=True)
     head, view, lines, found = (Dict().tag(sync=True) for _ in range(4))
     work, note, filters, preview, loss = (Dict().tag(sync=True) for _ in range(5))
-    code, text = Unicode().tag(sync=True), Unicode().tag(sync=True) # the row is sent as JSON: a long one is faster so
+    code = Unicode().tag(sync=True)
+    text, other = Unicode().tag(sync=True), Unicode().tag(sync=True) # rows are sent as JSON: long ones are faster so
     row: dict = {}
 
     def __init__(self, state: Browsing):
@@ -119,7 +121,8 @@ class DrawnRow(Board):
     "The row that is looked at, as the page is told of it"
     def __init__(self, state: Browsing):
         self._window, self._turn, self._counts, self._open = (0, 60), 0, False, False
-        self._heat = False # are losses in view?
+        self._heat, self._beside = False, '' # are losses in view? a second boundary mode?
+        self._other: tuple = ()
         self._stopped: Work|None = None
         self._key, self._drawn, self._shown = 0, (), None
         self._encoded: Any = None
@@ -158,6 +161,7 @@ class Drawn(DrawnRow):
             self._draw_view()
             self._draw_found()
             self._draw_loss()
+            self._draw_other()
             self._draw_work()
             if self._open: self._draw_filters()
 
@@ -176,6 +180,18 @@ class Drawn(DrawnRow):
             groups = findings_drawing(self.state.findings(), self._encoded)
             self.found = dict(n=i, key=self.row['key'], state='', groups=groups)
         else: self.found = dict(n=i, key=self.row['key'], state='waiting', groups=[])
+
+    def _draw_other(self):
+        "The row in a second boundary mode"
+        s, i, mode = self.state, self.state.row, self._beside
+        row = _content(s, i) if mode else None
+        asked = self._key, mode, row is None
+        if asked==self._other: return
+        self._other, self.other = asked, ''
+        if row is None or (enc := s.set.encoder_of(i)) is None: return
+        made = Encoder(enc.tokenizer, mode, enc.train_on_inputs)(row)
+        drawn = dict(row_drawing(made, enc.tokenizer), n=i, key=f'{self._key} {mode}', boundary=mode)
+        self.other = json.dumps(dict(drawn, hits=[[*o, -1, -1] for o in differing(self._encoded, made)]))
 
     def _draw_loss(self):
         s, i = self.state, self.state.row
@@ -297,6 +313,12 @@ def _copy(board: Browser, m: dict): board.send(dict(copy=copied(board.state, str
 
 @does(BROWSE, 'boundary')
 def _boundary(board: Browser, m: dict): set_boundary(board.state, str(m['boundary']))
+
+@does(BROWSE, 'beside')
+def _beside(board: Browser, m: dict):
+    mode = str(m['boundary'])
+    if mode and mode not in BOUNDARIES: raise ValueError(f'{mode!r}: choose one of {", ".join(BOUNDARIES)}')
+    board._beside = mode
 
 @does(BROWSE, 'rest')
 def _rest(board: Browser, m: dict): board.refresh_picture()
