@@ -426,3 +426,13 @@ def test_a_format_without_conversations_has_no_turns_to_choose(key, tmp_path, mo
         dict(path='rows.jsonl', type='alpaca', segmask={key: value})]))
     with pytest.raises(ConfigError, match=f'segmask.{key}: is for conversations'): preprocess(cfg)
     assert any(f'segmask.{key}: is for conversations' in str(o) for o in cfg.check())
+
+def test_the_table_of_other_renderers_is_what_they_say(monkeypatch):
+    "Made again for two families where the packages are installed; the others are as the script wrote them"
+    monkeypatch.syspath_prepend(Path(__file__).parents[1]/'bench')
+    stored = json.loads((Path(__file__).parents[1]/'bench/oracles.json').read_text())['rows']
+    assert len({o['family'] for o in stored})>=10 and not any('cannot be asked' in o for row in stored for o in row['differs'])
+    pytest.importorskip('renderers'), pytest.importorskip('tml_renderers')
+    import oracles
+    monkeypatch.setattr(oracles, 'FAMILIES', {k: oracles.FAMILIES[k] for k in ('Qwen3.5', 'GLM-4.5')})
+    assert oracles.compared()==[o for o in stored if o['family'] in oracles.FAMILIES]

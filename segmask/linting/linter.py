@@ -270,7 +270,8 @@ _WITHOUT = {'boundary': 'tokenize segment by segment', 'train': "train the forma
 def _otherwise(ds: Any) -> list[str]:
     "What axolotl does with the rows of a data set entry, since it does not read its `segmask:`"
     usual = 'segment' if ds.type=='input_output' else 'joint'
-    return [then for k,then in _WITHOUT.items() if (ds.segmask or {}).get(k) and (k, ds.segmask[k])!=('boundary', usual)]
+    own = {k:v for k,v in (ds.segmask or {}).items() if v and (k, v)!=('boundary', usual)}
+    return [then for k,then in _WITHOUT.items() if k in own]
 
 def _lint_keys(cfg: TrainingConfig, out: Notes):
     "Findings about the config itself"
