@@ -31,7 +31,7 @@ CUDA = False # --cuda
 
 # -- models
 
-def llama(vocab, hidden=512, layers=6):
+def llama(vocab, hidden=256, layers=6):
     torch.manual_seed(0)
     return LlamaForCausalLM(LlamaConfig(
         hidden_size=hidden, intermediate_size=int(hidden*2.6875), num_hidden_layers=layers, vocab_size=vocab,
@@ -225,16 +225,16 @@ def shares(o, vocab, some):
         yield from measure(f'{s:.0%} trained, {n} x {length} tokens', vocab, turns(n, length, s, vocab), FEW, o.turns)
 
 def lengths(o):
-    vocab = 151_936 if CUDA else 8_000
+    vocab = 151_936 if CUDA else 4_000
     yield from measure('16 mixed lengths, 20% of each trained', vocab, mixed(16, vocab), FEW, o.turns)
 
-def templates(o): yield from measure('8 rows of one template', 32_000, template(8, 32_000), [*FEW, TREE], o.turns)
+def templates(o): yield from measure('8 rows of one template', 16_000, template(8, 16_000), [*FEW, TREE], o.turns)
 
 def trees(o, counts, conversations=1, reasoning=0.):
     for n in counts:
-        rows, whole = unrolled(n, conversations, 32_000, reasoning)
+        rows, whole = unrolled(n, conversations, 16_000, reasoning)
         name = f'{conversations} conversation{"s"*(conversations>1)} of {n} turns'+', 30% dropped later'*bool(reasoning)
-        yield from measure(name, 32_000, rows, [KEEP, PACK, TREE, ONE], o.turns, whole, layers=4)
+        yield from measure(name, 16_000, rows, [KEEP, PACK, TREE, ONE], o.turns, whole, layers=4)
 
 def update_of(model, micros, collator):
     "The gradients of one update"
@@ -255,7 +255,7 @@ def moving(name, rows, micro, vocab, times, accumulation=16):
         first = first or both
         counts = [[collator.positions([needed(r) for r in m]) for m in some if m] for some in both]
         read, largest = [x+sum(c) for x,c in zip(read, counts)], max(largest, *counts[1])
-    model = llama(vocab, hidden=256, layers=4)
+    model = llama(vocab, layers=4)
     assert segment_attention(model).passed
     works = {k: update_of(model, some, collator) for k,some in zip(('before', 'after'), first)}
     cost, seconds = [flops(o) for o in works.values()], alternate(works, times)
@@ -264,7 +264,7 @@ def moving(name, rows, micro, vocab, times, accumulation=16):
             'CPU time, ratio': ratio(seconds['after'], seconds['before'])}
 
 def regrouping(o):
-    for n in (1, 4): yield moving('instruction of 110 tokens, texts of 8 to 28', template(256, 32_000), n, 32_000, o.turns)
+    for n in (1, 4): yield moving('instruction of 110 tokens, texts of 8 to 28', template(256, 16_000), n, 16_000, o.turns)
 
 INSTRUCTION = '''You are given a pull request: its title, its description and its changes. Say which category it belongs to.
 feat: something that users can do and could not do before
@@ -385,7 +385,7 @@ def scores_needed(model, ids, keep):
 def last_layers(o):
     "The last layer only where scores are needed: tried, not built"
     for layers in (6, 24):
-        model, rows = llama(32_000, layers=layers), turns(2, 512, .2, 32_000)
+        model, rows = llama(16_000, layers=layers), turns(2, 512, .2, 16_000)
         model.set_attn_implementation('sdpa')
         batch = SegmentCollator(keep_trained=True)(rows)
         total = torch.tensor(len(batch['shift_labels']))
@@ -407,19 +407,19 @@ def last_layers(o):
 def part(run, *some, **more): return lambda o: run(o, *some, **more)
 
 STEPS: dict[str, Callable] = dict(
-    shares=lambda o: shares(o, *((151_936, (1., .2, .05)) if CUDA else (32_000, (1., .5, .2, .05)))), shares_128k=part(shares, 128_000, (1., .2)), lengths=lengths, templates=templates)
+    shares=lambda o: shares(o, *((151_936, (1., .2, .05)) if CUDA else (16_000, (1., .5, .2, .05)))), shares_64k=part(shares, 64_000, (1., .2)), lengths=lengths, templates=templates)
 TREES: dict[str, Callable] = dict(
     trees=part(trees, (2, 4)), trees_8=part(trees, (8,)), trees_many=part(trees, (2, 4), 4), trees_dropped=part(trees, (2, 4, 8), reasoning=.3))
 PARTS = STEPS|TREES|dict(regrouping=regrouping, history=histories, architectures=architectures, last=last_layers)
 
 # -- the page
 
-GOALS = [('20% trained, 2 x 512 tokens', '128k', KEEP, PLAIN, .5), ('20% trained, 2 x 512 tokens', '32k', KEEP, PLAIN, .7),
-         ('16 mixed lengths, 20% of each trained', '8k', PACK, PLAIN, .35), ('8 rows of one template', '32k', TREE, PLAIN, .25),
-         ('100% trained, 2 x 512 tokens', '32k', KEEP, PLAIN, 1.05)]
+GOALS = [('20% trained, 2 x 512 tokens', '64k', KEEP, PLAIN, .5), ('20% trained, 2 x 512 tokens', '16k', KEEP, PLAIN, .7),
+         ('16 mixed lengths, 20% of each trained', '4k', PACK, PLAIN, .35), ('8 rows of one template', '16k', TREE, PLAIN, .25),
+         ('100% trained, 2 x 512 tokens', '16k', KEEP, PLAIN, 1.05)]
 for _n,_most in ((2, .7), (4, .4), (8, .25)):
-    GOALS += [(f'1 conversation of {_n} turns', '32k', TREE, KEEP, _most), (f'1 conversation of {_n} turns', '32k', TREE, ONE, 1.1)]
-GOALS += [('1 conversation of 8 turns, 30% dropped later', '32k', TREE, base, most) for base,most in ((KEEP, .35), (ONE, 1.3))]
+    GOALS += [(f'1 conversation of {_n} turns', '16k', TREE, KEEP, _most), (f'1 conversation of {_n} turns', '16k', TREE, ONE, 1.1)]
+GOALS += [('1 conversation of 8 turns, 30% dropped later', '16k', TREE, base, most) for base,most in ((KEEP, .35), (ONE, 1.3))]
 
 def table(lines: list[dict]) -> list[str]:
     "Markdown; a cell that repeats the one above is left empty in the first two columns"
@@ -455,23 +455,28 @@ def machine() -> str:
 
 TITLES = dict(regrouping='Rows that move within an update', history='The same with a real history', architectures='Architectures', last='The last layer only where it is needed')
 NOTES = dict(
-    regrouping='Sixteen micro batches an update, shared beginnings. Positions are those of all updates; FLOPs and CPU time those of the first.',
-    history='Rows of tools/history.py, tokens of Mistral 7B. At micro batch 1 nothing can be saved but what rows share: without an instruction that is nothing, '
-            'and the shorter the rows are beside it, the more. The last two columns of positions are the largest micro batch after moving, and what was asked for: the longest row, times the size.',
+    regrouping='Sixteen micro batches an update, shared beginnings, the model with 4 layers. Positions are those of all updates; FLOPs and CPU time those of the first. '
+               'A micro batch takes no more than was asked for: the longest row times the size. Of these rows, which are about equally long, two seldom fit into the place of one.',
+    history='The newest 640 commits of commitlint as rows of tools/history.py, tokens of Mistral 7B. At micro batch 1 nothing can be saved but what rows share: without an instruction that is nothing, '
+            'and the shorter the rows are beside it, the more.',
     architectures='Small models with random weights, 64 wide, two layers, 500 words; twelve rows of 20 to 230 tokens. The ratios are to the plain padded batch. Gradients are compared with rows one by one, '
                   'in 32 bits, relative to the largest; the last column is what padding alone makes of rounding. So small a model spends its time on calls, and CPU time falls less than FLOPs.',
     last='Tried with a forward pass written for one architecture, not built: keys and values of the last layer everywhere, the rest of it where scores are needed. '
          'It would need the inside of each architecture\'s attention (fused projections, norms of heads, parallel layers), and gives little in models as deep as people train.')
 
+def loads(parts): # processes that wanted a core
+    some = [o['load'] for o in parts.values() if 'load' in o]
+    return f'{min(some):.0f} to {max(some):.0f} on {os.cpu_count()} cores' if some else 'not recorded'
+
 def page(parts: dict[str, dict]) -> str:
     lines, trees = ([l for k in some if k in parts for l in parts[k]['lines']] for some in (STEPS, TREES))
-    model = 'a model of the shape of Qwen2.5-0.5B, bf16' if CUDA else 'Llama, hidden 512, 6 layers, tied embeddings, 32 bits'
+    model = 'a model of the shape of Qwen2.5-0.5B, bf16' if CUDA else 'Llama, hidden 256, 6 layers, tied embeddings, 32 bits'
     dates = sorted({o['date'] for o in parts.values()})
     out = ['## Training', '',
            f'`make bench-train` (bench/train.py). One training step (forward, backward, clipping) through the trainer itself, on the same random rows: {model}, SGD.', '',
            'FLOPs are counted by torch\'s FlopCounterMode, one step each, and exact: matrix products and attention (half of it where it is causal). '
-           f'CPU time is measured: the modes take turns ({", ".join(sorted({str(o["turns"]) for o in parts.values()}))} of them), and a ratio is the median over turns, to the first mode of the same rows. '
-           'The machine was shared with other work, so CPU ratios scatter by some hundredths and wall time says little.', '',
+           f'CPU time is measured: the modes take turns ({" to ".join(sorted({str(o["turns"]) for o in parts.values()}))} of them), and a ratio is the median over turns, to the first mode of the same rows. '
+           f'Other work ran on the machine at the same time (load {loads(parts)}): CPU ratios scatter by a tenth and more, and wall time says nothing.', '',
            f'{" and ".join(dates)}, {machine()}.', '', *table(lines), '',
            '### Unrolled conversations', '',
            'A row for each turn, as the model will meet it: all that was said before, a question, and a reply, which is trained; the same model with 4 layers, scores at trained positions only. '
@@ -508,7 +513,7 @@ def main():
         for line in PARTS[k](o):
             print('  '.join(f'{name} {v}' for name,v in line.items()), flush=True)
             lines.append(line)
-            (o.work/f'{k}.json').write_text(json.dumps(dict(date=str(date.today()), turns=o.turns, lines=lines), indent=1))
+            (o.work/f'{k}.json').write_text(json.dumps(dict(date=str(date.today()), turns=o.turns, load=os.getloadavg()[1], lines=lines), indent=1))
     made = page({k: json.loads(f.read_text()) for k in PARTS if (f := o.work/f'{k}.json').exists()})
     print('\n'+made)
     if o.out: o.out.write_text(made)
