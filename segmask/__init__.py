@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING as _TYPE_CHECKING
 # `import segmask` loads neither torch nor transformers, datasets, pandas or ipywidgets.
 _where = {
     'problems': 'Problem Problems',
+    'masks': 'by_role mask only only_last_turn weigh',
     'core': 'IGNORE_INDEX Segment SegmentError Segments masked trained',
     'files': 'read_jsonl write_jsonl',
     'tokens.tokenizer': 'TokenizerError load_tokenizer',
@@ -16,8 +17,9 @@ _where = {
     'formats.sources': 'SourceError',
     'formats.formats': 'FORMATS register to_segments',
     'config.config': 'ConfigError DatasetConfig TrainingConfig',
+    'data.rules': 'Source',
     'data.store': 'StoreError',
-    'data.prepared': 'Prepared Report Source',
+    'data.prepared': 'Prepared Report',
     'data.prepare': 'preprocess',
     'data.exchange': 'Converted Exported convert export',
     'data.packing': 'Packed fill_of join_rows pack pack_prepared',
@@ -65,6 +67,7 @@ if _TYPE_CHECKING:
     from .config.config import ConfigError, DatasetConfig, TrainingConfig
     from .core import IGNORE_INDEX, Segment, SegmentError, Segments, masked, trained
     from .files import read_jsonl, write_jsonl
+    from .masks import by_role, mask, only, only_last_turn, weigh
     from .problems import Problem, Problems
     from .views.differences import diff
     from .tokens.encoder import Encoded, Encoder
@@ -80,7 +83,8 @@ if _TYPE_CHECKING:
     from .training.losses import before_after, loss_table, row_losses, segment_losses, show_losses
     from .data.packing import Packed, fill_of, join_rows, pack, pack_prepared
     from .views.plots import plot_lengths, plot_lost, plot_packing, plot_trained_share
-    from .data.prepared import Prepared, Report, Source
+    from .data.prepared import Prepared, Report
+    from .data.rules import Source
     from .data.prepare import preprocess
     from .tokens.skew import inference_skew, round_trip
     from .formats.fields import FormatError

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 WIDTH = 110
-HAND_WRITTEN = r'^(?=(?:Raises|Examples?):$)' # sections that a docstring in a notebook may have, after its sentences
+LAST = r'^(?=(?:Raises|Example):$)' # sections of a docstring in a notebook that come after the others
 
 def comments(source: str) -> dict[int, str]:
     "Line -> the comment at its end"
@@ -32,7 +32,8 @@ def annotation(node: ast.expr|None) -> str:
 
 def entry(name: str, kind: str, default: ast.expr|None, what: str) -> str:
     "`name (type, default 3): what it is`, wrapped"
-    told = ', '.join(o for o in (kind, f'default {ast.unparse(default)}' if default else '') if o)
+    given = ast.unparse(default) if default else '_'
+    told = ', '.join(o for o in (kind, '' if given.startswith('_') else f'default {given}') if o)
     line = f'{name} ({told}): {what}' if told else f'{name}: {what}'
     return textwrap.fill(line.rstrip(': '), WIDTH-8, subsequent_indent='    ', break_long_words=False,
                          break_on_hyphens=False)
@@ -52,11 +53,17 @@ def parameters(node: ast.FunctionDef, notes: dict[int, str], end: int) -> list[s
     if not any(what): return []
     return [entry(name, annotation(a.annotation), d, w) for (name,a,d),w in zip(found, what)]
 
+def field_default(node: ast.expr|None) -> ast.expr|None:
+    "The default of a field: a constant, `field(default=...)` or pydantic's `Field(...)`"
+    if not isinstance(node, ast.Call): return node if isinstance(node, (ast.Constant, ast.Tuple)) else None
+    named = [o.value for o in node.keywords if o.arg=='default']
+    return next(iter([*named, *node.args]), None)
+
 def fields(node: ast.ClassDef, notes: dict[int, str]) -> list[str]:
     "An entry for each field of a class that has a comment"
-    found = [o for o in node.body if isinstance(o, ast.AnnAssign) and isinstance(o.target, ast.Name)]
-    return [entry(ast.unparse(o.target), annotation(o.annotation), o.value if isinstance(o.value, ast.Constant) else None,
-                  notes[o.end_lineno or 0]) for o in found if o.end_lineno in notes]
+    found = [(ast.unparse(o.target), o) for o in node.body if isinstance(o, ast.AnnAssign)]
+    return [entry(name, annotation(o.annotation), field_default(o.value), notes[o.end_lineno or 0])
+            for name,o in found if o.end_lineno in notes and not name.startswith('_')]
 
 def section(title: str, entries: list[str]) -> str:
     return f'{title}:\n' + textwrap.indent('\n'.join(entries), '    ') if entries else ''
@@ -64,8 +71,8 @@ def section(title: str, entries: list[str]) -> str:
 def function_sections(node: ast.FunctionDef, notes: dict[int, str], lines: list[str]) -> list[str]:
     end = header_end(node, lines)
     note, kind = notes.get(end, ''), annotation(node.returns)
-    args = section('Args', parameters(node, notes, end))
-    if not args and not note: return []
+    doc, args = ast.get_docstring(node) or '', section('Args', parameters(node, notes, end))
+    if '\nReturns:' in doc or not args and not note and '\nArgs:' not in doc: return []
     line = ': '.join(o for o in (kind, note) if o)
     returns = textwrap.fill(line, WIDTH-8, break_long_words=False, break_on_hyphens=False)
     return [args, section('Returns', [returns] if line and kind!='None' else [])]
@@ -84,7 +91,7 @@ def narrow(line: str, indent: int) -> str:
 
 def joined(doc: str, sections: list[str]) -> str:
     "A docstring with sections between its sentences and those that were written by hand"
-    told, *by_hand = re.split(HAND_WRITTEN, doc, maxsplit=1, flags=re.M)
+    told, *by_hand = re.split(LAST, doc, maxsplit=1, flags=re.M)
     return '\n\n'.join(o.strip('\n') for o in (told.rstrip(), *sections, *by_hand) if o.strip())
 
 def literal(doc: str, indent: int) -> str:

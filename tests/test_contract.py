@@ -1,5 +1,6 @@
 "What inference supplies and what the model writes: over templates and conversations, and through preprocess and lint"
 import json, random, re
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -15,12 +16,19 @@ from segmask.data.rows import row_set
 from segmask.files import read_jsonl
 from segmask.formats.chat import Chat
 from segmask.formats.chatrows import as_marked, chat_rows
-from segmask.formats.contract import Contract
+from segmask.formats.contract import CONTRACT_CODES, Contract
 from segmask.formats.fields import FormatError
 from segmask.formats.formats import to_segments
 from segmask.linting.linter import lint
 from segmask.tokens.encoder import Encoder
+from segmask.tokens.skew import inference_skew
 from segmask.tokens.tokenizer import load_tokenizer
+from segmask.training.arms import split_rows
+from segmask.views.batches import show_batch
+from segmask.views.tokens import parts_of, show_tokens, tokens_of
+from segmask.widgets.browser import browse
+from segmask.widgets.drawing import row_drawing
+from segmask.widgets.page import write_page
 
 trl = pytest.importorskip('trl')
 FOLDER = Path(trl.__file__).parent/'chat_templates'
@@ -30,6 +38,7 @@ TALK = [dict(role='user', content='Hi'), dict(role='assistant', content='Hello')
         dict(role='user', content='Bye'), dict(role='assistant', content='See you')]
 THOUGHTS = [dict(o, reasoning_content='Think.') if o['role']=='assistant' else o for o in TALK]
 
+@lru_cache(maxsize=None)
 def chat_of(name: str, base: str, **options) -> Chat:
     "A template of TRL's, with its markers as tokens"
     template = (FOLDER/f'{name}.jinja').read_text()
@@ -59,6 +68,70 @@ def test_written_leaves_nothing_to_say_under_consistent_templates(name, base_mod
     try: found = codes(chat_of(name, base_models['gpt2']), TALK, 'written')
     except FormatError: pytest.skip('it takes contents in parts only, which axolotl joins to text')
     assert found-{'tokens-join'} <= ({'history-rewritten', 'stop-missing'} if name.startswith(REWRITE) else set())
+
+@pytest.mark.parametrize('name', sorted(p.stem for p in FOLDER.glob('*.jinja') if 'training' not in p.stem))
+def test_views_tell_as_written_what_train_written_trains(name, base_models):
+    chat = chat_of(name, base_models['gpt2'])
+    try: row = chat_rows(Contract(chat), dict(messages=THOUGHTS), 'written')
+    except FormatError: pytest.skip('it takes contents in parts only, which axolotl joins to text')
+    e = Encoder(chat.tokenizer, 'joint')(row)
+    told = parts_of(e, chat.tokenizer)
+    assert [o=='written' for o in told]==[l!=-100 for l in e.labels]
+    for _,s in chat_rows(Contract(chat), dict(messages=THOUGHTS), expand='turns'):
+        e = Encoder(chat.tokenizer, 'prompt')(s)
+        told = parts_of(e, chat.tokenizer)
+        assert [o=='written' for o in told]==[l!=-100 for l in e.labels]
+        if 'written' in told: assert told[told.index('written')-1]=='supplied' or name.startswith('idefics3')
+    plain = chat_rows(Contract(chat), dict(messages=TALK))
+    e = Encoder(chat.tokenizer, 'joint')(plain)
+    if {o.code for o in plain.notes(e)} & {'prompt-not-prefix', 'history-rewritten', 'stop-missing', 'tokens-join'}: return
+    if name.startswith('llama3'): return # GPT-2's splitting has other tokens for a prompt that ends in two line breaks
+    chat.tokenizer.chat_template = chat.template
+    told = parts_of(dict(e), chat.tokenizer) # tokens alone tell the same, where the template is consistent
+    chat.tokenizer.chat_template = None
+    assert told in (parts_of(e, chat.tokenizer), [])
+
+def test_inference_skew_asks_the_template(base_models):
+    chat = chat_of('qwen3', base_models['gpt2'])
+    enc, contract = Encoder(chat.tokenizer, 'joint'), Contract(chat)
+    first, last = inference_skew(chat_rows(contract, dict(messages=THOUGHTS)), enc)
+    assert not first.skewed and 'expand: turns' in first.hint
+    assert last.skewed and last.hint=='segmask: {train: written}' and last.prompt==chat.draw(THOUGHTS[:3], prompt=True)
+    assert chat.tokenizer.decode(last.trained_on[last.parts_at:])=='<think>\n' and last.inference[last.parts_at:]==[]
+    written, = inference_skew(chat_rows(contract, dict(messages=THOUGHTS), 'written'), enc)
+    assert not written.skewed and not written.hint
+    for _,s in chat_rows(contract, dict(messages=THOUGHTS), expand='turns'):
+        alone, = inference_skew(s, Encoder(chat.tokenizer, 'prompt'))
+        assert not alone.skewed and not alone.hint
+    inner = chat_rows(contract, dict(messages=THOUGHTS), 'written').mask('Think') # the model's own text, masked
+    assert [o.skewed for o in inference_skew(inner, enc)]==[False, False]
+    # a template whose prompt is longer than what is masked, one that contradicts itself, and one that refuses
+    assert inference_skew(chat_rows(contract, dict(messages=TALK)).train('<.im_start.>assistant\n'), enc)[-1].skewed
+    deep = chat_of('deepseekv3', base_models['gpt2'])
+    assert any('not the beginning' in o.hint for o in inference_skew(chat_rows(Contract(deep), dict(messages=TALK)), Encoder(deep.tokenizer, 'joint')))
+    begins = chat_rows(contract, dict(messages=TALK[1:]))
+    assert all(not o.hint.startswith('segmask') for o in inference_skew(begins, enc)[:1])
+
+def test_supplied_and_written_are_told_in_words(base_models, tmp_path):
+    chat = chat_of('qwen3', base_models['gpt2'])
+    row = chat_rows(Contract(chat), dict(messages=THOUGHTS))
+    e = Encoder(chat.tokenizer, 'joint')(row)
+    v = show_tokens(e)
+    assert 'supplied (0 trained)' in str(v) and '2 rewritten (1 trained)' in str(v) and str(v).endswith('s supplied  w written  r rewritten  else context')
+    for o in ('supplied by the prompt', 'trained · written by the model', 'masked · written by the model', 'masked · context', 'rewritten since the model wrote it'):
+        assert f'{o} · segment' in v.html
+    drawn = row_drawing(e, chat.tokenizer)
+    assert set(drawn['p'])==set('cswr') and len(drawn['p'])==len(e.input_ids)
+    write_page([row], tmp_path/'page.html', Encoder(chat.tokenizer, 'joint'))
+    assert 'written' in str(browse([row], Encoder(chat.tokenizer, 'joint')))
+    ruled = row.mask('Think')
+    assert [o.part for o in tokens_of(Encoder(chat.tokenizer, 'joint')(ruled))]==[o.part for o in tokens_of(e)]
+    chat.tokenizer.chat_template = chat.template # a batch is tokens alone, and so are the rows of a prepared set
+    batch = dict(input_ids=[e.input_ids], labels=[e.labels])
+    b = show_batch(batch, chat.tokenizer)
+    assert 'supplied' in b.text and 'written by the model' in b.html and b.text.endswith('s supplied  w written  else context')
+    chat.tokenizer.chat_template = None
+    assert 'supplied' not in show_batch(batch, chat.tokenizer).text and row_drawing(dict(e), chat.tokenizer)['p']==''
 
 def test_qwen3_removes_reasoning_and_masks_the_beginning_of_thought(base_models):
     chat = chat_of('qwen3', base_models['gpt2'])
@@ -113,6 +186,72 @@ def test_what_a_template_does_wrong_is_found(template, base_models):
     for s in [chat_rows(Contract(chat), dict(messages=TALK), 'written'), *(s for _,s in chat_rows(Contract(chat), dict(messages=TALK), expand='turns'))]:
         assert all('Hi' not in o.text and 'Bye' not in o.text for o in s if o.label) # never a wrong mask
 
+HEAD = "<|im_start|>{{ m.role }}\n"
+TURN, PROMPT = HEAD+"{{ m.content }}<|im_end|>\n", "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+def each(turn: str, prompt: str=PROMPT, head: str='') -> str: return head+"{% for m in messages %}"+turn+"{% endfor %}"+prompt
+def of_assistant(turn: str) -> str: return "{% if m.role=='assistant' %}"+turn+"{% else %}"+TURN+"{% endif %}"
+CALLS = [TALK[0], dict(role='assistant', content='4', tool_calls=[dict(type='function', function=dict(name='add', arguments={}))])]
+
+CODE_CASES = { # code -> template, messages and mask under which it is found; its twin is ChatML, or the same messages under it
+    'supplied-but-trained': (each(of_assistant("{% generation %}"+TURN[:-1]+"{% endgeneration %}\n")), TALK, 'marked'),
+    'written-but-masked': (each(of_assistant(HEAD+"<think>\n\n</think>\n\n{{ m.content }}<|im_end|>\n")), TALK, None),
+    'history-rewritten': (each(HEAD+"{% if m.role=='assistant' and loop.last %}<think></think>{% endif %}{{ m.content }}<|im_end|>\n"), TALK, None),
+    'prompt-not-prefix': (each(TURN, "{% if add_generation_prompt %}<|im_start|>assistant\n<think>{% endif %}"), TALK, None),
+    'stop-missing': (each("{{ m.role }}: {{ m.content }}\n", "{% if add_generation_prompt %}assistant: {% endif %}"), TALK, None),
+    'trained-after-stop': (each(of_assistant(HEAD+"{% generation %}{{ m.content }}<|im_end|>\n{% endgeneration %}")), TALK, 'marked'),
+    'tokens-join': (each("<|im_start|>{{ m.role }}: {{ m.content }}<|im_end|>\n", "{% if add_generation_prompt %}<|im_start|>assistant: {% endif %}"), TALK, None),
+    'prompt-refused': (each(TURN), TALK[1:], None),
+    'field-not-rendered': (each(TURN), CALLS, None),
+    'weight-ignored': (each(TURN), [TALK[0], dict(TALK[1], weight=.3)], None),
+}
+
+def bare_chat(template: str, base: str) -> Chat:
+    "A template over GPT-2's tokens and ChatML's markers"
+    return Chat(_chatml_tokens(base), None, dict(chat_template='jinja', chat_template_jinja=template))
+
+@lru_cache(maxsize=None)
+def _chatml_tokens(base: str):
+    return load_tokenizer(base, tokens=['<|im_start|>', '<|im_end|>', '<think>', '</think>'], special_tokens={'eos_token':'<|im_end|>'})
+
+def test_every_code_has_a_case(): assert set(CODE_CASES)==set(CONTRACT_CODES)
+
+@pytest.mark.parametrize('code', CODE_CASES)
+def test_every_code_is_found_and_its_twin_is_silent(code, base_models):
+    template, messages, train = CODE_CASES[code]
+    chat = bare_chat(template, base_models['gpt2'])
+    assert code in codes(chat, messages, train)
+    plain = [{k:o[k] for k in ('role', 'content')} for o in messages]
+    if plain[0]['role']=='assistant': plain = plain[1:]
+    assert codes(bare_chat(each(TURN), base_models['gpt2']), plain)==set()
+    if code in ('supplied-but-trained', 'written-but-masked', 'trained-after-stop'): # what its hint says mends it
+        assert code not in codes(chat, messages, 'written')
+
+UNSURE = { # templates that do not do the same twice, or refuse: what is said of the row
+    'the time': (each(TURN, head="{{ strftime_now('%f') }} "), {'prompt-not-prefix', 'history-rewritten'}),
+    'the time in the prompt': (each(TURN, PROMPT.replace('assistant', "assistant {{ strftime_now('%f') }}")), {'prompt-not-prefix'}),
+    'earlier turns change': (each("<|im_start|>{{ m.role }} {{ loop.revindex }}\n{{ m.content }}<|im_end|>\n"), {'prompt-not-prefix', 'history-rewritten'}),
+    'earlier turns go': ("{% for m in messages[-2:] %}"+TURN+"{% endfor %}"+PROMPT, {'prompt-not-prefix', 'history-rewritten', 'prompt-refused'}),
+}
+
+@pytest.mark.parametrize('name', UNSURE)
+def test_a_template_that_cannot_be_trusted_is_told_and_trains_nothing_wrong(name, base_models):
+    template, expected = UNSURE[name]
+    contract = Contract(bare_chat(template, base_models['gpt2']))
+    row = chat_rows(contract, dict(messages=TALK), 'written')
+    assert {o.code for o in row.notes()} & expected
+    for s in [row, *(s for _,s in chat_rows(contract, dict(messages=TALK), expand='turns'))]:
+        lit = ''.join(o.text for o in s if o.label)
+        assert not any(o in lit for o in ('Hi', 'Bye', 'user')) and re.fullmatch(r'((Hello|See you)<.im_end.>)*', lit), lit
+
+@pytest.mark.parametrize('refused', ['system', 'tool'])
+def test_a_role_that_the_template_refuses_is_an_error_with_its_place(refused, base_models, tmp_path, monkeypatch):
+    template = each("{% if m.role=='"+refused+"' %}{{ raise_exception('no such role') }}{% endif %}"+TURN)
+    cfg = config(tmp_path, monkeypatch, base_models['gpt2'], [TALK, [*TALK, dict(role=refused, content='x'), *TALK]], train='written')
+    (tmp_path/'qwen3.jinja').write_text(template)
+    found = lint(cfg)
+    told = found[found.message.str.contains('no such role')]
+    assert told['where'].tolist()==['chat.jsonl:2'] and told.severity.tolist()==['error']
+
 def config(tmp_path, monkeypatch, base, rows, **own):
     monkeypatch.chdir(tmp_path)
     (tmp_path/'chat.jsonl').write_text(''.join(json.dumps(dict(messages=o))+'\n' for o in rows))
@@ -153,6 +292,16 @@ def test_a_conversation_lies_on_one_side(more, base_models, tmp_path, monkeypatc
     assert kept==set.union(*sides(p))
     a, b = test_rules.linted(cfg, monkeypatch)
     assert [set(a), set(b)]==sides(p)
+
+def test_an_experiment_holds_whole_conversations_back(base_models, tmp_path, monkeypatch):
+    talks = [[dict(o, content=f'{o["content"]} {i if n else i//2}') for n,o in enumerate(TALK)] for i in range(12)] # two begin alike
+    cfg = TrainingConfig.of(dict(config(tmp_path, monkeypatch, base_models['gpt2'], talks, expand='turns'), val_set_size=.25))
+    found = split_rows(cfg, cfg.tokenizer())
+    lines = [{re.sub(' turn.*', '', e.row.where) for e in side} for side in (found.train, found.held)]
+    assert not lines[0] & lines[1] and len(lines[0] | lines[1])==12 and len(found.train)+len(found.held)==24
+    firsts = [{e.row.text for e in side if ' turn 2' in e.row.where} for side in (found.train, found.held)]
+    prompts = [{o.split('<|im_start|>assistant')[0] for o in side} for side in firsts]
+    assert not prompts[0] & prompts[1]
 
 def trained_text(p) -> list[str]: return [p.tokenizer.decode([i for i in row['labels'] if i!=-100]) for row in p.dataset]
 
@@ -277,3 +426,13 @@ def test_a_format_without_conversations_has_no_turns_to_choose(key, tmp_path, mo
         dict(path='rows.jsonl', type='alpaca', segmask={key: value})]))
     with pytest.raises(ConfigError, match=f'segmask.{key}: is for conversations'): preprocess(cfg)
     assert any(f'segmask.{key}: is for conversations' in str(o) for o in cfg.check())
+
+def test_the_table_of_other_renderers_is_what_they_say(monkeypatch):
+    "Made again for two families where the packages are installed; the others are as the script wrote them"
+    monkeypatch.syspath_prepend(Path(__file__).parents[1]/'bench')
+    stored = json.loads((Path(__file__).parents[1]/'bench/oracles.json').read_text())['rows']
+    assert len({o['family'] for o in stored})>=10 and not any('cannot be asked' in o for row in stored for o in row['differs'])
+    pytest.importorskip('renderers'), pytest.importorskip('tml_renderers')
+    import oracles
+    monkeypatch.setattr(oracles, 'FAMILIES', {k: oracles.FAMILIES[k] for k in ('Qwen3.5', 'GLM-4.5')})
+    assert oracles.compared()==[o for o in stored if o['family'] in oracles.FAMILIES]

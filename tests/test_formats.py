@@ -152,3 +152,32 @@ def test_an_answer_that_begins_with_bos_loses_it_as_in_axolotl(base_models):
     tok = load_tokenizer(base_models['gpt2'])
     [s] = to_segments([dict(instruction='a', output='<|endoftext|>hello')], 'alpaca', tok)
     assert [o.text for o in s if o.label] == ['hello', '<|endoftext|>']
+
+PIECES = ['yes', ' no ', '42.', 'naïve', '日本語', '  two', '\n', 'a\n\nb', '👩‍👩‍👧', '$5 <b>', "it's", '</s>', '<think>']
+
+@pytest.mark.parametrize('base', ['mistral-v1', 'gpt2'])
+@pytest.mark.parametrize('name', [o for o in TEMPLATES if o!='mistral'])
+def test_labels_of_parts_land_on_the_parts(name, base, base_models):
+    "Also where the template trims the content, and where a character is several tokens"
+    rng, tok = random.Random(f'{name} {base}'), load_tokenizer(base_models[base], tokens=['<|im_start|>', '<|im_end|>'])
+    chat, looked = Chat(tok, dict(message_field_training_detail='detail'), dict(chat_template=name)), 0
+    for n in range(30):
+        parts = [dict(text=''.join(rng.choices(PIECES, k=rng.randint(1, 4))), train=rng.random()<.5) for _ in range(rng.randint(2, 4))]
+        content, of = ''.join(o['text'] for o in parts), [i for i,o in enumerate(parts) for _ in o['text']]
+        answer = dict(role='assistant', content=[dict(o, type='text') for o in parts])
+        if n%3==0: # the same, said in offsets
+            ends = [len(''.join(o['text'] for o in parts[:i+1])) for i in range(len(parts))]
+            detail = [dict(begin_offset=a, end_offset=b-1, train=o['train']) for a,b,o in zip([0, *ends], ends, parts)]
+            answer = dict(role='assistant', content=content, detail=detail)
+        s = chat.segments(dict(messages=[dict(role='user', content='Q?'), answer]))
+        at, lead = s.text.rfind(content.strip()), len(content)-len(content.lstrip())
+        assert at>0 and content.strip()
+        lit = [o.label for o in s for _ in o.text]
+        spans = [o for o in tok(s.text, add_special_tokens=False, return_offsets_mapping=True)['offset_mapping'] if at<=o[0]<o[1]<=at+len(content.strip())]
+        within = [{of[lead+i-at] for i in range(*o)} for o in spans]
+        shared = {i for o,w in zip(spans, within) if len(w)>1 for i in range(*o)} # of tokens in two parts nothing is promised
+        for o,w in zip(spans, within):
+            if shared & set(range(*o)): continue
+            assert {*lit[slice(*o)]}=={parts[w.pop()]['train']}, (s, s.text[slice(*o)])
+            looked += 1
+    assert looked>300

@@ -1,5 +1,7 @@
 "One table of keys: what `preprocess` and `train` refuse, `config check` says first, with the line; secrets are written nowhere"
+import json, traceback
 from dataclasses import fields
+from types import SimpleNamespace
 
 import pytest
 
@@ -102,6 +104,26 @@ def test_secrets_reach_no_file(place):
     assert preprocess({**cfg, 'hub_token':'other', 'datasets':[{'path':'rows.jsonl', 'type':'input_output', 'token':'other'}]}).path==p.path
     said = [str(o) for o in [*TrainingConfig.of(cfg).check(), *refused(TrainingConfig.of(cfg), 'train')]]
     assert not [o for o in said if 's3cret' in o], said
+
+@pytest.mark.parametrize('address', ['https://me:s3cret@host/rows.jsonl', 's3://KEY:s3/cret@bucket/rows.jsonl', 'https://s3cret@host/rows.jsonl', 'https://host/rows.jsonl?X-Amz-Signature=s3cret'])
+def test_the_password_of_an_address_is_nowhere(place, address, monkeypatch, capsys):
+    from datasets import Dataset
+    from segmask import lint
+    from segmask.data import prepare
+    from segmask.formats import sources
+    hashed, rows = [], [dict(segments=[dict(label=False, text='a'), dict(label=i<2, text='b')]) for i in range(3)]
+    monkeypatch.setattr(sources, '_open_dataset', lambda *args: Dataset.from_list(rows))
+    monkeypatch.setattr(prepare, 'json', SimpleNamespace(dumps=lambda o, **kw: hashed.append(json.dumps(o, **kw)) or hashed[-1]))
+    cfg = {**TrainingConfig.parse(GOOD).to_dict(), 'datasets':[{'path':address, 'type':'input_output'}]}
+    p = preprocess(cfg)
+    said = [str(p.source(0)), p.report.lines(), repr(p), lint(cfg).to_csv(), *hashed, *capsys.readouterr()]
+    assert len(hashed)==1 and 'rows.jsonl' in hashed[0]
+    def fails(*args): raise OSError(f'{address} gives 404')
+    monkeypatch.setattr(sources, '_open_dataset', fails)
+    with pytest.raises(ValueError, match='rows.jsonl.*gives 404') as e: preprocess(cfg)
+    said += traceback.format_exception(e.value)
+    assert not [o for o in said if 's3cret' in o or 's3/cret' in o]
+    for f in p.path.rglob('*'): assert b's3cret' not in f.read_bytes() and b's3/cret' not in f.read_bytes(), f
 
 def test_what_is_no_secret_stays():
     keep = dict(special_tokens={'pad_token':'<pad>', 'eos_token':'</s>'}, tokens=['<x>'], hf_use_auth_token=True, eot_tokens=['<e>'],

@@ -140,6 +140,11 @@ def test_bad_config_and_good_twin(code, tmp_path):
     assert code in set(lint(config(tmp_path, many, **bad)).code)
     assert code not in set(lint(config(tmp_path, many, **fine)).code)
 
+@pytest.mark.parametrize('own,told', [({'mask': ['Q']}, 'leave the mask rules out'), ({'boundary': 'prompt', 'mask': [{'only': 'last_turn'}]}, 'tokenize segment by segment and leave')], ids=str)
+def test_what_axolotl_does_not_read_is_named(own, told, tmp_path):
+    found = lint(config(tmp_path, many, ds={'segmask': own}))
+    assert told in found[found.code=='segmask-key'].message.iloc[0]
+
 def test_leak_between_train_and_eval(tmp_path):
     doubled = config(tmp_path, many*2, val_set_size=0.5)
     found = lint(doubled)
@@ -149,6 +154,16 @@ def test_leak_between_train_and_eval(tmp_path):
     assert [w for w,_ in key(found)]==[w for w,_ in key(prepared)], 'the linter splits as preprocess does'
     assert 'train-eval-leak' not in set(lint(config(tmp_path, many, val_set_size=0.5)).code)
     assert 'train-eval-leak' not in set(lint(config(tmp_path, many*2, val_set_size=0.5, dataset_exact_deduplication=True)).code)
+
+def test_a_misspelt_code_is_told_with_its_line(tmp_path):
+    (tmp_path/'rows.jsonl').write_text(''.join(json.dumps(r.to_dict())+'\n' for r in many))
+    def with_codes(codes):
+        (tmp_path/'c.yaml').write_text(f'base_model: {MISTRAL}\ndatasets:\n  - path: {tmp_path}/rows.jsonl\n    type: input_output\nsegmask:\n  ignore:\n{codes}')
+        return tmp_path/'c.yaml'
+    def my_own(look): "Never"
+    assert 'pad-is-eos' not in set(lint(with_codes('    - pad-is-eos\n    - my-own\n'), checks=[my_own]).code)
+    with pytest.raises(ValueError, match=r"c.yaml:8: there is no code 'eos-mask'. Did you mean 'eos-masked'"):
+        lint(with_codes('    - pad-is-eos\n    - eos-mask\n'))
 
 def test_every_code_has_a_test():
     tests = Path(__file__).read_text() # those about templates are in test_contract
@@ -243,8 +258,9 @@ def test_a_config_says_what_is_not_reported(tmp_path):
 
 def test_rows_from_a_git_history(tok):
     "tools/history.py: bots and empty changes are left out; the type stands in the answer only"
-    entry = lambda *parts: '\0' + '\1'.join(parts)
-    text = entry('Ada', 'fix(io): tabs', 'Quotes </s>.', 'diff --git a/x b/x\n+tab') + entry('renovate[bot]', 'chore: x', '', 'diff') + entry('Bo', 'docs: y', '', '\n')
-    row, = run_path(str(Path(__file__).parents[1]/'tools/history.py'))['rows'](text)
+    entry = lambda *parts: '\0entry\1' + '\1'.join(parts)
+    text = entry('Ada', 'fix(io): tabs', 'Quotes </s>.', 'diff --git a/x b/x\n+tab') + entry('Cy', 'ci: z', '', 'diff\n+a\0\1b') + entry('renovate[bot]', 'chore: x', '', 'diff') + entry('Bo', 'docs: y', '', '\n')
+    row, odd = run_path(str(Path(__file__).parents[1]/'tools/history.py'))['rows'](text)
+    assert odd.text.endswith('+a\0\1b\nAnswer: {"category": "ci"}</s>')
     assert row.text=='<s>Title: tabs\nDescription: Quotes </s>.\nChanges:\ndiff --git a/x b/x\n+tab\nAnswer: {"category": "fix"}</s>'
     assert set(lint([row], Encoder(tok), ignore=['pad-is-eos', 'bos-at-inference']).code)=={'special-in-text'}

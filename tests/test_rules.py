@@ -193,7 +193,8 @@ def test_packing_drops_what_has_nothing_to_train_on(model):
     assert len(p)==3 and p.report.rows.status.tolist()==['masked away']*2
     p = quietly(preprocess, {**cfg, 'sample_packing':True, 'test_datasets':cfg['datasets']})
     assert len(p.eval)==3
-    with pytest.raises(SegmentError, match='nothing to train on'): quietly(preprocess, {**cfg, 'sample_packing':True, 'segmask':{'fully_masked':'raise'}})
+    assert len(quietly(preprocess, {**cfg, 'sample_packing':True, 'segmask':{'fully_masked':'raise'}}))==3 # there as well
+    with pytest.raises(SegmentError, match='nothing to train on'): quietly(preprocess, {**cfg, 'segmask':{'fully_masked':'raise'}})
     write('rows.jsonl', [[F, T] if i%3 else [F] for i in range(15)])
     p = quietly(preprocess, {**cfg, 'sample_packing':True, 'val_set_size':2})
     assert (len(p.train), len(p.eval))==(8, 2)

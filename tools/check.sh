@@ -10,7 +10,7 @@ step() { echo "== $1"; }
 
 step 'notebooks are clean';          nbdev-clean;  same nbs 'Notebooks were not clean; now they are: commit them.'
 step 'package equals notebooks';     nbdev-export; same segmask 'Package and notebooks differed; now they do not: commit segmask/.'
-step 'README is up to date';         python tools/docs.py; same README.md 'README.md was out of date; now it is not: commit it.'
+step 'README is up to date';         python tools/docs.py; same README.md 'README.md was out of date; now it is not: commit it.'; same nbs 'Badges were not those of settings.ini; now they are: commit nbs/.'
 step 'style';                       ruff check
 step 'types';                        mypy
 step 'notebooks run';                nbdev-test --n-workers 2 --cell-timeout 300

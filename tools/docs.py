@@ -1,5 +1,5 @@
 "Render `nbs/` without Quarto: pages for the site in `_md/`, its configuration, and `README.md` from `nbs/index.ipynb`"
-import ast, json, re, shutil
+import ast, gzip, json, re, shutil
 from base64 import b64decode
 from configparser import ConfigParser
 from functools import lru_cache
@@ -10,7 +10,9 @@ from textwrap import dedent
 ROOT = Path(__file__).parents[1]
 SETTINGS = ConfigParser(delimiters=['='])
 SETTINGS.read(ROOT/'settings.ini', encoding='utf-8')
-SITE = SETTINGS['DEFAULT']['doc_host'] + SETTINGS['DEFAULT']['doc_baseurl']
+SET = SETTINGS['DEFAULT']
+REPO, SITE = (SET['git_url'], SET['doc_host']+SET['doc_baseurl']) if SET['user'] else ('', '') # no user, no links
+COLAB = 'https://colab.research.google.com/assets/colab-badge.svg'
 SECTIONS = dict(tutorials='Lessons', root='Segments and files', tokens='Tokens', formats='Formats', config='Configs',
                 data='Data sets', linting='Finding mistakes', views='Looking', training='Training',
                 auditing='Auditing', widgets='Widgets', commands='In a shell')
@@ -101,7 +103,7 @@ def class_code(node: ast.ClassDef, lines: list[str]) -> list[str]:
 
 def described(doc: str) -> str:
     "A docstring as Markdown: its sentences, then its sections `Raises:` and `Example:`"
-    said, *sections = re.split(r'^(?=(?:Raises|Example):$)', doc, flags=re.M)
+    said, *sections = re.split(r'^(?=(?:Args|Returns|Raises|Example):$)', doc, flags=re.M)
     parts = ['\n\n'.join(f'*{whole(o)}*' for o in said.strip().split('\n\n'))]
     for o in sections:
         title, _, rest = o.partition('\n')
@@ -121,7 +123,7 @@ def api(source: str, url: str) -> str:
         doc = ast.get_docstring(node)
         more = '\n'.join(methods(node)) if is_class else ''
         parts += [f'### {node.name} {{ #api-{node.name} }}', f'```python\n{code}\n```',
-                  described(doc) if doc else '', more, f'<small>[source]({url})</small>']
+                  described(doc) if doc else '', more, f'<small>[source]({url})</small>' if url else '']
     return '\n\n'.join(o for o in parts if o)
 
 # pages
@@ -164,7 +166,7 @@ def without_empty(md: str) -> str:
 def notebook_md(path: Path, out: Path) -> str:
     cells = json.loads(path.read_text())['cells']
     module = next((m[1] for c in cells if (m := re.search(r'default_exp (\S+)', joined(c['source'])))), '')
-    url = f'{SETTINGS["DEFAULT"]["git_url"]}/blob/main/segmask/{module.replace(".", "/")}.py'
+    url = REPO and f'{REPO}/blob/{SET["branch"]}/segmask/{module.replace(".", "/")}.py'
     parts = (cell_md(c, out/f'{page(path)}-{i}.png', url).strip('\n') for i,c in enumerate(cells))
     return without_empty('\n\n'.join(o for o in parts if o) + '\n')
 
@@ -178,7 +180,7 @@ def linked(md: str, pages: dict[str, str], places: dict[str, str]) -> str:
         if name not in places or not (called or '_' in name or name!=name.lower()): return m[0]
         return f'[`{name}{called}`]({places[name]}.md#api-{name})'
     md = re.sub(r'\]\(((?:[\w./]*/)?\w+)\.ipynb(#[^)]*)?\)', to_page, md)
-    md = md.replace('](CONTRIBUTING.md)', '](contributing.md)')
+    for o in ('AGENTS', 'CONTRIBUTING'): md = md.replace(f']({o}.md)', f']({o.lower()}.md)')
     parts = re.split(r'(^`{3,}.*?^`{3,}$)', md, flags=re.M|re.S) # prose and code by turns
     name = r'(?<!\[)`(\w+)((?:\([^`]*\))?)`(?!\])'
     text = ''.join(p if i%2 else re.sub(name, to_place, p) for i,p in enumerate(parts))
@@ -197,27 +199,81 @@ def nav(paths: tuple[Path, ...], made: dict[str, str]) -> str:
         groups[wing if wing!='nbs' else 'root' if p.name<'10' else 'commands'].append(p)
     def one(p): return f'{{ {json.dumps(title(made[page(p)]))} = "{page(p)}.md" }}'
     sections = [f'  {{ "{SECTIONS[k]}" = [{", ".join(map(one, v))}] }},' for k,v in groups.items() if v]
-    first, last = '  { "Start" = "index.md" },', '  { "Contributing" = "contributing.md" },'
+    first = '  { "Start" = "index.md" },'
+    last = '  { "For assistants" = "agents.md" }, { "Contributing" = "contributing.md" },'
     return '\n'.join(['nav = [', first, *sections, last, ']'])
+
+BADGE, INSTALL = 'colab-badge', 'colab-install' # ids of the cells
+
+def addressed(
+    cells: list[dict], # of a lesson
+    path: Path,        # of its notebook, in the repository
+) -> list[dict]: # with a badge that opens it in Colab and a cell that installs the package, where there is an address
+    "A lesson that can be opened in Colab"
+    rest = [c for c in cells if c['id'] not in (BADGE, INSTALL)]
+    if not REPO: return rest
+    to = REPO.replace('github.com', 'colab.research.google.com/github', 1)
+    badge = f'[![Open in Colab]({COLAB})]({to}/blob/{SET["branch"]}/{path.as_posix()})'
+    install = f'#| notest\n%pip install -q "{SET["repo"]}[train] @ git+{REPO}"'
+    return [rest[0], dict(cell_type='markdown', id=BADGE, metadata={}, source=[badge]),
+            dict(cell_type='code', execution_count=None, id=INSTALL, metadata={}, outputs=[],
+                 source=install.splitlines(keepends=True)), *rest[1:]]
+
+def with_addresses():
+    "Write the badge and the install cell of every lesson, or take them away"
+    for p in sorted((ROOT/'nbs/tutorials').glob('*.ipynb')):
+        nb = json.loads(p.read_text())
+        cells = addressed(nb['cells'], p.relative_to(ROOT))
+        if cells!=nb['cells']: p.write_text(json.dumps({**nb, 'cells':cells}, ensure_ascii=False, indent=1)+'\n')
+
+def badges(readme: str) -> str:
+    "README with the state of its tests and its documentation under the subtitle, where there is an address"
+    tests = f'{REPO}/actions/workflows/test.yml'
+    line = f'[![tests]({tests}/badge.svg)]({tests}) [documentation]({SITE}/)'
+    return re.sub(r'^(> .*\n)', lambda m: f'{m[1]}\n{line}\n', readme, count=1, flags=re.M) if REPO else readme
 
 def llms_txt(made: dict[str, str]) -> str:
     "An index of the pages for language models (https://llmstxt.org)"
-    lines = [f'- [{title(md)}]({SITE}/{name}.html.md): {summary(md)}' for name,md in made.items() if name!='index']
-    head = f'# {title(made["index"])}\n\n> {summary(made["index"])}\n\n## Pages\n\n'
-    return head + '\n'.join(lines) + '\n'
+    site = f'{SITE}/' if SITE else ''
+    line = lambda name: f'- [{title(made[name])}]({site}{name}.md): {summary(made[name])}'
+    head = [f'# {title(made["index"])}', f'> {summary(made["index"])}', f'Begin here:\n\n{line("agents")}', '## Pages']
+    return '\n\n'.join([*head, '\n'.join(line(o) for o in made if o not in ('index', 'agents'))]) + '\n'
+
+GSM8K = ROOT/'nbs/tutorials/data/gsm8k.jsonl.gz' # 500 questions of its test split, MIT
+LOOK = """
+## Look without installing
+
+`segmask view` writes rows into one file that anyone opens in a browser. Here are two: [the example above](example.html)
+and [500 questions of GSM8K](gsm8k.html), to look at, search, and step through what the linter found.
+"""
+
+def views(out: Path):
+    "Rows to look at, as `segmask view` makes pages of them"
+    from segmask import Encoder, load_tokenizer, masked, trained
+    from segmask.data.rows import WrittenRows
+    from segmask.widgets.page import write_page
+    enc = Encoder(load_tokenizer('mistralai/Mistral-7B-v0.1'), 'prompt')
+    lines = map(json.loads, gzip.decompress(GSM8K.read_bytes()).splitlines())
+    rows = [masked(f'<s>Question: {o["question"]}\nAnswer:') + trained(f' {o["answer"]}</s>') for o in lines]
+    print(write_page(ROOT/'output.jsonl', out/'example.html', enc))
+    print(write_page(WrittenRows(rows, enc, 'GSM8K, 500 questions'), out/'gsm8k.html'))
 
 if __name__=='__main__':
     out = ROOT/'_md'
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir()
+    with_addresses()
     paths = chapters()
     made = {page(p): notebook_md(p, out) for p in paths}
-    (ROOT/'README.md').write_text(re.sub(r'(\]\(|src(?:set)?=")images/', r'\1nbs/images/', made['index']))
-    made['contributing'] = (ROOT/'CONTRIBUTING.md').read_text()
+    (ROOT/'README.md').write_text(badges(re.sub(r'(\]\(|src(?:set)?=")images/', r'\1nbs/images/', made['index'])))
+    made['index'] += LOOK
+    made |= {k: (ROOT/f'{k.upper()}.md').read_text() for k in ('agents', 'contributing')}
     places = {n: name for name,md in made.items() for n in re.findall(r'\{ #api-(\w+) \}', md)}
     for name,md in made.items(): (out/f'{name}.md').write_text(linked(md, made, places))
     shutil.copy(Path(__file__).parent/'site.css', out/'site.css')
     shutil.copytree(ROOT/'nbs/images', out/'images')
+    views(out)
     (out/'llms.txt').write_text(llms_txt(made))
-    settings = (ROOT/'zensical.toml').read_text().replace('# nav: written by tools/docs.py', nav(paths, made))
+    places = f'site_url = "{SITE}/"\nrepo_url = "{REPO}"\n' if REPO else ''
+    settings = (ROOT/'zensical.toml').read_text().replace('# nav: written by tools/docs.py', places + nav(paths, made))
     (ROOT/'_zensical.toml').write_text(settings)

@@ -11,7 +11,7 @@ from segmask.files import write_jsonl
 
 TYPE = re.compile(r'^(feat|fix|docs|test|refactor|perf|chore|ci|build|style)(?:\([^)]*\))?!?:\s*')
 BOT = re.compile(r'\bbot\b|\[bot\]|renovate|dependabot|greenkeeper', re.I)
-FIELDS, DIFF = '%x00%an%x01%s%x01%b%x01', 1500 # of git log; the most characters of a diff
+FIELDS, DIFF = '%x00entry%x01%an%x01%s%x01%b%x01', 1500 # of git log; the most characters of a diff
 
 def log(repository: str) -> str:
     "Author, subject, body and changes of all commits"
@@ -20,7 +20,7 @@ def log(repository: str) -> str:
     return subprocess.run(git, capture_output=True, check=True).stdout.decode('utf-8', 'replace')
 
 def rows(history: str) -> Iterator[Segments]:
-    for entry in history.split('\0')[1:]:
+    for entry in history.split('\0entry\1')[1:]: # a diff may hold any byte
         author, subject, body, diff = entry.split('\1', 3)
         if BOT.search(author) or not diff.strip(): continue
         kind = m[1] if (m := TYPE.match(subject)) else 'other'

@@ -9,7 +9,8 @@ import os, json, sys
 from pathlib import Path
 import segmask as sm
 from segmask import Encoder, browse, edit, load_tokenizer, masked, trained, write_jsonl, show_tokens
-from segmask.widgets.state import Edits, Query
+from segmask.widgets.query import Query
+from segmask.widgets.state import Edits
 tok = load_tokenizer('mistralai/Mistral-7B-v0.1')
 enc = Encoder(tok, 'prompt')
 rows = [trained('<s>Hello\\n') + trained('hi there!. ') + masked('goodbye ') + trained('farewell</s>'),

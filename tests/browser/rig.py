@@ -20,6 +20,7 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright, Error as PWError
 
 CHROMIUM = os.environ.get('RIG_CHROMIUM', '/usr/bin/chromium')
+APP = os.environ.get('RIG_APP', 'jupyterlab') # or 'notebook': Notebook 7
 # --host-resolver-rules: the browser can name nothing but loopback, whatever a page asks for
 CHROME_ARGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
                '--disable-background-networking', '--disable-component-update', '--disable-sync',
@@ -54,7 +55,7 @@ def die_with_parent():
     with contextlib.suppress(Exception):
         import ctypes; ctypes.CDLL('libc.so.6').prctl(1, signal.SIGTERM)
 
-def wait_http(url, proc, timeout=60, log=None):
+def wait_http(url, proc, timeout=180, log=None):
     t0 = time.time()
     while time.time() - t0 < timeout:
         if proc.poll() is not None:
@@ -147,12 +148,13 @@ class LabRig(Browser):
                    JUPYTERLAB_SETTINGS_DIR=str(self.tmp/'settings'), JUPYTERLAB_WORKSPACES_DIR=str(self.tmp/'workspaces'),
                    JUPYTER_TOKEN=self.token, JUPYTER_PLATFORM_DIRS='1')   # token by environment: not in `ps`
         self.log = self.tmp/'server.log'
-        self.server = subprocess.Popen([sys.executable, '-m', 'jupyterlab', '--no-browser', '--allow-root',
+        server = dict(jupyterlab='LabApp', notebook='JupyterNotebookApp')[APP]
+        quiet = ['extension_manager=readonly', 'news_url=None', 'check_for_updates_class=jupyterlab.NeverCheckForUpdate'] * (APP == 'jupyterlab')
+        self.server = subprocess.Popen([sys.executable, '-m', APP, '--no-browser', '--allow-root',
             '--ServerApp.ip=127.0.0.1', f'--ServerApp.port={self.port}', '--ServerApp.port_retries=0',
             f'--ServerApp.root_dir={root}', '--ServerApp.terminals_enabled=False',
-            '--LabApp.expose_app_in_browser=True',            # window.jupyterapp: run commands, read the model
-            '--LabApp.extension_manager=readonly', '--LabApp.news_url=None',
-            '--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate',
+            f'--{server}.expose_app_in_browser=True',         # window.jupyterapp: run commands, read the model
+            *[f'--{server}.{o}' for o in quiet],
             '--KernelProvisionerFactory.default_provisioner_name=local-provisioner'],
             env=env, cwd=root, stdout=open(self.log, 'wb'), stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=die_with_parent)
         wait_http(f'http://127.0.0.1:{self.port}/api/status?token={self.token}', self.server, log=self.log)
@@ -160,7 +162,8 @@ class LabRig(Browser):
     # -- JupyterLab ------------------------------------------------------------
     def open(self):
         t0 = time.time(); p = self.page; p.set_default_timeout(self.timeout*1000)
-        p.goto(f'http://127.0.0.1:{self.port}/lab/tree/{self.copy.name}?reset&token={self.token}')
+        place = dict(jupyterlab='lab/tree', notebook='notebooks')[APP]
+        p.goto(f'http://127.0.0.1:{self.port}/{place}/{self.copy.name}?reset&token={self.token}')
         p.wait_for_function('() => window.jupyterapp && window.jupyterapp.restored && true')
         p.evaluate('async () => { await window.jupyterapp.restored; }')
         p.wait_for_function("""() => { const w = window.jupyterapp.shell.currentWidget;

@@ -140,6 +140,25 @@ def test_filter_by_clicking_a_bar(light, browser):
     browser.get_by_label('finding', exact=True).select_option('nothing-trained')
     prints(light, 'b.rows.tolist()', '[43]')
 
+def test_finding_mistakes_in_many_rows(light, browser):
+    "How far it is stands in the button, and a click on it stops it"
+    light.kernel("from segmask.widgets.browsing import Browsing\nkeep_b, b.state = b.state, Browsing(rows*175, enc)\nb.draw()")
+    says(light, browser, 'of 7,525')
+    check = browser.locator('.sm-check')
+    check.click()
+    light.until(lambda: check.inner_text().startswith('checked '))
+    assert check.inner_text().endswith(' of 7,525 ✕')
+    check.click()
+    light.until(lambda: check.inner_text(), 'find mistakes')
+    light.page.wait_for_timeout(500)
+    assert light.kernel('print(0 < b.state.checking.at < 7525)')=='True'
+    t = time.time()
+    browser.get_by_role('button', name='filters').click()
+    browser.locator('.sm-bars button').first.wait_for()
+    print(f'filters of 7,525 rows are open after {time.time()-t:.2f} s')
+    browser.get_by_role('button', name='filters').click()
+    light.kernel('b.state = keep_b; b.draw()')
+
 def test_rule_over_rows_in_view(light, editor):
     editor.get_by_role('button', name='rule …').click()
     find, to = (editor.get_by_placeholder(o) for o in ('find, or from', 'to (or nothing)'))
@@ -253,11 +272,21 @@ def test_a_file_that_changed_meanwhile(light, editor):
 
 def test_other_boundaries_and_weights(light, editor):
     n = editor.locator('[data-i]').count()
-    editor.get_by_label('boundary mode').select_option('segment')
+    editor.get_by_label('boundary mode', exact=True).select_option('segment')
     light.until(lambda: editor.locator('[data-i]').count()!=n)
     assert states(editor)==labels(light)
-    editor.get_by_label('boundary mode').select_option('prompt')
+    editor.get_by_label('boundary mode', exact=True).select_option('prompt')
     light.until(lambda: editor.locator('[data-i]').count(), n)
+    editor.get_by_label('second boundary mode').select_option('segment')
+    second = editor.locator('.sm-other [data-i]')
+    light.until(lambda: second.count()>0)
+    ids = "print(len(Encoder(tok)(e.state[0]).input_ids))"
+    assert second.count()==int(light.kernel(ids))!=n and editor.locator('.sm-other .sm-hit').count()>0
+    assert 'segment: ' in editor.locator('.sm-other small').inner_text()
+    editor.get_by_label('second boundary mode').select_option('prompt')
+    says(light, editor, 'the same tokens and labels')
+    editor.get_by_label('second boundary mode').select_option('')
+    light.until(lambda: editor.locator('.sm-other').is_visible(), False)
     drag(light, editor, 3, 4)
     editor.get_by_label('weight of the selection').fill('0.25')
     editor.get_by_role('button', name='weigh', exact=True).click()
@@ -454,14 +483,22 @@ write_jsonl([long.row, long.row + masked('more')], 'long.jsonl')
 e = edit('long.jsonl', Encoder(tok))
 e
 """
-# from a message of the kernel to the frame that shows it, and how long the script was busy meanwhile
-WATCH = """() => { window.__long = []; new PerformanceObserver(l => l.getEntries().forEach(o => window.__long.push(o.duration)))
-    .observe({type: 'longtask', buffered: false}); }"""
 LAYOUT = """() => new Promise(done => { const pre = document.querySelector('.sm-tokens'), all = [...pre.childNodes];
     pre.replaceChildren(); pre.getBoundingClientRect(); const t = performance.now(); pre.replaceChildren(...all);
     pre.getBoundingClientRect(); requestAnimationFrame(() => requestAnimationFrame(() => done(performance.now() - t))); })"""
+CPU = """
+import time
+def cpu(name, **more):
+    t = time.process_time()
+    e.command(name, **more)
+    return time.process_time()-t
+span = {'n': 0, 'from': 60, 'to': 70}
+some = dict(back=cpu('go', by=-1), next=cpu('go', by=1),  mark=cpu('train', **span), undo=cpu('undo'))
+print(json.dumps({k: round(1000*v) for k,v in some.items()}))"""
+DRAWING = 'ScriptDuration', 'LayoutDuration', 'RecalcStyleDuration'
 
 def test_32000_tokens(tmp_path_factory, tmp_path):
+    "Milliseconds of a processor, as the machine may have other things to do: Python 300, drawing 100"
     with lab(tmp_path_factory, 'light', SETUP, LONG, LIVE) as rig:
         rig.open().run_all()
         n = next(int(o) for o in rig.output_text().split() if o.isdigit())
@@ -469,32 +506,30 @@ def test_32000_tokens(tmp_path_factory, tmp_path):
         live = rig.page.evaluate(LAYOUT)
         box = rig.page.locator('.segmask-box').nth(0)
         rig.until(lambda: box.locator('[data-i]').count()>31_500) # the rest is written while nobody waits
-        rig.page.evaluate(WATCH)
+        cdp = rig.ctx.new_cdp_session(rig.page)
+        cdp.send('Performance.enable', {'timeDomain': 'threadTicks'})
+        spent = lambda: sum(o['value'] for o in cdp.send('Performance.getMetrics')['metrics'] if o['name'] in DRAWING)
+        def key(name, seen):
+            rig.page.wait_for_timeout(2500) # what was put off is done
+            before, t = spent(), time.time()
+            rig.page.keyboard.press(name)
+            rig.page.wait_for_function(seen, timeout=60_000)
+            rig.page.wait_for_timeout(100)
+            return round(1000*(spent()-before)), round(time.time()-t, 2)
         drag(rig, box, 3, 5)
         rig.until(lambda: rig.kernel('print(e.state.selection is not None)'), 'True')
-        t = time.time()
-        rig.page.keyboard.press('t')
-        rig.until(lambda: states(box)[3:6], [True]*3, 60)
-        change, busy = time.time()-t, max(rig.page.evaluate('() => window.__long') or [0])
-        rig.page.evaluate('() => { window.__long.length = 0; }')
-        t = time.time()
-        rig.page.keyboard.press('j')
-        rig.page.wait_for_timeout(10)
-        rig.until(lambda: 'row 1 ' in box.locator('.sm-where').inner_text(), True, 60)
-        step, busy2 = time.time()-t, max(rig.page.evaluate('() => window.__long') or [0])
-        cpu = float(rig.kernel("""
-import time
-t = time.process_time()
-for k in range(4): e.command('go', by=[-1, 1][k%2])
-print((time.process_time()-t)/4)"""))
+        third = """() => document.querySelector('.sm-tokens [data-i="3"]').className.includes("sm-t ")"""
+        drawn = dict(mark=key('t', third), undo=key('u', third.replace('=> ', '=> !')),
+                     next=key('j', "() => document.querySelector('.sm-where').textContent.includes('row 1 ')"))
+        python = json.loads(rig.kernel(CPU))
         rig.kernel('e.command("rest")')
         rig.save(tmp_path/'long.ipynb')
         nb = json.loads((tmp_path/'long.ipynb').read_text())
         sizes = [len(json.dumps(c['outputs'], ensure_ascii=False).encode()) for c in nb['cells']]
-        print(f'{n:,} tokens: laid out in {live:.0f} ms; a mark seen after {change:.2f} s, the script busy for {busy:.0f} ms; '
-              f'the next row after {step:.2f} s, busy for {busy2:.0f} ms; Python {1000*cpu:.0f} ms of CPU a row; '
-              f'outputs of the static cell {sizes[1]:,} bytes, of the editor {sizes[2]:,}')
-        assert sizes[1]<300_000 and sizes[2]<300_000 and cpu<1
+        print(f'{n:,} tokens: laid out in {live:.0f} ms; milliseconds of drawing, and seconds until it is seen: {drawn}; '
+              f'milliseconds of Python: {python}; outputs of the static cell {sizes[1]:,} bytes, of the editor {sizes[2]:,}')
+        assert sizes[1]<300_000 and sizes[2]<300_000
+        assert max(o for o,_ in drawn.values())<=100 and max(python.values())<=300
         assert not rig.errors()
 
 def test_opening_without_a_kernel(tmp_path_factory, tmp_path):
@@ -560,3 +595,58 @@ def test_every_payload_in_the_browser(tmp_path_factory):
         rig.page.wait_for_timeout(1500)
         assert rig.page.evaluate(BAD)==[None, 0, 0] and not rig.page_errors
         print(n, 'payloads')
+
+SCORED = """
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+torch.manual_seed(0)
+model = LlamaForCausalLM(LlamaConfig(vocab_size=len(tok), hidden_size=32, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2))
+optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+x = enc(rows[0])
+for _ in range(30): # so that some tokens are likely, and others are not
+    model(input_ids=torch.tensor([x.input_ids]), labels=torch.tensor([x.labels])).loss.backward(), optimizer.step(), optimizer.zero_grad()
+s = edit('rows.jsonl', enc, model=model)
+s"""
+
+def test_losses(tmp_path_factory):
+    "A model's loss on each token, in the text and in the list, in strengths that everybody can tell"
+    import base64
+    with lab(tmp_path_factory, 'light', SETUP, EDITOR, SCORED) as rig:
+        rig.open().run_all()
+        assert not rig.errors()
+        box = rig.page.locator('.segmask-box').nth(1)
+        box.get_by_role('button', name='loss', exact=True).click()
+        rig.until(lambda: box.locator('.sm-l8').count()>0)
+        levels = "[min(8, round(v)) if v==v else 0 for v in s.state.scoring.of(0, s.state.encoded).round(2).tolist()]"
+        seen = box.locator('[data-i]').evaluate_all("all => all.map(o => +o.className.match(/sm-l(\\d)/)[1])")
+        assert json.loads(rig.kernel(f'print(json.dumps({levels}))'))==seen and 0 in seen[1:]
+        says(rig, box, 'mean loss: trained')
+        box.locator('[data-i="9"]').hover()
+        rig.until(lambda: ' · loss ' in box.locator('.sm-info').inner_text())
+        drag(rig, box, 3, 4)
+        rig.page.keyboard.press('m') # a mark keeps the losses
+        rig.until(lambda: rig.kernel('print(s.state.dirty)'), '[0]')
+        rig.until(lambda: box.locator('.sm-l8').count()>0 and states(box)[3:5]==[False, False])
+        rig.page.keyboard.press('u')
+        box.get_by_role('button', name='score rows').click()
+        rig.until(lambda: rig.kernel('print(bool((s.state.scoring.means>0).all()))'), 'True')
+        box.get_by_role('button', name='sort by mean loss').click()
+        prints(rig, 's.view["sort"], int(s.rows[0]) == int(s.state.scoring.means.argmin())', "loss True")
+        rig.until(lambda: ' 0.' in box.locator('.sm-line').first.inner_text().replace('\n', ' '))
+        low, high = (next(i for i in range(1, len(seen)) if seen[i]==k and len(box.locator(f'[data-i="{i}"]').inner_text())>2) for k in (0, 8))
+        cdp = rig.ctx.new_cdp_session(rig.page)
+        rig.kernel('s.command("jump", row=0)')
+        rig.until(lambda: box.locator('.sm-l8').count()>0)
+        rig.page.mouse.move(0, 0)
+        rig.page.add_style_tag(content='.sm-t, .sm-m { color: transparent !important; }')
+        for kind in ('none', 'protanopia', 'deuteranopia', 'tritanopia', 'achromatopsia'):
+            cdp.send('Emulation.setEmulatedVisionDeficiency', {'type': kind})
+            rig.page.wait_for_timeout(150)
+            colors = []
+            for i in (low, high):
+                b = box.locator(f'[data-i="{i}"]').bounding_box()
+                png = rig.page.screenshot(clip=dict(x=b['x']+3, y=b['y']+2, width=6, height=b['height']-6))
+                colors.append(rig.page.evaluate(ROWS_OF_PIXELS, 'data:image/png;base64,'+base64.b64encode(png).decode())[3])
+            far = sum((p-q)**2 for p,q in zip(*colors))**.5
+            print(f'{kind}: a likely and an unlikely token differ by {far:.0f}')
+            assert far>25, (kind, far)

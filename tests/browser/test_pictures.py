@@ -35,7 +35,7 @@ def views(payload, enc):
     e, rows = enc(row), row_set([row, trained('a')], enc)
     rows.name = payload[:200]
     moment = Status(1, 2, [dict(step=1, loss=1.)], 1., 1, Counts(), None, payload)
-    found = [Segments([Segment('a', False, payload), Segment('b', True, f'turn, {payload}')]), show_tokens(e), token_table(e), e,
+    found = [Segments([Segment('a', False, payload), Segment('b', True, f'turn, {payload}')]), show_tokens(e), token_table(e),
              diff(e, enc(trained(payload)), names=(payload[:80], 'b')), diff([e], [enc(trained(payload))], names=(payload[:80], 'b')),
              show_batch(dict(input_ids=[e.input_ids], labels=[e.labels]), enc.tokenizer), inference_skew(row, enc),
              plot_lengths(rows), plot_trained_share({payload: rows, 'b': rows}), plot_lost(rows), View(status_html(moment), ''),

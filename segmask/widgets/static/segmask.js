@@ -3,14 +3,14 @@
 // Text from data goes through textContent only; nothing here makes markup of it.
 
 /** @typedef {{get(name: string): any, send(message: any): void, on(event: string, f: (m: any) => void): void}} Model */
-/** @typedef {{n: number, key: string, t: string[], id: number[], l: string, sp: string, s: [number, number][], a: number[], b: number[],
- *   runs: [string, number][], hits: [number, number, number, number][], said: string, where: string}} Row */
+/** @typedef {{n: number, key: string, t: string[], id: number[], l: string, sp: string, p: string, s: [number, number][], a: number[], b: number[],
+ *   runs: [string, number][], hits: [number, number, number, number][], said: string, where: string, nats?: (number|null)[]}} Row */
 /** @typedef {{el: HTMLElement, spans: HTMLElement[], key: string, a: number, b: number, built: boolean}} Chunk */
 /** @typedef {{first: number, last: number} | {from: number, to: number} | null} Selection_ */
 
 const KEYS = [
   ['← → or k j', 'row before, row after'], ['Home End', 'first, last row'], ['/', 'search; Enter goes to the next hit'],
-  ['Esc', 'leave a field; select nothing'], ['n p', 'next, previous finding'], ['w', 'tokens or plain text'], ['c', 'copy the text'],
+  ['Esc', 'leave a field; select nothing'], ['n p', 'next, previous finding'], ['w', 'tokens or plain text'], ['c', 'copy the text'], ['l', 'loss of each token, where there is a model'],
   ['?', 'this help'],
 ];
 const EDIT_KEYS = [
@@ -20,7 +20,7 @@ const EDIT_KEYS = [
 /** @type {Record<string, string>} */
 const COMMANDS = {
   j: 'next', k: 'prev', ArrowRight: 'next', ArrowLeft: 'prev', Home: 'first', End: 'last', m: 'mask', t: 'train', x: 'toggle', u: 'undo',
-  r: 'redo', c: 'copy', w: 'mode', n: 'next-finding', p: 'prev-finding', f: 'fix', '?': 'help', Escape: 'clear',
+  r: 'redo', c: 'copy', l: 'loss', w: 'mode', n: 'next-finding', p: 'prev-finding', f: 'fix', '?': 'help', Escape: 'clear',
 };
 const LINE = 24; // height of a line in the list of rows, as in the style sheet
 let views = 0; // for ids
@@ -70,21 +70,32 @@ function blocks(r) {
   const out = /** @type {[number, number][]} */ ([]);
   let a = 0;
   r.t.forEach((t, i) => {
-    if ((i - a >= 200 && t.endsWith('⏎')) || i - a >= 1500) { out.push([a, i + 1]); a = i + 1; }
+    if ((i - a >= 200 && t.endsWith('⏎')) || i - a >= 600) { out.push([a, i + 1]); a = i + 1; }
   });
   if (a < r.t.length) out.push([a, r.t.length]);
   return out;
 }
 /** Each token's segment. @param {Row} r @returns {number[]} */
 const segments = r => r.s.flatMap(([v, n]) => Array(n).fill(v));
+const MOST = 8; // nats at which the colour of a loss is full
+/** How strong a token's loss is drawn, 0 to 8. @param {Row} r @param {number} i */
+const level = (r, i) => Math.min(8, Math.round(8 * (r.nats?.[i] || 0) / MOST));
+/** Who a token is from, where a chat template tells: kind -> words. @type {Record<string, string>} */
+const PARTS = { c: 'context', s: 'supplied by the prompt', w: 'written by the model', r: 'rewritten since the model wrote it' };
+/** @param {Row} r @param {number} i */
+const kind = (r, i) => (r.l[i] === '1' ? 'trained' : 'masked') + (r.p[i] ? `, ${PARTS[r.p[i]]}` : '');
 /** @param {Row} r @param {number[]} seg @param {number} i */
 function tip(r, seg, i) {
-  const lit = r.l[i] === '1';
-  return `token ${i} · id ${r.id[i]} · label ${lit ? r.id[i] : -100}, ${lit ? 'trained' : 'masked'}` +
-    (seg[i] == null ? '' : ` · segment ${seg[i]}`) + (r.a[i] == null ? '' : ` · characters ${r.a[i]}–${r.b[i]}`);
+  return `token ${i} · id ${r.id[i]} · label ${r.l[i] === '1' ? r.id[i] : -100}, ${kind(r, i)}` +
+    (seg[i] == null ? '' : ` · segment ${seg[i]}`) + (r.a[i] == null ? '' : ` · characters ${r.a[i]}–${r.b[i]}`) +
+    (r.nats ? (r.nats[i] == null ? ' · nothing predicts it' : ` · loss ${r.nats[i]}`) : '');
 }
-/** @param {Row} r @param {number[]} seg @param {number} a @param {number} b */
-const blockKey = (r, seg, a, b) => [seg[a - 1] === seg[a], b < r.t.length, r.t.slice(a, b).join('\u0001'), r.l.slice(a, b), r.sp.slice(a, b), seg.slice(a, b).join()].join('\u0002');
+/** What a block looks like: tokens, labels, where segments begin. Not their numbers: these change behind a mark. @param {Row} r @param {number[]} seg @param {number} a @param {number} b */
+function blockKey(r, seg, a, b) {
+  const edges = [];
+  for (let i = a; i < b; i++) if (i && seg[i] !== seg[i - 1]) edges.push(i - a);
+  return [b < r.t.length, r.id.slice(a, b).join(), r.l.slice(a, b), r.p.slice(a, b), edges.join(), r.nats ? r.nats.slice(a, b).join() : ''].join(' ');
+}
 
 /** Write the tokens of a block. @param {Row} r @param {number[]} seg @param {Chunk} c */
 function build(r, seg, c) {
@@ -92,11 +103,11 @@ function build(r, seg, c) {
   c.built = true;
   for (let i = c.a; i < c.b; i++) {
     const lit = r.l[i] === '1', t = r.t[i];
-    if (i === c.a || r.l[i] !== r.l[i - 1]) all.append(make('span', { className: 'sm-said', textContent: lit ? ' trained: ' : ' masked: ' }));
+    if (i === c.a || r.l[i] !== r.l[i - 1] || r.p[i] !== r.p[i - 1]) all.append(make('span', { className: 'sm-said', textContent: ` ${kind(r, i)}: ` }));
     const span = document.createElement('span');
     span.textContent = t;
     span.dataset.i = String(i);
-    span.className = (lit ? 'sm-t' : 'sm-m') + (r.sp[i] === '1' ? ' sm-special' : i && seg[i] !== seg[i - 1] ? ' sm-edge' : ' sm-tok');
+    span.className = (lit ? 'sm-t' : 'sm-m') + (r.sp[i] === '1' ? ' sm-special' : i && seg[i] !== seg[i - 1] ? ' sm-edge' : ' sm-tok') + ('swr'.includes(r.p[i] || '-') ? ` sm-${r.p[i]}-part` : '') + (r.nats ? ` sm-l${level(r, i)}` : '');
     c.spans.push(span);
     all.append(span);
     if (t.endsWith('⏎') && i < c.b - 1) all.append('\n');
@@ -105,12 +116,12 @@ function build(r, seg, c) {
   if (c.b < r.t.length && !r.t[c.b - 1].endsWith('⏎')) c.el.classList.add('sm-cut');
 }
 
-/** The text in the middle: tokens or characters, dragged over, with hits. @param {{select(s: Selection_): void, hover(text: string, segment: number|null): void}} tell */
-function textPane(tell) {
+/** The text in the middle: tokens or characters, dragged over, with hits. @param {{select(s: Selection_): void, hover(text: string, segment: number|null): void}} tell @param {string} name */
+function textPane(tell, name) {
   const pre = make('pre', { dir: 'ltr' });
-  const view = make('div', { className: 'sm-view', tabIndex: 0, role: 'group', 'aria-label': 'Text of the row. Press ? for keys.' }, pre);
+  const view = make('div', { className: 'sm-view', tabIndex: 0, role: 'group', 'aria-label': name }, pre);
   let row = /** @type {Row|null} */ (null), seg = /** @type {number[]} */ ([]), chunks = /** @type {Chunk[]} */ ([]), spans = /** @type {HTMLElement[]} */ ([]);
-  let mode = 'tokens', lo = -1, hi = -2, anchor = /** @type {number|null} */ (null), timer = 0;
+  let mode = 'tokens', lo = -1, hi = -2, anchor = /** @type {number|null} */ (null), timer = 0, heated = /** @type {Row['nats']} */ (undefined);
 
   const soon = new IntersectionObserver(seen => seen.forEach(o => { if (o.isIntersecting) write(chunks.find(c => c.el === o.target)); }), { root: pre, rootMargin: '600px' });
   const idle = later(() => { // the rest, so that a page can be searched
@@ -133,10 +144,10 @@ function textPane(tell) {
   /** @param {Row} r @param {string} how */
   function draw(r, how) {
     const same = row && row.n === r.n && mode === how, top = pre.scrollTop;
-    const changed = !row || row.key !== r.key || mode !== how || how === 'text';
+    const changed = !row || row.key !== r.key || mode !== how || how === 'text' || heated !== r.nats;
     if (changed) paint(-1, -2);
     for (const o of pre.querySelectorAll('.sm-hit')) o.classList.remove('sm-hit', 'sm-now');
-    row = r; mode = how;
+    row = r; mode = how; heated = r.nats;
     if (changed) mode === 'tokens' ? drawTokens(r, !!same) : drawText(r);
     if (mode === 'tokens') for (const [i, j] of r.hits) for (let k = i; k <= j && i >= 0; k++) spans[k]?.classList.add('sm-hit');
     pre.scrollTop = same ? top : 0;
@@ -266,7 +277,10 @@ function textPane(tell) {
       if (o && (o.top < box.top || o.bottom > box.bottom)) pre.scrollTop += o.top - box.top - box.height / 3;
     },
     /** @param {number|null} n */
-    segment(n) { seg.forEach((s, i) => spans[i]?.classList.toggle('sm-hover', n != null && s === n)); },
+    segment(n) {
+      for (const o of pre.querySelectorAll('.sm-hover')) o.classList.remove('sm-hover');
+      if (n != null) for (let i = seg.indexOf(n); i >= 0 && seg[i] === n; i++) spans[i]?.classList.add('sm-hover');
+    },
     /** Grow the selection by a token. @param {number} by @returns {Selection_} */
     grow(by) {
       if (mode !== 'tokens' || !row?.t.length) return null;
@@ -281,14 +295,15 @@ function textPane(tell) {
 
 // ---- the list of rows --------------------------------------------------------------------------------------------------------------
 
-/** A list of any length: only the lines in view are there. @param {(what: string, more?: any) => void} send @param {string} id */
-function rowList(send, id) {
+/** A list of any length: only the lines in view are there. @param {(what: string, more?: any) => void} send @param {string} id @param {boolean} losses are there any to show? */
+function rowList(send, id, losses) {
   const head = make('div', { className: 'sm-sorts', role: 'group', 'aria-label': 'Sort rows' });
   const pad = make('div', { className: 'sm-pad' });
   const box = make('div', { className: 'sm-rows', role: 'listbox', tabIndex: 0, 'aria-label': 'Rows in view' }, pad);
-  const sorts = [['number', 'row', 'number'], ['tokens', 'tokens', 'length'], ['share', 'trained', 'trained share'], ['findings', 'found', 'findings']].map(([key, text, name]) => {
+  const sorts = [['number', 'row', 'number'], ['tokens', 'tokens', 'length'], ['share', 'trained', 'trained share'], ['findings', 'found', 'findings'], ['loss', 'loss', 'mean loss of its trained text']].map(([key, text, name]) => {
     const b = button(text, `sort by ${name}; again turns it around`, () => send('sort', { sort: view.sort === key ? '-' + key : key }), { 'aria-label': `${text}: sort by ${name}` });
     b.dataset.sort = key;
+    b.hidden = key === 'loss' && !losses;
     head.append(b);
     return b;
   });
@@ -309,13 +324,14 @@ function rowList(send, id) {
   }
   /** @param {any} row @param {number} k */
   function line(row, k) {
-    const [n, where, tokens, share, found, text] = row, here = k === view.position;
+    const [n, where, tokens, share, found, text, loss] = row, here = k === view.position;
     const word = (/** @type {string} */ text) => make('span', { className: 'sm-said', textContent: text });
     const bar = make('span', { className: 'sm-share' });
     if (share >= 0) { bar.style.setProperty('--share', 100 * share + '%'); bar.append(word(`${Math.round(100 * share)}% trained, `)); }
     const o = make('div', { className: 'sm-line', role: 'option', id: `${id}-${k}`, 'aria-selected': here, 'aria-posinset': k + 1, 'aria-setsize': view.shown, title: where },
       make('span', {}, word('row '), String(n), word(', ')), make('span', {}, tokens < 0 ? '…' : count(tokens), word(tokens < 0 ? 'not counted, ' : ' tokens, ')), bar,
-      make('span', { className: found > 0 ? 'sm-some' : '' }, found < 0 ? '' : String(found), word(found < 0 ? '' : ' findings, ')), make('span', { className: 'sm-begins', textContent: text, dir: 'auto' }));
+      make('span', { className: found > 0 ? 'sm-some' : '' }, found < 0 ? '' : String(found), word(found < 0 ? '' : ' findings, ')),
+      ...(losses ? [make('span', {}, loss == null ? '' : loss.toFixed(2), word(loss == null ? '' : ' loss, '))] : []), make('span', { className: 'sm-begins', textContent: text, dir: 'auto' }));
     o.dataset.at = String(k);
     o.onclick = () => send('at', { position: k });
     return o;
@@ -342,7 +358,7 @@ function rowList(send, id) {
     const by = /** @type {Record<string, number>} */ ({ ArrowDown: 1, ArrowUp: -1, PageDown: 15, PageUp: -15 })[e.key];
     if (by) { send('go', { by }); e.preventDefault(); e.stopPropagation(); }
   });
-  return { el: make('div', { className: 'sm-list' }, head, box), draw };
+  return { el: make('div', { className: 'sm-list' + (losses ? ' sm-with-loss' : '') }, head, box), draw };
 }
 
 // ---- findings and segments --------------------------------------------------------------------------------------------------------
@@ -464,7 +480,9 @@ function renderRows({ model, el }) {
   const name = make('b'), how = make('span', { className: 'sm-how' }), dirty = make('span', { className: 'sm-dirty', role: 'status' });
   const boundary = choice('boundary mode', [['segment', 'segment'], ['prompt', 'prompt'], ['joint', 'joint']]);
   boundary.onchange = () => send('boundary', { boundary: boundary.value });
-  const modes = make('label', { className: 'sm-modes' }, 'boundary ', boundary);
+  const beside = choice('second boundary mode', [['', 'alone'], ['segment', 'beside segment'], ['prompt', 'beside prompt'], ['joint', 'beside joint']]);
+  beside.onchange = () => send('beside', { boundary: beside.value });
+  const modes = make('span', { className: 'sm-modes' }, 'boundary ', boundary, ' ', beside);
 
   // rows: move and find
   const box = make('input', { type: 'number', min: 0, 'aria-label': 'row number', title: 'row number', className: 'sm-number' });
@@ -489,14 +507,27 @@ function renderRows({ model, el }) {
   within.onchange = () => ask({ within: within.value });
   const opener = (/** @type {string} */ text, /** @type {string} */ hint, /** @type {string} */ which) => button(text, hint, () => open(which), { 'aria-expanded': 'false', className: 'sm-opener', 'data-drawer': which });
   const working = make('span', { className: 'sm-work' }), bar = make('progress', { 'aria-label': 'progress' }), doing = make('span', { role: 'status' });
-  working.append(doing, bar, button('stop', 'stop here', () => { stopped = true; send('stop'); }));
-  const check = button('find mistakes', 'lint the rows in view', () => { stopped = false; send('check'); });
+  const stop = () => { stopped = true; send('stop'); };
+  working.append(doing, bar, button('stop', 'stop here', stop));
+  const busy = (/** @type {string} */ what) => !stopped && model.get('work').what === what;
+  /** A button that says how far its work is, and stops it. @param {string} text @param {string} hint @param {string} command @param {string} what @param {string} done */
+  function worker(text, hint, command, what, done) {
+    const o = button(text, hint, () => { if (busy(what)) stop(); else { stopped = false; send(command); } }, { className: 'sm-check' });
+    const draw = (/** @type {any} */ w) => {
+      o.textContent = busy(what) ? `${done} ${count(w.at)} of ${count(w.total)} ✕` : text;
+      o.title = busy(what) ? 'stop here' : hint;
+      o.style.setProperty('--done', busy(what) ? `${100 * w.at / (w.total || 1)}%` : '0%');
+    };
+    return { el: o, draw };
+  }
+  const check = worker('find mistakes', 'lint the rows in view', 'check', 'checking', 'checked'), score = worker('score rows', 'mean loss of the rows in view', 'score', 'scoring', 'scored');
+  score.el.hidden = !head().model;
   const rows = make('div', { className: 'sm-row', role: 'group', 'aria-label': 'Rows: move and find' },
     button('prev', 'the row before (k)', () => go(-1), { 'aria-label': 'prev row' }), box, of, button('next', 'the row after (j)', () => go(1), { 'aria-label': 'next row' }),
     search, kase, word, regex, within, hits, opener('filters', 'length, trained share, status, findings', 'filters'),
-    check, working, opener('? keys', 'all keys', 'help'));
+    check.el, score.el, working, opener('? keys', 'all keys', 'help'));
 
-  if (head().offline) { check.remove(); rows.querySelector('[data-drawer=filters]')?.remove(); } // these need a kernel
+  if (head().offline) { check.el.remove(); rows.querySelector('[data-drawer=filters]')?.remove(); } // these need a kernel
 
   // what one does to the text
   const act = (/** @type {string} */ what, more = {}) => send(what, { n: row().n, key: row().key, ...selection, ...more });
@@ -506,6 +537,7 @@ function renderRows({ model, el }) {
   const copy = choice('copy', [['', 'copy …'], ['text', 'text'], ['json', 'JSON'], ['ids', 'token ids'], ['python', 'Python']]);
   copy.onchange = () => { if (copy.value) send('copy', { what: copy.value }); copy.value = ''; };
   const swap = button('plain text', 'tokens or plain text (w)', () => flip(), { 'aria-pressed': 'false' });
+  const heat = button('loss', 'colour tokens by what the model makes of them (l)', () => warm(), { 'aria-pressed': 'false', hidden: !head().model });
   const tools = make('div', { className: 'sm-row', role: 'group', 'aria-label': 'Change the mask' });
   const editing = [button('mask', 'mask what is selected (m)', () => act('mask')), button('train', 'train what is selected (t)', () => act('train')),
     button('turn around', 'turn the segment around (x)', () => act('toggle')), button('weigh', 'train what is selected, with this weight', () => act('weigh', { weight: Number(weight.value) })), weight,
@@ -534,12 +566,15 @@ function renderRows({ model, el }) {
   const shelf = make('div', { className: 'sm-shelf' });
 
   const hovered = (/** @type {string} */ text, /** @type {number|null} */ segment) => { info.textContent = text || chosen(); side.hover(segment); };
-  const pane = textPane({ select: s => select(s), hover: hovered });
-  const list = rowList((what, more) => { if (what === 'at' || what === 'go') leave(); send(what, more); }, id);
+  const pane = textPane({ select: s => select(s), hover: hovered }, 'Text of the row. Press ? for keys.');
+  const second = textPane({ select: () => second.paint(-1, -2), hover: hovered }, 'The row in the second boundary mode'), caption = make('small');
+  const other = make('div', { className: 'sm-other', hidden: true });
+  const list = rowList((what, more) => { if (what === 'at' || what === 'go') leave(); send(what, more); }, id, !!head().model);
   const side = sidePane({ pick: k => pick(k), mend: (c, all) => send('mend', { code: c, all, n: row().n, generation: view().generation }), turn: n => send('turn', { n: row().n, segment: n }), over: n => pane.segment(n) });
-  const where = make('div', { className: 'sm-where' }), legend = make('span', { className: 'sm-legend' }, make('span', { className: 'sm-t', textContent: 'trained' }), ' ', make('span', { className: 'sm-m', textContent: 'masked' }));
+  const where = make('div', { className: 'sm-where' }), legend = make('span', { className: 'sm-legend' }, make('span', { className: 'sm-t', textContent: 'trained' }), ' ', make('span', { className: 'sm-m', textContent: 'masked' })), parts = make('span');
+  const ramp = make('span', { className: 'sm-heat', hidden: true }, 'loss 0 ', make('span', { className: 'sm-ramp' }), ` ${MOST} nats`);
   const info = make('div', { className: 'sm-info' }), spoken = make('div', { className: 'sm-said', 'aria-live': 'polite' });
-  const middle = make('div', { className: 'sm-middle' }, make('div', { className: 'sm-over' }, where, swap, copy), pane.el, make('div', { className: 'sm-foot' }, info, legend));
+  const middle = make('div', { className: 'sm-middle' }, make('div', { className: 'sm-over' }, where, heat, swap, copy), make('div', { className: 'sm-panes' }, pane.el, other), make('div', { className: 'sm-foot' }, info, legend, parts, ramp));
   root.append(hide, make('div', { className: 'sm-head' }, name, how, modes, dirty), rows, tools, note, offer, shelf, make('div', { className: 'sm-main' }, list.el, middle, side.el), spoken);
   el.append(root);
 
@@ -570,6 +605,7 @@ function renderRows({ model, el }) {
     if (next === 'text') area.focus();
     else if (!next) pane.el.focus({ preventScroll: true });
   }
+  function warm() { press(heat, !pressed(heat)); ramp.hidden = !pressed(heat); send('losses', { on: pressed(heat) }); }
   function flip() { mode = mode === 'tokens' ? 'text' : 'tokens'; press(swap, mode === 'text'); select(null); drawRow(); }
   function pick(/** @type {number} */ k) {
     const o = side.item(k);
@@ -626,11 +662,15 @@ function renderRows({ model, el }) {
     list.draw(v, model.get('lines'));
   }
   function drawRow() {
-    const r = row();
-    where.textContent = r.n < 0 ? 'no row is in view' : `row ${r.n}${r.where === `row ${r.n}` ? '' : ` · ${r.where}`} · ${r.said}`;
+    const r = row(), losses = model.get('loss') || {};
+    if (losses.n === r.n && losses.key === r.key && losses.nats) r.nats = losses.nats;
+    else if (!pressed(heat)) delete r.nats;
+    where.textContent = r.n < 0 ? 'no row is in view' : `row ${r.n}${r.where === `row ${r.n}` ? '' : ` · ${r.where}`} · ${r.said}` + (r.nats ? ` · ${losses.said}` : '');
     const before = shownKey;
     shownKey = `${r.n} ${r.key}`;
     if (before !== shownKey) { selection = null; hit = -1; finding = -1; info.textContent = ''; }
+    const drawn = mode === 'tokens' ? ['s', 'w', 'r'].filter(k => r.p.includes(k)) : [];
+    parts.replaceChildren(...drawn.flatMap(k => [make('span', { className: `sm-${k}-part`, textContent: PARTS[k].split(' ')[0], title: PARTS[k] }), ' ']), drawn.length ? 'else context' : '');
     pane.draw(r, mode);
     side.drawSegments(r, head().editable);
     drawHits();
@@ -644,10 +684,26 @@ function renderRows({ model, el }) {
     if (f.state === 'waiting') askFindings(f.n);
     else if (wanted === 'first' || wanted === 'last') { const k = wanted === 'first' ? 0 : side.size - 1; wanted = ''; pick(k); }
   }
+  function drawLoss() {
+    const f = model.get('loss') || {};
+    if (f.state === 'waiting') askLoss(f.n);
+    else drawRow();
+  }
+  function drawOther() {
+    const text = model.get('other'), o = text ? JSON.parse(text) : null;
+    other.hidden = !o;
+    beside.value = o ? o.boundary : '';
+    other.replaceChildren(...(o ? [caption, second.el] : []));
+    if (!o) return;
+    caption.textContent = `${o.boundary}: ${o.said}` + (o.hits.length ? ', outlined where it differs' : ', the same tokens and labels');
+    second.draw(o, 'tokens');
+  }
+  const askLoss = later(n => { if (row().n === n) send('score-row'); }, 50);
   const askFindings = later(n => { if (row().n === n) send('findings'); }, 300);
   function drawWork() {
     const w = model.get('work');
-    working.hidden = !w.what;
+    working.hidden = !w.what || w.what === 'checking' || w.what === 'scoring';
+    check.draw(w); score.draw(w);
     if (!w.what) return;
     doing.textContent = `${w.what} ${count(w.at)} of ${count(w.total)}`;
     bar.max = w.total || 1; bar.value = w.at;
@@ -679,9 +735,13 @@ function renderRows({ model, el }) {
   }
   const rest = later(() => send('rest'), 1500);
   /** @type {[string, () => void][]} */
-  const draws = [['head', drawHead], ['text', () => { parsed = JSON.parse(model.get('text')); drawRow(); }], ['view', drawView], ['lines', () => list.draw(view(), model.get('lines'))], ['found', drawFound], ['work', drawWork], ['note', drawNote],
+  const draws = [['head', drawHead], ['text', () => { parsed = JSON.parse(model.get('text')); drawRow(); }], ['view', drawView], ['lines', () => list.draw(view(), model.get('lines'))], ['found', drawFound], ['loss', drawLoss], ['other', drawOther], ['work', drawWork], ['note', drawNote],
     ['filters', drawFilters], ['preview', () => rule.draw(model.get('preview'))], ['code', () => { python.firstElementChild.textContent = model.get('code'); }]];
-  for (const [trait, f] of draws) { model.on('change:' + trait, () => { f(); if (trait !== 'work') rest(); }); f(); }
+  for (const [trait, f] of draws) {
+    const timed = () => { const start = performance.now(); f(); performance.measure('segmask ' + trait, { start }); };
+    model.on('change:' + trait, () => { timed(); if (trait !== 'work') rest(); });
+    timed();
+  }
   model.on('msg:custom', m => {
     if (m.copy != null) toClipboard(m.copy).then(ok => { info.textContent = spoken.textContent = ok ? 'copied' : 'the browser does not allow copying'; });
     if (m.write != null) { wrote = m.write; area.value = m.write.text; if (shelf.firstElementChild !== writing) open('text'); }
@@ -712,6 +772,7 @@ function renderRows({ model, el }) {
     else if (command === 'first' || command === 'last') { leave(); send('go', { by: command === 'first' ? -1e12 : 1e12 }); }
     else if (command === 'next-finding' || command === 'prev-finding') nextFinding(command === 'next-finding' ? 1 : -1);
     else if (command === 'mode') flip();
+    else if (command === 'loss') { if (head().model) warm(); }
     else if (command === 'help') open('help');
     else if (command === 'clear') { getSelection()?.removeAllRanges(); pane.paint(-1, -2); select(null); side.mark(-1); finding = -1; }
     else if (command === 'copy') send('copy', { what: 'text' });
@@ -828,13 +889,15 @@ function renderForm({ model, el }) {
 
 // ---- a page without a kernel --------------------------------------------------------------------------------------------------------
 
+/** A text from its runs. @param {[string, number][]} runs */
+const repeated = runs => runs.map(([v, n]) => v.repeat(n)).join('');
 /** A row as the widgets get it, from what a page holds of it. @param {any} data @param {number} k @returns {Row} */
 function unpacked(data, k) {
   const r = data.rows[k], [n, where] = data.lines[k], names = r.id.map((/** @type {number} */ i) => data.vocabulary[i]);
   let at = 0;
   const a = r.step.map((/** @type {number} */ o) => (at += o));
   return { n, key: String(k), where, said: r.said, id: r.id, t: names.map((/** @type {any} */ o) => o[0]), sp: names.map((/** @type {any} */ o) => o[1]).join(''),
-    l: r.l.map((/** @type {[string, number]} */ [v, n]) => v.repeat(n)).join(''), s: r.s, a, b: a.map((/** @type {number} */ o, /** @type {number} */ i) => o + r.len[i]), runs: r.runs, hits: [] };
+    l: repeated(r.l), p: repeated(r.p), s: r.s, a, b: a.map((/** @type {number} */ o, /** @type {number} */ i) => o + r.len[i]), runs: r.runs, hits: [] };
 }
 
 /** Where a query is found in a row: characters. @param {[string, number][]} runs @param {any} q @returns {[number, number][]} */
@@ -857,10 +920,10 @@ function offline(data) {
   const none = { text: '', regex: false, case: true, word: false, within: 'all', tokens: [null, null], share: [null, null], codes: [], status: '' };
   const heard = /** @type {Record<string, Function[]>} */ ({}), all = data.rows.map((/** @type {any} */ _, /** @type {number} */ k) => k);
   let order = all, position = 0, sort = 'number', query = { ...none }, shown = all, generation = 0, from = 0, to = 60;
-  const state = /** @type {Record<string, any>} */ ({ uid: 'page', head: data.head, note: {}, work: {}, filters: {}, preview: {}, code: '' });
+  const state = /** @type {Record<string, any>} */ ({ uid: 'page', head: data.head, note: {}, work: {}, filters: {}, preview: {}, loss: {}, other: '', code: '' });
   const value = (/** @type {number} */ k, /** @type {string} */ key) => data.lines[k][/** @type {Record<string, number>} */ ({ number: 0, tokens: 2, share: 3, findings: 4 })[key]];
   function update() {
-    const k = shown[position], row = k == null ? { n: -1, key: '', t: [], id: [], l: '', sp: '', s: [], a: [], b: [], runs: [], hits: [], said: '', where: '' } : unpacked(data, k);
+    const k = shown[position], row = k == null ? { n: -1, key: '', t: [], id: [], l: '', sp: '', p: '', s: [], a: [], b: [], runs: [], hits: [], said: '', where: '' } : unpacked(data, k);
     if (k != null && query.text) row.hits = /** @type {any} */ (found(row.runs, query).map(([a, b]) => [row.a.length ? row.b.findIndex(o => o > a) : -1, row.a.length ? row.a.findLastIndex(o => o < b) : -1, a, b]));
     const next = { text: JSON.stringify(row), view: { shown: shown.length, position, sort, generation, asked: !!query.text, query }, lines: { from, rows: shown.slice(from, to).map((/** @type {number} */ k) => data.lines[k]) }, found: { n: row.n, key: row.key, state: '', groups: k == null ? [] : data.found[k] }, note: state.note };
     const changed = Object.entries(next).filter(([name, v]) => JSON.stringify(v) !== JSON.stringify(state[name]));
