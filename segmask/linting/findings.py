@@ -122,7 +122,7 @@ def findings_text(
         file = g.file
         out.append(f'  {g.severity:8} {strong(f"{g.code:20}")} {g.total:>6,}  {visible(_where_text(g))}')
         out.append(f'           {visible(g.message)}'.replace('\n', '⏎'))
-        out.append(f'           hint: {visible(g.hint)}'.replace('\n', '⏎'))
+        if g.hint: out.append(f'           hint: {visible(g.hint)}'.replace('\n', '⏎'))
     return '\n'.join([*out, '', counts(findings)])
 
 # %% ../../nbs/linting/50_findings.ipynb #600c337c
