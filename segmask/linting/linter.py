@@ -255,6 +255,15 @@ def _lint_rows(rows: Iterable[tuple[str, Any]], know: Known, out: Linter):
             if not isinstance(row, Segments): out.tokens(where, list(row['input_ids']), list(row['labels']), know)
 
 # %% ../../nbs/linting/51_linter.ipynb #f1d60eb3
+_WITHOUT = {'boundary': 'tokenize segment by segment', 'train': "train the format's own mask",
+            'expand': 'make one row of a conversation', 'mask': 'leave the mask rules out'}
+
+def _otherwise(ds: Any) -> list[str]:
+    "What axolotl does with the rows of a data set entry, since it does not read its `segmask:`"
+    usual = 'segment' if ds.type=='input_output' else 'joint'
+    own = {k:v for k,v in (ds.segmask or {}).items() if v and (k, v)!=('boundary', usual)}
+    return [then for k,then in _WITHOUT.items() if k in own]
+
 def _lint_keys(cfg: TrainingConfig, out: Notes):
     "Findings about the config itself"
     for path,hint in ignored_keys(cfg):
@@ -267,8 +276,9 @@ def _lint_keys(cfg: TrainingConfig, out: Notes):
             out.add('new-special-token', message, cfg.where('special_tokens', role))
     for key in ('datasets', 'test_datasets'):
         for i,ds in enumerate(getattr(cfg, key) or []):
-            if ds.type=='input_output' and (ds.segmask or {}).get('boundary', 'segment')!='segment':
-                out.add('segmask-key', f'{key}[{i}].segmask: {ds.segmask}', cfg.where(key, i, 'segmask'))
+            if then := _otherwise(ds):
+                what = f'{key}[{i}].segmask: {ds.segmask}: axolotl would {" and ".join(then)}'
+                out.add('segmask-key', what, cfg.where(key, i, 'segmask'))
 
 # %% ../../nbs/linting/51_linter.ipynb #15fe6ed0
 def _lint_source(rows: Any, enc: Encoding, know: Known, tally: Tally, out: Linter):
