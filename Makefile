@@ -27,7 +27,8 @@ browser-test: $(VENV)/.dev
 test-slow: $(VENV)/.dev
 	$(BIN)/pytest -q -m slow
 
-# what a training step costs, against the plain Trainer and TRL (half an hour; ratios within one run); writes bench/RESULTS-train.md
+# what a training step costs, against the plain Trainer and TRL (an hour; COMMITLINT: a clone of commitlint, for rows of a real history);
+# writes bench/RESULTS-train.md. In pieces: see the head of bench/train.py
 bench-train: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python bench/train.py --out bench/RESULTS-train.md
 

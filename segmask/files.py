@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Note', 'open_bytes', 'iter_jsonl', 'read_jsonl', 'SegmentColumns', 'segment_columns', 'Stamp', 'stamp',
-           'write_beside', 'line_of', 'write_jsonl', 'keep_copy', 'rewrite_lines']
+           'write_beside', 'records', 'line_of', 'write_jsonl', 'keep_copy', 'rewrite_lines']
 
 # %% ../nbs/05_files.ipynb #c0de0019
 import difflib, gzip, json, os, re, shutil, tempfile, time, zlib
@@ -381,6 +381,29 @@ def _sweep(path: Path, seconds: float=3600):
             with open(o.path, 'rb') as f:
                 if _lock(f.fileno()): os.unlink(o.path)
 
+# %% ../nbs/05_files.ipynb #4b9fa205
+def records(
+    rows: Any, # a list, a generator, a DataFrame of pandas or polars, Arrow, a data set or a stream; one row
+) -> Iterable[Any]: # rows one by one: dictionaries, or what the iterable holds
+    """Rows as people have them. TypeError for what holds none
+
+    Args:
+        rows (Any): a list, a generator, a DataFrame of pandas or polars, Arrow, a data set or a stream; one
+            row
+
+    Returns:
+        Iterable[Any]: rows one by one: dictionaries, or what the iterable holds
+    """
+    if isinstance(rows, (Segments, Mapping)): return [rows]
+    if hasattr(rows, 'iloc') and hasattr(rows, 'to_dict'): return rows.to_dict('records') # pandas
+    if hasattr(rows, '__arrow_c_stream__'): return _of_arrow(rows)
+    if isinstance(rows, Iterable) and not isinstance(rows, (str, bytes)): return rows
+    raise TypeError(f'{type(rows).__name__} holds no rows; give a list, a DataFrame, a data set or a prepared set')
+
+def _of_arrow(rows: Any) -> Iterator[dict]:
+    import pyarrow as pa
+    for part in pa.RecordBatchReader.from_stream(rows): yield from part.to_pylist()
+
 # %% ../nbs/05_files.ipynb #01172dbc
 def line_of(
     row: Mapping, # what a line is to hold
@@ -398,13 +421,13 @@ def line_of(
     except RecursionError: raise ValueError('the row is nested too deeply to be written as JSON') from None
 
 def write_jsonl(
-    rows: Iterable[Segments|Mapping], # examples, or rows that are dictionaries already
-    path: str|os.PathLike,            # written beside and renamed; compressed when it ends in .gz, .zst, .bz2 or .lz4
+    rows: Any,             # examples or dictionaries: a list, a generator, a DataFrame, Arrow, a data set
+    path: str|os.PathLike, # written beside and renamed; compressed when it ends in .gz, .zst, .bz2 or .lz4
 ) -> int: # how many rows were written
     """Write `{"segments": [...]}` rows, one a line
 
     Args:
-        rows (Iterable[Segments|Mapping]): examples, or rows that are dictionaries already
+        rows (Any): examples or dictionaries: a list, a generator, a DataFrame, Arrow, a data set
         path (str|os.PathLike): written beside and renamed; compressed when it ends in .gz, .zst, .bz2 or .lz4
 
     Returns:
@@ -419,7 +442,7 @@ def write_jsonl(
     """
     n = 0
     with write_beside(path) as raw, _compressed(raw, Path(path).suffix) as f:
-        for n,row in enumerate(rows, 1):
+        for n,row in enumerate(records(rows), 1):
             if not isinstance(row, Segments): row = Segments.from_dict(row, f'row {n-1}')
             f.write(line_of(row.to_dict()) + b'\n')
     return n
