@@ -446,7 +446,7 @@ def on_ray(
         if (work/'units'/'differed').exists(): # the fast tokenizer made other tokens somewhere
             for o in encodings:
                 if o.enc is not None: o.enc.engine.fast = False
-            for o in (work/'units').iterdir(): o.unlink()
+            for file in (work/'units').iterdir(): file.unlink()
             made = _encoded(encodings, units, within, work)
         m = merge(pa.concat_tables(t for _,t in made), units, encodings, within.once)
         p = decide(m.numbers, order_of(m.sizes, cfg, m.numbers.together), within)
@@ -479,7 +479,8 @@ def hashes_on_ray(files: Sequence[str]) -> list[str]:
     "The hash of each file, read by tasks"
     return _all(hash_file, [(o,) for o in files])
 
-def _encoded(encodings: 'list[Encoding]', units: list[Unit], within: Limits, work: Path) -> 'list[tuple[str, pa.Table]]':
+def _encoded(encodings: 'list[Encoding]', units: list[Unit], within: Limits,
+             work: Path) -> 'list[tuple[str, pa.Table]]':
     "The file of each unit, and its numbers"
     import ray
     told = [ray.put((encodings, units, within))] # in a list, so that a worker reads it once and not for each unit

@@ -309,8 +309,8 @@ def preprocess(
     cfg = TrainingConfig.of(config)
     cfg.refuse('preprocess') # before anything is read
     if engine=='ray': connect(ray_address)
-    where = (on_ray, hashes_on_ray) if engine=='ray' else (on_this_machine, partial(map, hash_file))
-    how = _Engine(*where, force, engine!='raw')
+    how = _Engine(on_this_machine, partial(map, hash_file), force, engine!='raw')
+    if engine=='ray': how = how._replace(make=on_ray, hashes=hashes_on_ray)
     tok = cfg.tokenizer()
     test = _prepare(cfg, 'test_datasets', tok, how) if cfg.test_datasets else None
     p = _prepare(cfg, 'datasets', tok, how, test)
