@@ -6,7 +6,7 @@ META   := settings.ini setup.py pyproject.toml constraints.txt
 PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: demo lab test browser-test test-slow bench bench-train outputs docs clean
+.PHONY: demo lab test browser-test test-slow bench bench-train outputs docs release clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.base
@@ -27,7 +27,8 @@ browser-test: $(VENV)/.dev
 test-slow: $(VENV)/.dev
 	$(BIN)/pytest -q -m slow
 
-# what a training step costs, against the plain Trainer and TRL (half an hour; ratios within one run); writes bench/RESULTS-train.md
+# what a training step costs, against the plain Trainer and TRL (an hour; COMMITLINT: a clone of commitlint, for rows of a real history);
+# writes bench/RESULTS-train.md. In pieces: see the head of bench/train.py
 bench-train: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python bench/train.py --out bench/RESULTS-train.md
 
@@ -48,8 +49,17 @@ docs: $(VENV)/.dev
 	cp _md/*.md _md/llms.txt _docs/
 	$(BIN)/python tools/check_links.py _docs
 
+# what goes to the package index, in dist/: built, checked, installed into a fresh environment as a user would, and tried
+release: $(VENV)/bin/python
+	@$(PIP) build twine
+	rm -rf dist build
+	$(BIN)/python -m build
+	$(BIN)/python -m twine check --strict dist/*
+	bash tools/try_wheel.sh $(BIN)/python dist/*.whl
+	@ls -l dist
+
 clean:
-	rm -rf $(VENV) _proc _md _docs build *.egg-info
+	rm -rf $(VENV) _proc _md _docs build dist *.egg-info
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -1,6 +1,6 @@
 import re
 from configparser import ConfigParser
-from setuptools import find_packages, setup
+from setuptools import find_namespace_packages, setup
 from setuptools.command.editable_wheel import editable_wheel
 
 # All metadata is in settings.ini; edit there, not here
@@ -24,7 +24,8 @@ class Editable(editable_wheel):
 setup(
     description=cfg['description'], keywords=cfg['keywords'].split(),
     author=cfg['author'], project_urls=urls,
-    python_requires='>='+cfg['min_python'], packages=find_packages(include=[cfg['lib_path']+'*']),
+    python_requires='>='+cfg['min_python'],
+    packages=find_namespace_packages(include=[cfg['lib_path']+'*'], exclude=['*.__pycache__*']),
     package_data={cfg['lib_path']: ['py.typed', '*/*.json', '*/*.txt', '*/static/*']},
     install_requires=[*cfg['requirements'].split(), cfg['engine_requirement']], extras_require=extras,
     long_description=readme, long_description_content_type='text/markdown',

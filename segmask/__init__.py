@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING as _TYPE_CHECKING
 # `import segmask` loads neither torch nor transformers, datasets, pandas or ipywidgets.
 _where = {
     'problems': 'Problem Problems',
+    'masks': 'by_role mask only only_last_turn weigh',
     'core': 'IGNORE_INDEX Segment SegmentError Segments masked trained',
     'files': 'read_jsonl write_jsonl',
     'tokens.tokenizer': 'TokenizerError load_tokenizer',
@@ -66,6 +67,7 @@ if _TYPE_CHECKING:
     from .config.config import ConfigError, DatasetConfig, TrainingConfig
     from .core import IGNORE_INDEX, Segment, SegmentError, Segments, masked, trained
     from .files import read_jsonl, write_jsonl
+    from .masks import by_role, mask, only, only_last_turn, weigh
     from .problems import Problem, Problems
     from .views.differences import diff
     from .tokens.encoder import Encoded, Encoder

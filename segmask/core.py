@@ -132,6 +132,7 @@ class Segment:
     def __repr__(self):
         weight = f', weight={self.weight!r}' if 0<self.weight<1 else ''
         return f'{"trained" if self.label else "masked"}({self.text!r}{weight})'
+    def _repr_html_(self) -> str: return Segments([self])._repr_html_()
 
     def __add__(self, other: 'Segment|Segments') -> 'Segments': return Segments([self]) + other
 
@@ -355,7 +356,7 @@ class Segments(_Ruled, Sequence):
         where: str|None = None,             # file and line that it came from
     ):
         parts: tuple[Any, ...] = tuple(segments)
-        self.extra, self.where = dict(extra or {}), where
+        self.extra, self.where = _extra(extra), where
         self.segments = parts if all(isinstance(o, Segment) for o in parts) else _flat(parts, self.extra)
 
     @classmethod
@@ -369,9 +370,6 @@ class Segments(_Ruled, Sequence):
 
         Returns:
             Segments: their texts one after another
-
-        Raises:
-            TypeError: a piece is neither a segment nor an example
 
         Raises:
             TypeError: a piece is neither a segment nor an example
@@ -443,6 +441,10 @@ class Segments(_Ruled, Sequence):
     def _repr_html_(self) -> str: return runs_html((o.text, o.weight, _tooltip(o)) for o in self.segments)
 
 # %% ../nbs/04_core.ipynb #5b0c11e5
+def _extra(given: Any) -> dict:
+    if not isinstance(given, (Segments, Segment)): return dict(given or {})
+    raise TypeError('Segments takes one list of segments; write Segments([a, b]) or Segments.of(a, b)')
+
 def _flat(parts: tuple, extra: dict) -> tuple:
     "Segments of rows and segments; the rows' other keys go into `extra`"
     for o in parts:
@@ -459,6 +461,13 @@ def _join(one: Segments, other: Any) -> Segments:
 def _tooltip(o: Segment) -> str|None:
     weight = f'weight {o.weight:g}' if 0<o.weight<1 else None
     return ', '.join(s for s in (o.origin, weight) if s) or None
+
+# %% ../nbs/04_core.ipynb #4e2b6a21
+def _origin(x: Any) -> Any:
+    if x is None or isinstance(x, str): return x
+    weight = f'A weight is given by name: trained(text, weight={x}).'
+    hint = weight if isinstance(x, float) else 'Write where the text came from.'
+    raise SegmentError([Problem('', 'origin', f'is {_shown(x)}, not text', hint)])
 
 # %% ../nbs/04_core.ipynb #6e81b312
 def masked(
@@ -486,7 +495,7 @@ def masked(
         >>> masked('Q: 2+2? A:') + trained(' 4')
         masked('Q: 2+2? A:') + trained(' 4')
     """
-    return Segments([Segment(text, False, origin, role=role, turn=turn)])
+    return Segments([Segment(text, False, _origin(origin), role=role, turn=turn)])
 
 def trained(
     text: str,               # text that the loss sees
@@ -515,4 +524,4 @@ def trained(
         >>> masked('Q: 2+2? A:') + trained(' 4', weight=.5)
         masked('Q: 2+2? A:') + trained(' 4', weight=0.5)
     """
-    return Segments([Segment(text, True, origin, weight=weight, role=role, turn=turn)])
+    return Segments([Segment(text, True, _origin(origin), weight=weight, role=role, turn=turn)])

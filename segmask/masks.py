@@ -196,6 +196,10 @@ class Where:
 _is_int = lambda x: isinstance(x, int) and not isinstance(x, bool)
 _is_text = lambda x: isinstance(x, str) and x!=''
 
+# %% ../nbs/03_masks.ipynb #4e2b6a11
+_hints = {'regex': 'Write a regular expression; other ways to choose are given by name, and so is a weight: '
+                   "test=f, turn=-1, text='...', weight=.1."}
+
 # %% ../nbs/03_masks.ipynb #b65f43a9
 def _many(key: str, x: Any) -> tuple|None:
     "One or several as a tuple"
@@ -220,7 +224,7 @@ def _faults(where: Where) -> Iterator[tuple[str,str,str]]: # (key, what is wrong
         value = getattr(where, k)
         if value is None: continue
         wrong = [o for o in (value if isinstance(value, tuple) else (value,)) if not right(o)]
-        if wrong: yield k, f'is {wrong[0]!r}, not {kind}', f'Write {kind}.'
+        if wrong: yield k, f'is {wrong[0]!r}, not {kind}', _hints.get(k, f'Write {kind}.')
         elif value==(): yield k, 'is an empty list', 'Leave it out, or name one.'
     given = [k for k in ('regex', 'text', 'part') if getattr(where, k) is not None]
     if len(given)>1: yield given[1], f'is given beside {given[0]}', 'Use two rules, one after the other.'
@@ -547,7 +551,7 @@ def _rule_from(item: Any) -> Rule:
     if not isinstance(item, Mapping): raise _error('', f'is {item!r}, not a rule', 'Write mask: "regex".')
     verbs = [k for k in item if k in _verbs]
     if not verbs:
-        hint = _did_you_mean(next(iter(item), ''), _verbs)
+        hint = 'Write only: last_turn.' if 'only_last_turn' in item else _did_you_mean(next(iter(item), ''), _verbs)
         raise _error('', f'says not what to do (it has {", ".join(map(str, item)) or "no keys"})', hint)
     if len(verbs)>1: raise _error(verbs[1], f'is given beside {verbs[0]}', 'Write two rules, one after the other.')
     do = verbs[0]
@@ -569,11 +573,16 @@ def _choice_from(do: str, value: Any) -> dict[str, Any]:
         if 'test' in value: raise _error(f'{do}.test', 'is a function', 'Functions can only be given in Python.')
         return dict(value)
     if do=='only' and value=='last_turn': return {'turn': 'last'}
+    if do=='only' and value in ('first', 'last'):
+        hint = f'Write only: {{turn: {value}}}, or only: {{regex: {value}}}.'
+        raise _error(do, f'is {value!r}, a turn or a pattern', hint)
     if isinstance(value, str) and value: return {'regex': value}
     raise _error(do, f'is {value!r}, not a pattern', f'Write {do}: "regex", or {do}: {{role: user}}; {{}} is all text.')
 
 def _from_text(text: str) -> dict:
     "A rule of the command line: `only: last_turn`, `weigh 0.1: regex`, or a pattern that is masked"
+    if text.strip() in ('last_turn', 'only_last_turn'):
+        raise _error('', f'is {text!r}, which is not looked for in the text', 'Write only: last_turn.')
     head, colon, rest = text.partition(':')
     do, _, weight = head.strip().partition(' ')
     if not colon or do not in _verbs or weight and do!='weigh': return {'mask': text}

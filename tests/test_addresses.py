@@ -12,7 +12,7 @@ def named(tmp_path_factory) -> Path:
     "A copy of the checkout that somebody owns"
     copy = tmp_path_factory.mktemp('copy')
     for o in ('nbs', 'tools', 'segmask'): shutil.copytree(HERE/o, copy/o, ignore=shutil.ignore_patterns('__pycache__', '.ipynb_checkpoints'))
-    for o in ('settings.ini', 'setup.py', 'pyproject.toml', 'zensical.toml', 'CONTRIBUTING.md', 'README.md', 'LICENSE'): shutil.copy(HERE/o, copy)
+    for o in ('settings.ini', 'setup.py', 'pyproject.toml', 'zensical.toml', 'AGENTS.md', 'CONTRIBUTING.md', 'README.md', 'LICENSE', 'output.jsonl'): shutil.copy(HERE/o, copy)
     (copy/'settings.ini').write_text(re.sub(r'(?m)^user =.*$', 'user = somebody', (HERE/'settings.ini').read_text()))
     write(copy)
     return copy

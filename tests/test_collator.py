@@ -486,3 +486,32 @@ def test_a_wrong_label_is_refused(how, mode, fault):
     assert prove(model, SegmentCollator(**modes[mode]), some_rows()).close
     found = prove(model, faulty(mode, fault), some_rows())
     assert not found.close and 'NOT the same labels' in repr(found) and 'the same loss' not in repr(found)
+
+# -- architectures
+
+@pytest.fixture(scope='module')
+def bench():
+    import importlib.util
+    from pathlib import Path
+    spec = importlib.util.spec_from_file_location('bench_train', Path(__file__).parents[1]/'bench'/'train.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+def same_gradients(line):
+    "Packed, as a tree and padded: within rounding of rows one by one"
+    return all(line[f'{k}: gradients apart']<2e-6 for k in ('packed', 'tree', 'padded'))
+
+@pytest.mark.parametrize('kind', 'phi3 gpt_neox smollm3 olmo2 granite mixtral cohere starcoder2'.split())
+def test_eight_more_architectures(bench, kind):
+    line = bench.architecture(kind, 1)
+    assert line['trial']=='passed' and same_gradients(line), line
+    assert line['tree: GFLOP, ratio']<=line['packed: GFLOP, ratio']<.3
+
+@pytest.mark.slow
+def test_the_trial_decides(bench):
+    "At least 24 architectures share a sequence; what keeps more than attention from token to token does not"
+    lines = {k: bench.architecture(k, 1) for k in bench.KINDS}
+    passed = {k for k,o in lines.items() if o['trial']=='passed'}
+    assert not passed&set('llama_dynamic falcon_alibi bloom mpt mamba rwkv falcon_h1 lfm2'.split())
+    assert len(passed-{'llama_yarn'})>=24 and all(same_gradients(lines[k]) for k in passed), lines

@@ -209,3 +209,16 @@ def test_mask(folder):
     assert 'nothing-trained' in {o['code'] for o in found['findings']} and found['findings'][0]['where']=='a.jsonl:1'
     run('show', 'a.jsonl', '--mask', 'mask: (', cwd=folder, status=2)
     run('lint', 'c.yaml', '--mask', 'mask: a', cwd=folder, status=2)
+
+def test_several_files_and_own_checks(folder):
+    "As a pre-commit hook calls them: all files at once"
+    (folder/'b.jsonl').write_text((folder/'a.jsonl').read_text().replace('</s>', ''))
+    shutil.copy(folder/'c.yaml', folder/'d.yaml')
+    found = json.loads(run('lint', 'a.jsonl', 'b.jsonl', '--json', cwd=folder).stdout)['findings']
+    assert {o['where'].split(':')[0] for o in found if o['code']=='eos-missing'}=={'b.jsonl'}
+    assert {o['where'] for o in json.loads(run('config', 'check', 'c.yaml', 'd.yaml', '--json', cwd=folder, status=1).stdout)} >= {'c.yaml', 'd.yaml'}
+    (folder/'mine.py').write_text('from segmask import check\n@check\ndef short(look): return len(look.ids)<99\n')
+    out = run('lint', 'a.jsonl', '--checks', 'mine.py', '--code', 'short', '--fail-on', 'warning', cwd=folder, status=1).stdout
+    assert 'short' in out and 'hint' not in out
+    (folder/'mine.py').write_text('1/0')
+    assert 'mine.py: ZeroDivisionError' in run('lint', 'a.jsonl', '--checks', 'mine.py', cwd=folder, status=2).stderr

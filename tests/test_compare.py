@@ -1,5 +1,5 @@
 "compare: arms that differ in nothing but weights, what is said while it runs, and what is never said"
-import random
+import json, random
 
 import pytest
 import torch
@@ -83,3 +83,29 @@ def test_rules_as_they_are_written(folder):
     arms = {'own': as_written, 'yaml': [{'train': 'leaks|sparks|sticks'}, {'mask': 'door'}], 'rule': mask('</s>')}
     r = compare(config(folder), arms, model=model, seeds=1, steps=1, work=folder/'written', generate=0, log=None)
     assert len({runs[0]['trained_tokens'] for runs in r.runs.values()})==3
+
+def test_a_budget_in_a_shell(folder, tmp_path, capsys):
+    from segmask.cli import main
+    model(0).save_pretrained(folder/'tiny')
+    cfg = config(folder).to_dict()
+    (tmp_path/'run.yaml').write_text(json.dumps(cfg)) # JSON is YAML
+    args = ['compare', str(tmp_path/'run.yaml'), '--seeds', '0', '--generate', '0', '--work', str(tmp_path/'work'), '--json']
+    assert main([*args, '--steps', '2'])==0
+    assert {o['updates'] for o in json.loads(capsys.readouterr().out)['arms']}=={2}
+    assert main([*args, '--minutes', '0.000001'])==0
+    assert {o['updates'] for o in json.loads(capsys.readouterr().out)['arms']}=={1}
+    with pytest.raises(SystemExit): main([*args, '--steps', '2', '--minutes', '1'])
+
+def test_own_measures_are_measured_and_kept(folder):
+    asked = []
+    def length(model, e):
+        assert not model.training
+        asked.append(len(e.input_ids))
+        return {'share of a hundred': len(e.input_ids)/100}
+    r = compare(config(folder), model=model, seeds=2, work=folder/'measures', generate=0, log=None, measures=length)
+    held = len(r.values['loss on answers']['masked'][0])
+    assert len(asked)==4*held and 'share of a hundred' in r.table and '%' in r.table['share of a hundred'][0]
+    compare(config(folder), model=model, seeds=2, work=folder/'measures', generate=0, log=None, measures=length)
+    assert len(asked)==4*held
+    other = lambda model, e: {'tokens': len(e.input_ids)}
+    assert 'tokens' in compare(config(folder), model=model, seeds=2, work=folder/'measures', generate=0, log=None, measures=other).table

@@ -16,13 +16,14 @@ from segmask.data.rows import row_set
 from segmask.files import read_jsonl
 from segmask.formats.chat import Chat
 from segmask.formats.chatrows import as_marked, chat_rows
-from segmask.formats.contract import Contract
+from segmask.formats.contract import CONTRACT_CODES, Contract
 from segmask.formats.fields import FormatError
 from segmask.formats.formats import to_segments
 from segmask.linting.linter import lint
 from segmask.tokens.encoder import Encoder
 from segmask.tokens.skew import inference_skew
 from segmask.tokens.tokenizer import load_tokenizer
+from segmask.training.arms import split_rows
 from segmask.views.batches import show_batch
 from segmask.views.tokens import parts_of, show_tokens, tokens_of
 from segmask.widgets.browser import browse
@@ -185,6 +186,72 @@ def test_what_a_template_does_wrong_is_found(template, base_models):
     for s in [chat_rows(Contract(chat), dict(messages=TALK), 'written'), *(s for _,s in chat_rows(Contract(chat), dict(messages=TALK), expand='turns'))]:
         assert all('Hi' not in o.text and 'Bye' not in o.text for o in s if o.label) # never a wrong mask
 
+HEAD = "<|im_start|>{{ m.role }}\n"
+TURN, PROMPT = HEAD+"{{ m.content }}<|im_end|>\n", "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+def each(turn: str, prompt: str=PROMPT, head: str='') -> str: return head+"{% for m in messages %}"+turn+"{% endfor %}"+prompt
+def of_assistant(turn: str) -> str: return "{% if m.role=='assistant' %}"+turn+"{% else %}"+TURN+"{% endif %}"
+CALLS = [TALK[0], dict(role='assistant', content='4', tool_calls=[dict(type='function', function=dict(name='add', arguments={}))])]
+
+CODE_CASES = { # code -> template, messages and mask under which it is found; its twin is ChatML, or the same messages under it
+    'supplied-but-trained': (each(of_assistant("{% generation %}"+TURN[:-1]+"{% endgeneration %}\n")), TALK, 'marked'),
+    'written-but-masked': (each(of_assistant(HEAD+"<think>\n\n</think>\n\n{{ m.content }}<|im_end|>\n")), TALK, None),
+    'history-rewritten': (each(HEAD+"{% if m.role=='assistant' and loop.last %}<think></think>{% endif %}{{ m.content }}<|im_end|>\n"), TALK, None),
+    'prompt-not-prefix': (each(TURN, "{% if add_generation_prompt %}<|im_start|>assistant\n<think>{% endif %}"), TALK, None),
+    'stop-missing': (each("{{ m.role }}: {{ m.content }}\n", "{% if add_generation_prompt %}assistant: {% endif %}"), TALK, None),
+    'trained-after-stop': (each(of_assistant(HEAD+"{% generation %}{{ m.content }}<|im_end|>\n{% endgeneration %}")), TALK, 'marked'),
+    'tokens-join': (each("<|im_start|>{{ m.role }}: {{ m.content }}<|im_end|>\n", "{% if add_generation_prompt %}<|im_start|>assistant: {% endif %}"), TALK, None),
+    'prompt-refused': (each(TURN), TALK[1:], None),
+    'field-not-rendered': (each(TURN), CALLS, None),
+    'weight-ignored': (each(TURN), [TALK[0], dict(TALK[1], weight=.3)], None),
+}
+
+def bare_chat(template: str, base: str) -> Chat:
+    "A template over GPT-2's tokens and ChatML's markers"
+    return Chat(_chatml_tokens(base), None, dict(chat_template='jinja', chat_template_jinja=template))
+
+@lru_cache(maxsize=None)
+def _chatml_tokens(base: str):
+    return load_tokenizer(base, tokens=['<|im_start|>', '<|im_end|>', '<think>', '</think>'], special_tokens={'eos_token':'<|im_end|>'})
+
+def test_every_code_has_a_case(): assert set(CODE_CASES)==set(CONTRACT_CODES)
+
+@pytest.mark.parametrize('code', CODE_CASES)
+def test_every_code_is_found_and_its_twin_is_silent(code, base_models):
+    template, messages, train = CODE_CASES[code]
+    chat = bare_chat(template, base_models['gpt2'])
+    assert code in codes(chat, messages, train)
+    plain = [{k:o[k] for k in ('role', 'content')} for o in messages]
+    if plain[0]['role']=='assistant': plain = plain[1:]
+    assert codes(bare_chat(each(TURN), base_models['gpt2']), plain)==set()
+    if code in ('supplied-but-trained', 'written-but-masked', 'trained-after-stop'): # what its hint says mends it
+        assert code not in codes(chat, messages, 'written')
+
+UNSURE = { # templates that do not do the same twice, or refuse: what is said of the row
+    'the time': (each(TURN, head="{{ strftime_now('%f') }} "), {'prompt-not-prefix', 'history-rewritten'}),
+    'the time in the prompt': (each(TURN, PROMPT.replace('assistant', "assistant {{ strftime_now('%f') }}")), {'prompt-not-prefix'}),
+    'earlier turns change': (each("<|im_start|>{{ m.role }} {{ loop.revindex }}\n{{ m.content }}<|im_end|>\n"), {'prompt-not-prefix', 'history-rewritten'}),
+    'earlier turns go': ("{% for m in messages[-2:] %}"+TURN+"{% endfor %}"+PROMPT, {'prompt-not-prefix', 'history-rewritten', 'prompt-refused'}),
+}
+
+@pytest.mark.parametrize('name', UNSURE)
+def test_a_template_that_cannot_be_trusted_is_told_and_trains_nothing_wrong(name, base_models):
+    template, expected = UNSURE[name]
+    contract = Contract(bare_chat(template, base_models['gpt2']))
+    row = chat_rows(contract, dict(messages=TALK), 'written')
+    assert {o.code for o in row.notes()} & expected
+    for s in [row, *(s for _,s in chat_rows(contract, dict(messages=TALK), expand='turns'))]:
+        lit = ''.join(o.text for o in s if o.label)
+        assert not any(o in lit for o in ('Hi', 'Bye', 'user')) and re.fullmatch(r'((Hello|See you)<.im_end.>)*', lit), lit
+
+@pytest.mark.parametrize('refused', ['system', 'tool'])
+def test_a_role_that_the_template_refuses_is_an_error_with_its_place(refused, base_models, tmp_path, monkeypatch):
+    template = each("{% if m.role=='"+refused+"' %}{{ raise_exception('no such role') }}{% endif %}"+TURN)
+    cfg = config(tmp_path, monkeypatch, base_models['gpt2'], [TALK, [*TALK, dict(role=refused, content='x'), *TALK]], train='written')
+    (tmp_path/'qwen3.jinja').write_text(template)
+    found = lint(cfg)
+    told = found[found.message.str.contains('no such role')]
+    assert told['where'].tolist()==['chat.jsonl:2'] and told.severity.tolist()==['error']
+
 def config(tmp_path, monkeypatch, base, rows, **own):
     monkeypatch.chdir(tmp_path)
     (tmp_path/'chat.jsonl').write_text(''.join(json.dumps(dict(messages=o))+'\n' for o in rows))
@@ -225,6 +292,16 @@ def test_a_conversation_lies_on_one_side(more, base_models, tmp_path, monkeypatc
     assert kept==set.union(*sides(p))
     a, b = test_rules.linted(cfg, monkeypatch)
     assert [set(a), set(b)]==sides(p)
+
+def test_an_experiment_holds_whole_conversations_back(base_models, tmp_path, monkeypatch):
+    talks = [[dict(o, content=f'{o["content"]} {i if n else i//2}') for n,o in enumerate(TALK)] for i in range(12)] # two begin alike
+    cfg = TrainingConfig.of(dict(config(tmp_path, monkeypatch, base_models['gpt2'], talks, expand='turns'), val_set_size=.25))
+    found = split_rows(cfg, cfg.tokenizer())
+    lines = [{re.sub(' turn.*', '', e.row.where) for e in side} for side in (found.train, found.held)]
+    assert not lines[0] & lines[1] and len(lines[0] | lines[1])==12 and len(found.train)+len(found.held)==24
+    firsts = [{e.row.text for e in side if ' turn 2' in e.row.where} for side in (found.train, found.held)]
+    prompts = [{o.split('<|im_start|>assistant')[0] for o in side} for side in firsts]
+    assert not prompts[0] & prompts[1]
 
 def trained_text(p) -> list[str]: return [p.tokenizer.decode([i for i in row['labels'] if i!=-100]) for row in p.dataset]
 
@@ -349,3 +426,13 @@ def test_a_format_without_conversations_has_no_turns_to_choose(key, tmp_path, mo
         dict(path='rows.jsonl', type='alpaca', segmask={key: value})]))
     with pytest.raises(ConfigError, match=f'segmask.{key}: is for conversations'): preprocess(cfg)
     assert any(f'segmask.{key}: is for conversations' in str(o) for o in cfg.check())
+
+def test_the_table_of_other_renderers_is_what_they_say(monkeypatch):
+    "Made again for two families where the packages are installed; the others are as the script wrote them"
+    monkeypatch.syspath_prepend(Path(__file__).parents[1]/'bench')
+    stored = json.loads((Path(__file__).parents[1]/'bench/oracles.json').read_text())['rows']
+    assert len({o['family'] for o in stored})>=10 and not any('cannot be asked' in o for row in stored for o in row['differs'])
+    pytest.importorskip('renderers'), pytest.importorskip('tml_renderers')
+    import oracles
+    monkeypatch.setattr(oracles, 'FAMILIES', {k: oracles.FAMILIES[k] for k in ('Qwen3.5', 'GLM-4.5')})
+    assert oracles.compared()==[o for o in stored if o['family'] in oracles.FAMILIES]

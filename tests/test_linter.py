@@ -140,6 +140,11 @@ def test_bad_config_and_good_twin(code, tmp_path):
     assert code in set(lint(config(tmp_path, many, **bad)).code)
     assert code not in set(lint(config(tmp_path, many, **fine)).code)
 
+@pytest.mark.parametrize('own,told', [({'mask': ['Q']}, 'leave the mask rules out'), ({'boundary': 'prompt', 'mask': [{'only': 'last_turn'}]}, 'tokenize segment by segment and leave')], ids=str)
+def test_what_axolotl_does_not_read_is_named(own, told, tmp_path):
+    found = lint(config(tmp_path, many, ds={'segmask': own}))
+    assert told in found[found.code=='segmask-key'].message.iloc[0]
+
 def test_leak_between_train_and_eval(tmp_path):
     doubled = config(tmp_path, many*2, val_set_size=0.5)
     found = lint(doubled)

@@ -1,5 +1,5 @@
 "Render `nbs/` without Quarto: pages for the site in `_md/`, its configuration, and `README.md` from `nbs/index.ipynb`"
-import ast, json, re, shutil
+import ast, gzip, json, re, shutil
 from base64 import b64decode
 from configparser import ConfigParser
 from functools import lru_cache
@@ -180,7 +180,7 @@ def linked(md: str, pages: dict[str, str], places: dict[str, str]) -> str:
         if name not in places or not (called or '_' in name or name!=name.lower()): return m[0]
         return f'[`{name}{called}`]({places[name]}.md#api-{name})'
     md = re.sub(r'\]\(((?:[\w./]*/)?\w+)\.ipynb(#[^)]*)?\)', to_page, md)
-    md = md.replace('](CONTRIBUTING.md)', '](contributing.md)')
+    for o in ('AGENTS', 'CONTRIBUTING'): md = md.replace(f']({o}.md)', f']({o.lower()}.md)')
     parts = re.split(r'(^`{3,}.*?^`{3,}$)', md, flags=re.M|re.S) # prose and code by turns
     name = r'(?<!\[)`(\w+)((?:\([^`]*\))?)`(?!\])'
     text = ''.join(p if i%2 else re.sub(name, to_place, p) for i,p in enumerate(parts))
@@ -199,7 +199,8 @@ def nav(paths: tuple[Path, ...], made: dict[str, str]) -> str:
         groups[wing if wing!='nbs' else 'root' if p.name<'10' else 'commands'].append(p)
     def one(p): return f'{{ {json.dumps(title(made[page(p)]))} = "{page(p)}.md" }}'
     sections = [f'  {{ "{SECTIONS[k]}" = [{", ".join(map(one, v))}] }},' for k,v in groups.items() if v]
-    first, last = '  { "Start" = "index.md" },', '  { "Contributing" = "contributing.md" },'
+    first = '  { "Start" = "index.md" },'
+    last = '  { "For assistants" = "agents.md" }, { "Contributing" = "contributing.md" },'
     return '\n'.join(['nav = [', first, *sections, last, ']'])
 
 BADGE, INSTALL = 'colab-badge', 'colab-install' # ids of the cells
@@ -234,9 +235,28 @@ def badges(readme: str) -> str:
 def llms_txt(made: dict[str, str]) -> str:
     "An index of the pages for language models (https://llmstxt.org)"
     site = f'{SITE}/' if SITE else ''
-    lines = [f'- [{title(md)}]({site}{name}.md): {summary(md)}' for name,md in made.items() if name!='index']
-    head = f'# {title(made["index"])}\n\n> {summary(made["index"])}\n\n## Pages\n\n'
-    return head + '\n'.join(lines) + '\n'
+    line = lambda name: f'- [{title(made[name])}]({site}{name}.md): {summary(made[name])}'
+    head = [f'# {title(made["index"])}', f'> {summary(made["index"])}', f'Begin here:\n\n{line("agents")}', '## Pages']
+    return '\n\n'.join([*head, '\n'.join(line(o) for o in made if o not in ('index', 'agents'))]) + '\n'
+
+GSM8K = ROOT/'nbs/tutorials/data/gsm8k.jsonl.gz' # 500 questions of its test split, MIT
+LOOK = """
+## Look without installing
+
+`segmask view` writes rows into one file that anyone opens in a browser. Here are two: [the example above](example.html)
+and [500 questions of GSM8K](gsm8k.html), to look at, search, and step through what the linter found.
+"""
+
+def views(out: Path):
+    "Rows to look at, as `segmask view` makes pages of them"
+    from segmask import Encoder, load_tokenizer, masked, trained
+    from segmask.data.rows import WrittenRows
+    from segmask.widgets.page import write_page
+    enc = Encoder(load_tokenizer('mistralai/Mistral-7B-v0.1'), 'prompt')
+    lines = map(json.loads, gzip.decompress(GSM8K.read_bytes()).splitlines())
+    rows = [masked(f'<s>Question: {o["question"]}\nAnswer:') + trained(f' {o["answer"]}</s>') for o in lines]
+    print(write_page(ROOT/'output.jsonl', out/'example.html', enc))
+    print(write_page(WrittenRows(rows, enc, 'GSM8K, 500 questions'), out/'gsm8k.html'))
 
 if __name__=='__main__':
     out = ROOT/'_md'
@@ -246,11 +266,13 @@ if __name__=='__main__':
     paths = chapters()
     made = {page(p): notebook_md(p, out) for p in paths}
     (ROOT/'README.md').write_text(badges(re.sub(r'(\]\(|src(?:set)?=")images/', r'\1nbs/images/', made['index'])))
-    made['contributing'] = (ROOT/'CONTRIBUTING.md').read_text()
+    made['index'] += LOOK
+    made |= {k: (ROOT/f'{k.upper()}.md').read_text() for k in ('agents', 'contributing')}
     places = {n: name for name,md in made.items() for n in re.findall(r'\{ #api-(\w+) \}', md)}
     for name,md in made.items(): (out/f'{name}.md').write_text(linked(md, made, places))
     shutil.copy(Path(__file__).parent/'site.css', out/'site.css')
     shutil.copytree(ROOT/'nbs/images', out/'images')
+    views(out)
     (out/'llms.txt').write_text(llms_txt(made))
     places = f'site_url = "{SITE}/"\nrepo_url = "{REPO}"\n' if REPO else ''
     settings = (ROOT/'zensical.toml').read_text().replace('# nav: written by tools/docs.py', places + nav(paths, made))

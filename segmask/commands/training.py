@@ -43,10 +43,15 @@ def compare_arguments(p: argparse.ArgumentParser):
                    help='where finished runs are kept (default: %(default)s)')
     p.add_argument('--generate', type=int, default=200, metavar='N',
                    help='let each model answer so many rows (default: %(default)s)')
+    budget = p.add_mutually_exclusive_group()
+    budget.add_argument('--steps', type=int, metavar='N', help='updates of each run, in place of the config\'s')
+    budget.add_argument('--trained-tokens', type=int, metavar='N', help='or: so many trained tokens in each arm')
+    budget.add_argument('--minutes', type=float, metavar='N', help='or: the longest that a run trains')
 
 def compare_run(args: argparse.Namespace) -> int:
     _need_torch()
     from segmask.training.experiment import compare
-    found: Any = compare(args.config, seeds=args.seeds, work=args.work, generate=args.generate)
+    found: Any = compare(args.config, seeds=args.seeds, work=args.work, generate=args.generate, steps=args.steps,
+                         trained_tokens=args.trained_tokens, minutes=args.minutes)
     emit(args, dict(arms=found.table.to_dict('records'), verdict=found.verdict) if args.json else None, found)
     return 0

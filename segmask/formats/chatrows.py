@@ -261,7 +261,8 @@ def row_prompts(row: ChatRow) -> Iterator[tuple[int, int, str, str]]: # (start, 
         if 'prompt-refused' in codes or expanded and not any(o.label for o in (row.before or row)): continue
         start, end = (len(t.supplied), len(row.text)) if expanded else (t.start, t.end)
         if t.stands or expanded: start, hint = row.contract.cue(c, t), 'segmask: {train: written}'
-        elif 'history-rewritten' in codes: hint = 'segmask: {expand: turns}, since the answer is not as the model wrote it'
+        elif 'history-rewritten' in codes:
+            hint = 'segmask: {expand: turns}, since the answer is not as the model wrote it'
         else: hint = 'another chat_template: its prompt is not the beginning of this turn'
         prompt = asking(row.contract.chat, c.tools)(c.messages[:t.turn], True)
         if prompt is not None: yield start, end, prompt, hint

@@ -160,7 +160,7 @@ _rows = {
         'axolotl does not read this key, and says nothing',
         'remove it, or correct its name'),
     'segmask-key': Code('info',
-        'axolotl does not read this key, and would tokenize these rows segment by segment',
+        'axolotl does not read this key, and would make other rows or masks',
         'segmask export hands the prepared rows to axolotl as they are'),
 }
 _contract = {k: Code(*o) for k,o in CONTRACT_CODES.items()}

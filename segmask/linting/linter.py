@@ -22,7 +22,7 @@ from ..core import Segments, segments_problems
 from ..data.encoding import Batch, Encoding, rows_of
 from ..data.prepared import Prepared
 from ..data.rules import Tally, split_of
-from ..files import iter_jsonl
+from ..files import iter_jsonl, records
 from ..formats.contract import CONTRACT_CODES
 from ..problems import Problem
 from ..tokens.encoder import Encoder
@@ -211,15 +211,6 @@ def _of_all(r: Look) -> Iterator[tuple[str, str, dict]]: # (code, message, other
         yield 'bos-at-inference', f'rows begin with {tok.bos_token!r}, and tokenizer(prompt) adds another', {}
 
 # %% ../../nbs/linting/51_linter.ipynb #fe707516
-def _records(rows: Any) -> Iterable:
-    "Rows one by one: of a table, a data set, or what is iterable anyway"
-    if isinstance(rows, (Segments, Mapping)): return [rows]
-    for to_rows in ('to_dicts', 'to_pylist'): # polars, Arrow
-        if hasattr(rows, to_rows): return getattr(rows, to_rows)()
-    if hasattr(rows, 'iloc') and hasattr(rows, 'to_dict'): return rows.to_dict('records') # pandas
-    if isinstance(rows, Iterable): return rows
-    raise TypeError(f'{type(rows).__name__} holds no rows; give a list, a file, a config or a prepared set')
-
 def _segments(rows: Iterable, out: Linter) -> Iterator[tuple[str, Any]]:
     "(where, example) of each row that can be read, or (where, tokens and labels) of one that is encoded already"
     for i,row in enumerate(rows):
@@ -264,6 +255,15 @@ def _lint_rows(rows: Iterable[tuple[str, Any]], know: Known, out: Linter):
             if not isinstance(row, Segments): out.tokens(where, list(row['input_ids']), list(row['labels']), know)
 
 # %% ../../nbs/linting/51_linter.ipynb #f1d60eb3
+_WITHOUT = {'boundary': 'tokenize segment by segment', 'train': "train the format's own mask",
+            'expand': 'make one row of a conversation', 'mask': 'leave the mask rules out'}
+
+def _otherwise(ds: Any) -> list[str]:
+    "What axolotl does with the rows of a data set entry, since it does not read its `segmask:`"
+    usual = 'segment' if ds.type=='input_output' else 'joint'
+    own = {k:v for k,v in (ds.segmask or {}).items() if v and (k, v)!=('boundary', usual)}
+    return [then for k,then in _WITHOUT.items() if k in own]
+
 def _lint_keys(cfg: TrainingConfig, out: Notes):
     "Findings about the config itself"
     for path,hint in ignored_keys(cfg):
@@ -276,8 +276,9 @@ def _lint_keys(cfg: TrainingConfig, out: Notes):
             out.add('new-special-token', message, cfg.where('special_tokens', role))
     for key in ('datasets', 'test_datasets'):
         for i,ds in enumerate(getattr(cfg, key) or []):
-            if ds.type=='input_output' and (ds.segmask or {}).get('boundary', 'segment')!='segment':
-                out.add('segmask-key', f'{key}[{i}].segmask: {ds.segmask}', cfg.where(key, i, 'segmask'))
+            if then := _otherwise(ds):
+                what = f'{key}[{i}].segmask: {ds.segmask}: axolotl would {" and ".join(then)}'
+                out.add('segmask-key', what, cfg.where(key, i, 'segmask'))
 
 # %% ../../nbs/linting/51_linter.ipynb #15fe6ed0
 def _lint_source(rows: Any, enc: Encoding, know: Known, tally: Tally, out: Linter):
@@ -390,7 +391,7 @@ def lint(
         raise TypeError('rows are judged by the tokenizer that reads them; give an encoder: '
                         'lint(rows, Encoder(load_tokenizer("...")))')
     else:
-        rows = _lines(data, out) if is_path else _segments(_records(data), out)
+        rows = _lines(data, out) if is_path else _segments(records(data), out)
         _lint_rows(rows, Known(encoder, sequence_len, excess_length_strategy), out)
     return findings_frame(out.finish())
 

@@ -35,15 +35,17 @@ _LEVELS = {'error':'error', 'warning':'warning', 'info':'note'}
 
 def _rule(code: str, hint: str, severity: str) -> dict:
     what = CODES[code].what if code in CODES else code
-    return dict(id=code, shortDescription=dict(text=what or code), help=dict(text=hint),
+    return dict(id=code, shortDescription=dict(text=what or code), help=dict(text=hint or what or code),
                 defaultConfiguration=dict(level=_LEVELS[severity]))
+
+def _sentence(message: str, hint: str) -> str: return f'{message}. Hint: {hint}' if hint else message
 
 def _result(f: Any, rules: list[str]) -> dict:
     file, line = place(f.where)
     artifact = dict(uri=quote(file.replace('\\', '/')))
     places = [dict(physicalLocation=dict(artifactLocation=artifact, region=dict(startLine=line)))] if file else []
     return dict(ruleId=f.code, ruleIndex=rules.index(f.code), level=_LEVELS[f.severity],
-                message=dict(text=f'{f.message}. Hint: {f.hint}'), locations=places)
+                message=dict(text=_sentence(f.message, f.hint)), locations=places)
 
 def sarif(
     findings: pd.DataFrame, # from `lint`
@@ -89,6 +91,6 @@ def annotations(
     for (file,code),found in lines.items():
         first, more = found[0], f' ({len(found):,} findings)' if len(found)>1 else ''
         at = f'file={_escaped(file, ":,")},line={place(first.where)[1]},' if file else ''
-        text = _escaped(f'{first.message}{more}. Hint: {first.hint}')
+        text = _escaped(_sentence(f'{first.message}{more}', first.hint))
         out.append(f'::{_NOTES[first.severity]} {at}title={_escaped(code, ":,")}::{text}')
     return '\n'.join(out)

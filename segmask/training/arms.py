@@ -16,6 +16,7 @@ import numpy as np
 from ..config.config import ConfigError, TrainingConfig
 from ..core import SegmentError, Segments
 from ..data.encoding import Encoding, rows_of
+from ..formats.chatrows import ChatRow
 from ..html import counted
 from ..masks import Rules, rules_from, train as train_rule
 from ..problems import Problem, visible
@@ -34,18 +35,21 @@ RULES: dict[str, Rule] = {'masked': as_written, 'unmasked': everything}
 
 def rule_of(
     name: str,  # what the arm is called
-    value: Any, # a function, a rule, or rules as in YAML, such as {'mask': 'regex'}
+    value: Any, # a function, a rule, rules as in YAML such as {'mask': 'regex'}, a name of `RULES`; None: as written
 ) -> Rule:
     """A mask as a function
 
     Args:
         name (str): what the arm is called
-        value (Any): a function, a rule, or rules as in YAML, such as {'mask': 'regex'}
+        value (Any): a function, a rule, rules as in YAML such as {'mask': 'regex'}, a name of `RULES`; None:
+            as written
 
     Returns:
         Rule
     """
+    if value is None: return as_written
     if callable(value): return value
+    if isinstance(value, str) and value in RULES: return RULES[value]
     if isinstance(value, (str, Mapping, list, tuple)): return Rules(rules_from(value, name))
     raise TypeError(f'the mask {name!r} is a {type(value).__name__}; give a rule, such as segmask.masks.mask("regex"), '
                     'or a function from Segments to Segments')
@@ -117,12 +121,27 @@ def _fitting(cfg: TrainingConfig, key: str, tok: Any) -> tuple[list[Encoded], in
     return some, len(rows)-len(some)
 
 # %% ../../nbs/training/77_arms.ipynb #ceef7091
+def _together(rows: Sequence[Encoded]) -> list[list[int]]: # numbers of rows
+    "Rows of equal prompts, or of one conversation that was made into several, as groups"
+    parent, first = list(range(len(rows))), {}
+    def root(i: int) -> int:
+        while parent[i]!=i: i = parent[i]
+        return i
+    for i,e in enumerate(rows):
+        talk = [id(e.row.conversation)] if isinstance(e.row, ChatRow) else []
+        for key in [prompt_of(e), *talk]:
+            low, high = sorted((root(i), root(first.setdefault(key, i))))
+            parent[high] = low
+    groups: dict[int, list[int]] = {}
+    for i in range(len(rows)): groups.setdefault(root(i), []).append(i)
+    return list(groups.values())
+
 def held_out(
     rows: Sequence[Encoded], # all rows
     share: float,            # a share of them, or a number from 1
     seed: int,               # decides which
 ) -> tuple[list[Encoded], list[Encoded]]: # (the others, those held out)
-    """Take out rows; those with equal prompts go together
+    """Take out rows; those with equal prompts, or of one conversation, go together
 
     Args:
         rows (Sequence[Encoded]): all rows
@@ -132,9 +151,7 @@ def held_out(
     Returns:
         tuple[list[Encoded], list[Encoded]]: (the others, those held out)
     """
-    groups: dict[str, list[int]] = {}
-    for i,e in enumerate(rows): groups.setdefault(prompt_of(e), []).append(i)
-    want, order = math.ceil(share*len(rows)) if share<1 else int(share), list(groups.values())
+    want, order = math.ceil(share*len(rows)) if share<1 else int(share), _together(rows)
     random.Random(seed).shuffle(order)
     held: set[int] = set()
     for group in order:

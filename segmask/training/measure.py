@@ -7,12 +7,13 @@ __all__ = ['prompt_of', 'answer_of', 'answer_ids', 'expected_text', 'Measured', 
 
 # %% ../../nbs/training/75_measure.ipynb #e65f9c5d
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ..core import IGNORE_INDEX, Segments
+from ..problems import visible
 
 from .losses import token_losses
 from .result import continued
@@ -86,6 +87,7 @@ class Measured(NamedTuple):
         answer_tokens (list[int]): tokens in those means
         generated (list[str]): what the model wrote, for the first rows
         expected (list[str]): what it should have written
+        measured (dict[str, list[float]]): what the caller measures, a number for each row
     """
     answer_loss: list[float]  # for each row: mean over its trained tokens, nats
     rest_loss: list[float]    # for each row: mean over its masked tokens, nats; nan where there are none
@@ -93,11 +95,27 @@ class Measured(NamedTuple):
     rest_tokens: list[int]
     generated: list[str]      # what the model wrote, for the first rows
     expected: list[str]       # what it should have written
+    measured: dict[str, list[float]] # what the caller measures, a number for each row
 
 def _means(losses: Sequence[float], labels: Sequence[int], wanted: bool) -> tuple[float, int]:
     "The mean loss of the trained or the masked tokens but the first, and their number"
     some = [v for v,l in zip(losses[1:], labels[1:]) if (l!=IGNORE_INDEX)==wanted]
     return (float(np.mean(some)) if some else math.nan), len(some)
+
+def _measured(model: Any, held: 'Sequence[Encoded]', measures: Callable|None) -> dict[str, list[float]]:
+    "A measure of the caller's on each row, without gradients and without dropout"
+    import torch
+    if measures is None: return {}
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad(): found = [measures(model, e) for e in held]
+    finally: model.train(training)
+    bad = next((o for o in found if not isinstance(o, Mapping) or set(o)!=set(found[0])), None)
+    if bad is not None:
+        how = 'measures returns a dictionary for each row, name -> number, with the same names for all rows'
+        raise TypeError(f'{how}; it gave {visible(str(bad))[:80]}')
+    return {k: [float(o[k]) for o in found] for k in (found[0] if found else ())}
 
 def measure(
     model: Any,                # a causal language model; it is not changed
@@ -105,8 +123,9 @@ def measure(
     held: 'Sequence[Encoded]',   # rows by their own mask
     generate: int = 200,       # let it answer so many of them
     max_new_tokens: int = 64,  # of at most so many tokens
+    measures: 'Callable[[Any, Encoded], Mapping[str, float]]|None' = None, # (model, row) -> name -> number
 ) -> Measured:
-    """Losses and generated answers of a model
+    """Losses and generated answers of a model, and what else is to be measured
 
     Args:
         model (Any): a causal language model; it is not changed
@@ -114,6 +133,8 @@ def measure(
         held (Sequence[Encoded]): rows by their own mask
         generate (int, default 200): let it answer so many of them
         max_new_tokens (int, default 64): of at most so many tokens
+        measures (Callable[[Any, Encoded], Mapping[str, float]]|None, default None): (model, row) -> name ->
+            number
 
     Returns:
         Measured
@@ -121,7 +142,8 @@ def measure(
     ends = [i for i in {tok.eos_token_id, *(getattr(tok, 'added_tokens_decoder', None) or {})} if i is not None]
     found = [token_losses(model, e.input_ids) for e in held]
     answers, rest = ([_means(l, e.labels, wanted) for l,e in zip(found, held)] for wanted in (True, False))
-    out = Measured([v for v,_ in answers], [v for v,_ in rest], [n for _,n in answers], [n for _,n in rest], [], [])
+    out = Measured([v for v,_ in answers], [v for v,_ in rest], [n for _,n in answers], [n for _,n in rest],
+                   [], [], _measured(model, held, measures))
     for e in held[:generate]:
         if not e.prompts: continue
         ids = e.input_ids[:e.prompts[0][1]]

@@ -114,7 +114,7 @@ def regrouped(
     before, after = ([[need[i] for i in o] for o in some] for some in (had, groups))
     read = lambda some: sum(map(collator.positions, some))
     too_large = any(collator.positions(o)+_scored(o)>limit for o in after)
-    if too_large or len(groups)>len(micros) or read(after)>=read(before): return [list(o) for o in micros]
+    if too_large or len(groups)>len(micros) or read(after)>.95*read(before): return [list(o) for o in micros]
     return [[rows[i] for i in o] for o in groups] + [[]]*(len(micros)-len(groups))
 
 # %% ../../nbs/training/70_updates.ipynb #75a46051

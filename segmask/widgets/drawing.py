@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['script', 'one_for_one', 'row_drawing', 'Places', 'place_of', 'findings_drawing', 'list_drawing', 'filters_drawing',
-           'loss_drawing', 'how', 'where_of', 'findings_html', 'picture_of']
+           'loss_drawing', 'differing', 'how', 'where_of', 'findings_html', 'picture_of']
 
 # %% ../../nbs/widgets/88_drawing.ipynb #9cdd1ec8
 from collections.abc import Mapping, Sequence
@@ -215,7 +215,8 @@ def _beginning(state: 'Browsing', i: int, most: int=60) -> str:
     "How the text of a row begins"
     s = state.set
     if isinstance(s, WrittenRows):
-        text = ''
+        if not s.rows[i].segments: return 'removed when it is saved'
+        text = '⚑ ' if s.rows[i].extra.get('flag') else ''
         for o in s.rows[i]:
             text += o.text[:most]
             if len(text)>=most: break
@@ -265,6 +266,26 @@ def loss_drawing(
     means = [f'{what} {losses[some & known].mean():.2f}' for what,some in (('trained', lit), ('masked', ~lit))
              if (some & known).any()]
     return dict(nats=[None if v!=v else round(v, 2) for v in losses.tolist()], said=f'mean loss: {", ".join(means)}')
+
+# %% ../../nbs/widgets/88_drawing.ipynb #9073bf8e
+def differing(
+    row: Encoded,   # a row
+    other: Encoded, # the same text, encoded otherwise
+) -> list[list[int]]: # [first, last] tokens of `other`, both inclusive
+    """Tokens that the first row does not have, or has with another weight
+
+    Args:
+        row (Encoded): a row
+        other (Encoded): the same text, encoded otherwise
+
+    Returns:
+        list[list[int]]: [first, last] tokens of `other`, both inclusive
+    """
+    parts = lambda o: list(zip(o.input_ids, o.weights, o.offsets or [()]*len(o.input_ids)))
+    known = set(parts(row))
+    new = np.flatnonzero([o not in known for o in parts(other)])
+    runs = np.split(new, np.flatnonzero(np.diff(new)>1)+1) if len(new) else []
+    return [[int(o[0]), int(o[-1])] for o in runs]
 
 # %% ../../nbs/widgets/88_drawing.ipynb #4600eaae
 def how(state: 'Browsing') -> str:

@@ -55,7 +55,7 @@ def die_with_parent():
     with contextlib.suppress(Exception):
         import ctypes; ctypes.CDLL('libc.so.6').prctl(1, signal.SIGTERM)
 
-def wait_http(url, proc, timeout=60, log=None):
+def wait_http(url, proc, timeout=180, log=None):
     t0 = time.time()
     while time.time() - t0 < timeout:
         if proc.poll() is not None:

@@ -116,10 +116,10 @@ function build(r, seg, c) {
   if (c.b < r.t.length && !r.t[c.b - 1].endsWith('⏎')) c.el.classList.add('sm-cut');
 }
 
-/** The text in the middle: tokens or characters, dragged over, with hits. @param {{select(s: Selection_): void, hover(text: string, segment: number|null): void}} tell */
-function textPane(tell) {
+/** The text in the middle: tokens or characters, dragged over, with hits. @param {{select(s: Selection_): void, hover(text: string, segment: number|null): void}} tell @param {string} name */
+function textPane(tell, name) {
   const pre = make('pre', { dir: 'ltr' });
-  const view = make('div', { className: 'sm-view', tabIndex: 0, role: 'group', 'aria-label': 'Text of the row. Press ? for keys.' }, pre);
+  const view = make('div', { className: 'sm-view', tabIndex: 0, role: 'group', 'aria-label': name }, pre);
   let row = /** @type {Row|null} */ (null), seg = /** @type {number[]} */ ([]), chunks = /** @type {Chunk[]} */ ([]), spans = /** @type {HTMLElement[]} */ ([]);
   let mode = 'tokens', lo = -1, hi = -2, anchor = /** @type {number|null} */ (null), timer = 0, heated = /** @type {Row['nats']} */ (undefined);
 
@@ -480,7 +480,9 @@ function renderRows({ model, el }) {
   const name = make('b'), how = make('span', { className: 'sm-how' }), dirty = make('span', { className: 'sm-dirty', role: 'status' });
   const boundary = choice('boundary mode', [['segment', 'segment'], ['prompt', 'prompt'], ['joint', 'joint']]);
   boundary.onchange = () => send('boundary', { boundary: boundary.value });
-  const modes = make('label', { className: 'sm-modes' }, 'boundary ', boundary);
+  const beside = choice('second boundary mode', [['', 'alone'], ['segment', 'beside segment'], ['prompt', 'beside prompt'], ['joint', 'beside joint']]);
+  beside.onchange = () => send('beside', { boundary: beside.value });
+  const modes = make('span', { className: 'sm-modes' }, 'boundary ', boundary, ' ', beside);
 
   // rows: move and find
   const box = make('input', { type: 'number', min: 0, 'aria-label': 'row number', title: 'row number', className: 'sm-number' });
@@ -541,6 +543,7 @@ function renderRows({ model, el }) {
     button('turn around', 'turn the segment around (x)', () => act('toggle')), button('weigh', 'train what is selected, with this weight', () => act('weigh', { weight: Number(weight.value) })), weight,
     button('split', 'cut the segment where the selection begins', () => act('split')), button('join', 'join the segment with the next one', () => act('join')),
     button('edit text', 'change the text of the segment', () => act('text')), make('span', { className: 'sm-gap' }), undo, redo, button('reset row', 'take back all changes of this row', () => act('reset')),
+    button('flag row', 'flag this row for later, in the file; again takes the flag away', () => act('flag')), button('remove row', 'take this row out of the file when it is saved', () => act('remove')),
     make('span', { className: 'sm-gap' }), opener('rule …', 'change all rows in view', 'rule'), maskHits, trainHits, opener('Python', 'the code that repeats all this', 'python'), save];
   tools.append(...editing);
   tools.hidden = !head().editable;
@@ -564,13 +567,15 @@ function renderRows({ model, el }) {
   const shelf = make('div', { className: 'sm-shelf' });
 
   const hovered = (/** @type {string} */ text, /** @type {number|null} */ segment) => { info.textContent = text || chosen(); side.hover(segment); };
-  const pane = textPane({ select: s => select(s), hover: hovered });
+  const pane = textPane({ select: s => select(s), hover: hovered }, 'Text of the row. Press ? for keys.');
+  const second = textPane({ select: () => second.paint(-1, -2), hover: hovered }, 'The row in the second boundary mode'), caption = make('small');
+  const other = make('div', { className: 'sm-other', hidden: true });
   const list = rowList((what, more) => { if (what === 'at' || what === 'go') leave(); send(what, more); }, id, !!head().model);
   const side = sidePane({ pick: k => pick(k), mend: (c, all) => send('mend', { code: c, all, n: row().n, generation: view().generation }), turn: n => send('turn', { n: row().n, segment: n }), over: n => pane.segment(n) });
   const where = make('div', { className: 'sm-where' }), legend = make('span', { className: 'sm-legend' }, make('span', { className: 'sm-t', textContent: 'trained' }), ' ', make('span', { className: 'sm-m', textContent: 'masked' })), parts = make('span');
   const ramp = make('span', { className: 'sm-heat', hidden: true }, 'loss 0 ', make('span', { className: 'sm-ramp' }), ` ${MOST} nats`);
   const info = make('div', { className: 'sm-info' }), spoken = make('div', { className: 'sm-said', 'aria-live': 'polite' });
-  const middle = make('div', { className: 'sm-middle' }, make('div', { className: 'sm-over' }, where, heat, swap, copy), pane.el, make('div', { className: 'sm-foot' }, info, legend, parts, ramp));
+  const middle = make('div', { className: 'sm-middle' }, make('div', { className: 'sm-over' }, where, heat, swap, copy), make('div', { className: 'sm-panes' }, pane.el, other), make('div', { className: 'sm-foot' }, info, legend, parts, ramp));
   root.append(hide, make('div', { className: 'sm-head' }, name, how, modes, dirty), rows, tools, note, offer, shelf, make('div', { className: 'sm-main' }, list.el, middle, side.el), spoken);
   el.append(root);
 
@@ -685,6 +690,15 @@ function renderRows({ model, el }) {
     if (f.state === 'waiting') askLoss(f.n);
     else drawRow();
   }
+  function drawOther() {
+    const text = model.get('other'), o = text ? JSON.parse(text) : null;
+    other.hidden = !o;
+    beside.value = o ? o.boundary : '';
+    other.replaceChildren(...(o ? [caption, second.el] : []));
+    if (!o) return;
+    caption.textContent = `${o.boundary}: ${o.said}` + (o.hits.length ? ', outlined where it differs' : ', the same tokens and labels');
+    second.draw(o, 'tokens');
+  }
   const askLoss = later(n => { if (row().n === n) send('score-row'); }, 50);
   const askFindings = later(n => { if (row().n === n) send('findings'); }, 300);
   function drawWork() {
@@ -722,7 +736,7 @@ function renderRows({ model, el }) {
   }
   const rest = later(() => send('rest'), 1500);
   /** @type {[string, () => void][]} */
-  const draws = [['head', drawHead], ['text', () => { parsed = JSON.parse(model.get('text')); drawRow(); }], ['view', drawView], ['lines', () => list.draw(view(), model.get('lines'))], ['found', drawFound], ['loss', drawLoss], ['work', drawWork], ['note', drawNote],
+  const draws = [['head', drawHead], ['text', () => { parsed = JSON.parse(model.get('text')); drawRow(); }], ['view', drawView], ['lines', () => list.draw(view(), model.get('lines'))], ['found', drawFound], ['loss', drawLoss], ['other', drawOther], ['work', drawWork], ['note', drawNote],
     ['filters', drawFilters], ['preview', () => rule.draw(model.get('preview'))], ['code', () => { python.firstElementChild.textContent = model.get('code'); }]];
   for (const [trait, f] of draws) {
     const timed = () => { const start = performance.now(); f(); performance.measure('segmask ' + trait, { start }); };
@@ -846,7 +860,7 @@ function renderForm({ model, el }) {
   }
   function drawAdvice() {
     const all = model.get('advice');
-    advice.replaceChildren(...(all.length ? all.map((/** @type {any} */ a) => make('div', { className: `sm-group-of sm-of-${a.severity}` }, make('span', { className: 'sm-severity', textContent: a.severity }), ' ', make('code', { textContent: a.key }), `: ${a.what}.`, make('div', { className: 'sm-hint', textContent: a.hint }))) : ['nothing to say against it']));
+    advice.replaceChildren(...(all.length ? all.map((/** @type {any} */ a) => make('div', { className: `sm-group-of sm-of-${a.severity}` }, make('span', { className: 'sm-severity', textContent: a.severity }), ' ', make('code', { textContent: a.key }), `: ${a.what}.`, make('div', { className: 'sm-hint', textContent: a.hint }))) : ['nothing found']));
   }
   function drawNote() {
     const n = model.get('note'), inside = note.contains(document.activeElement);
@@ -907,7 +921,7 @@ function offline(data) {
   const none = { text: '', regex: false, case: true, word: false, within: 'all', tokens: [null, null], share: [null, null], codes: [], status: '' };
   const heard = /** @type {Record<string, Function[]>} */ ({}), all = data.rows.map((/** @type {any} */ _, /** @type {number} */ k) => k);
   let order = all, position = 0, sort = 'number', query = { ...none }, shown = all, generation = 0, from = 0, to = 60;
-  const state = /** @type {Record<string, any>} */ ({ uid: 'page', head: data.head, note: {}, work: {}, filters: {}, preview: {}, loss: {}, code: '' });
+  const state = /** @type {Record<string, any>} */ ({ uid: 'page', head: data.head, note: {}, work: {}, filters: {}, preview: {}, loss: {}, other: '', code: '' });
   const value = (/** @type {number} */ k, /** @type {string} */ key) => data.lines[k][/** @type {Record<string, number>} */ ({ number: 0, tokens: 2, share: 3, findings: 4 })[key]];
   function update() {
     const k = shown[position], row = k == null ? { n: -1, key: '', t: [], id: [], l: '', sp: '', p: '', s: [], a: [], b: [], runs: [], hits: [], said: '', where: '' } : unpacked(data, k);
