@@ -477,7 +477,7 @@ def _all(task: Callable, arguments: Sequence[tuple]) -> list:
 
 def hashes_on_ray(files: Sequence[str]) -> list[str]:
     "The hash of each file, read by tasks"
-    return _all(hash_file, [(o,) for o in files])
+    return _all(hash_file, [(os.path.abspath(o),) for o in files]) # a worker has a folder of its own
 
 def _encoded(encodings: 'list[Encoding]', units: list[Unit], within: Limits,
              work: Path) -> 'list[tuple[str, pa.Table]]':
