@@ -947,6 +947,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'segmask.data.rules.of_texts': ('data/rules.html#of_texts', 'segmask/data/rules.py'),
                                     'segmask.data.rules.order_of': ('data/rules.html#order_of', 'segmask/data/rules.py'),
                                     'segmask.data.rules.plan': ('data/rules.html#plan', 'segmask/data/rules.py'),
+                                    'segmask.data.rules.repeated': ('data/rules.html#repeated', 'segmask/data/rules.py'),
                                     'segmask.data.rules.row_digests': ('data/rules.html#row_digests', 'segmask/data/rules.py'),
                                     'segmask.data.rules.row_sums': ('data/rules.html#row_sums', 'segmask/data/rules.py'),
                                     'segmask.data.rules.split_of': ('data/rules.html#split_of', 'segmask/data/rules.py'),

@@ -284,11 +284,11 @@ def connect(address: str|None=None):
     except ImportError: raise ValueError('engine="ray" needs Ray: pip install "segmask[ray]"') from None
     if ray.is_initialized(): return
     found, whence = _address(address)
-    if found and (why := _silent(found)):
-        raise ValueError(f'the Ray cluster {found!r} ({whence}) {why}. Start it, name another with ray_address, '
-                         'or write "local" to start one here.')
-    dashboard = False if address is None else None
-    ray.init(address=address, log_to_driver=False, logging_level='ERROR', include_dashboard=dashboard)
+    hint = 'Start it, name another with ray_address, or write "local" to start one here.'
+    if found and (why := _silent(found)): raise ValueError(f'the Ray cluster {found!r} ({whence}) {why}. {hint}')
+    dashboard = None if found else False
+    try: ray.init(address=address, log_to_driver=False, logging_level='ERROR', include_dashboard=dashboard)
+    except ConnectionError as e: raise ValueError(f'no Ray cluster was found ({e}). {hint}') from e
 
 def _address(address: str|None) -> tuple[str|None, str]: # what Ray will try, and who says so; None: it starts a cluster
     if address=='local': return None, ''
@@ -298,13 +298,18 @@ def _address(address: str|None) -> tuple[str|None, str]: # what Ray will try, an
     try: return file.read_text().strip() or None, str(file)
     except OSError: return None, ''
 
-def _silent(address: str, seconds: float=5) -> str|None: # why nobody can be reached there, or None
+_hello = b'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n' + b'\0\0\0\4\0\0\0\0\0' # what opens HTTP/2, and empty settings
+
+def _silent(address: str, seconds: float=8) -> str|None: # why nobody can be reached there, or None
     host, _, port = address.removeprefix('ray://').rpartition(':')
     if not host or not port.isdigit() or not 0<int(port)<65536:
         return 'is no address: write host:port or ray://host:port'
-    try: socket.create_connection((host.strip('[]'), int(port)), timeout=seconds).close()
+    try:
+        with socket.create_connection((host.strip('[]'), int(port)), timeout=seconds) as s:
+            s.sendall(_hello)
+            return None if s.recv(9)[3:4]==b'\4' else 'is something else than Ray'
+    except TimeoutError: return f'does not answer within {seconds:g} seconds'
     except OSError as e: return f'does not answer ({e.strerror or e})'
-    return None
 
 # %% ../../nbs/data/42_cluster.ipynb #05858660
 _job: dict[str, Any] = {} # what a worker was told about the job it works on; one job at a time
