@@ -132,6 +132,7 @@ class Segment:
     def __repr__(self):
         weight = f', weight={self.weight!r}' if 0<self.weight<1 else ''
         return f'{"trained" if self.label else "masked"}({self.text!r}{weight})'
+    def _repr_html_(self) -> str: return Segments([self])._repr_html_()
 
     def __add__(self, other: 'Segment|Segments') -> 'Segments': return Segments([self]) + other
 

@@ -1,21 +1,21 @@
 "On a cluster, here of two workers on one machine: the rows of the local engine, also when a worker dies"
-import json, os, random, signal, threading, time
+import json, os, random, signal, socket, subprocess, sys, threading, time
 from pathlib import Path
 
 import pytest
 
+os.environ.setdefault('RAY_raylet_start_wait_time_s', '600') # read when ray is imported; a busy machine takes its time
 ray = pytest.importorskip('ray', reason='Ray is not installed (pip install segmask[ray])')
-os.environ.setdefault('RAY_DATA_DISABLE_PROGRESS_BARS', '1')
 
 from segmask import preprocess
 
-MODEL = 'mistralai/Mistral-7B-v0.1'
+MODEL, ROOT = 'mistralai/Mistral-7B-v0.1', str(Path(__file__).parents[1])
 
-@pytest.fixture(scope='module', autouse=True)
+@pytest.fixture(scope='module')
 def cluster():
-    root = str(Path(__file__).parents[1])
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level='ERROR', object_store_memory=256<<20,
-             runtime_env={'env_vars':{'PYTHONPATH':os.pathsep.join([root, os.environ.get('PYTHONPATH', '')])}})
+    "Workers inherit what the environment is now"
+    os.environ.update(PYTHONPATH=os.pathsep.join([ROOT, os.environ.get('PYTHONPATH', '')]), RAY_USAGE_STATS_ENABLED='0')
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level='ERROR', object_store_memory=128<<20)
     yield
     ray.shutdown()
 
@@ -46,7 +46,8 @@ def same(a, b):
     assert a.sizes.to_pylist()==b.sizes.to_pylist()
     assert (len(a.train), a.eval and len(a.eval))==(len(b.train), b.eval and len(b.eval))
 
-def test_the_same_rows(place, monkeypatch):
+@pytest.mark.slow # on a busy machine Ray's own agents miss their 15 seconds
+def test_the_same_rows(cluster, place, monkeypatch):
     a, b = both(monkeypatch, datasets=[dict(path='rows.jsonl', type='input_output')], sequence_len=150, excess_length_strategy='truncate', dataset_exact_deduplication=True, val_set_size=.1)
     same(a, b)
     assert len(json.loads((b.path/'state.json').read_text())['_data_files'])>3
@@ -55,7 +56,8 @@ def test_the_same_rows(place, monkeypatch):
     files = [str(b.path/o['filename']) for o in json.loads((b.path/'state.json').read_text())['_data_files']]
     assert load_dataset('arrow', data_files=files, split='train', cache_dir='cache').to_list()==a.dataset.to_list()
 
-def test_sharded_parquet_and_completions(place, monkeypatch):
+@pytest.mark.slow
+def test_sharded_parquet_and_completions(cluster, place, monkeypatch):
     from datasets import Dataset
     Path('parts').mkdir()
     for i in range(4): Dataset.from_list([dict(text=f'part {i}, row {k}. '*(k%40)) for k in range(50)]).to_parquet(f'parts/{i}.parquet')
@@ -64,28 +66,55 @@ def test_sharded_parquet_and_completions(place, monkeypatch):
     same(a, b)
 
 def workers() -> list[int]:
+    "Those that encode at the moment"
     import psutil
-    return [p.pid for p in psutil.process_iter(['cmdline']) if (p.info['cmdline'] or [''])[0].startswith('ray::') and 'MapBatches' in p.info['cmdline'][0]]
+    return [p.pid for p in psutil.process_iter(['cmdline']) if (p.info['cmdline'] or [''])[0].startswith('ray::encode')]
 
-def test_a_worker_is_killed(place, monkeypatch):
+def slowly(monkeypatch, seconds: float):
+    "So that there is time to kill"
     from segmask.data import cluster
-    killed = []
-    original = cluster.encode_unit
-    def slow(encodings, n, *args): # so that there is time to kill
+    original = cluster.encode_into
+    def slow(*args):
         import time
-        time.sleep(.3)
-        yield from original(encodings, n, *args)
-    monkeypatch.setattr(cluster, 'encode_unit', slow)
-    def kill():
-        for _ in range(1200):
-            for pid in workers():
-                os.kill(pid, signal.SIGKILL)
-                killed.append(pid)
+        time.sleep(seconds)
+        return original(*args)
+    monkeypatch.setattr(cluster, 'encode_into', slow)
+
+def when_workers_are_there(kill) -> threading.Thread:
+    def wait():
+        for _ in range(2400):
+            if found := workers():
+                kill(found)
                 return
             time.sleep(.05)
-    thread = threading.Thread(target=kill)
+    thread = threading.Thread(target=wait)
     thread.start()
+    return thread
+
+@pytest.mark.slow
+def test_a_worker_is_killed(cluster, place, monkeypatch):
+    killed = []
+    def kill(pids):
+        os.kill(pids[0], signal.SIGKILL)
+        killed.append(pids[0])
+    slowly(monkeypatch, .3)
+    thread = when_workers_are_there(kill)
     a, b = both(monkeypatch, datasets=[dict(path='rows.jsonl', type='input_output')], sequence_len=150)
     thread.join()
     assert len(killed)==1
     same(a, b)
+
+# --- nobody answers -----------------------------------------------------------------------------------------------
+
+def refusal(address: str) -> tuple[str, float]:
+    "What `connect` says, and after how many seconds"
+    code = 'import sys, time, ray\nfrom segmask.data.cluster import connect\nt = time.time()\ntry: connect(sys.argv[1])\nexcept ValueError as e: print(time.time()-t, e)'
+    env = {**os.environ, 'PYTHONPATH':os.pathsep.join([ROOT, os.environ.get('PYTHONPATH', '')])}
+    seconds, _, said = subprocess.run([sys.executable, '-c', code, address], env=env, capture_output=True, text=True).stdout.partition(' ')
+    return said, float(seconds)
+
+def test_who_does_not_answer_is_told_soon():
+    with socket.create_server(('127.0.0.1', 0)) as silent:
+        for address, what in ((f'127.0.0.1:{silent.getsockname()[1]}', 'does not answer within 8 seconds'), ('127.0.0.1:9', 'does not answer'), ('nonsense', 'is no address')):
+            said, seconds = refusal(address)
+            assert what in said and 'name another with ray_address' in said and seconds<20, (said, seconds)

@@ -62,7 +62,7 @@ def test_bf16(base, tmp_path):
 
 def test_packing_takes_rows_into_sequences(base, tmp_path):
     said = []
-    r = run(base, tmp_path, sample_packing=True, micro_batch_size=1, gradient_accumulation_steps=1, max_steps=None, num_epochs=1, say=lambda *lines: said.extend(lines))
+    r = run(base, tmp_path, sample_packing=True, micro_batch_size=1, gradient_accumulation_steps=1, max_steps=None, num_epochs=1, log=lambda *lines: said.extend(lines))
     assert 'rows may share a sequence' in r.note and 'the same loss' in r.note and any('the first batch' in o for o in said)
     assert len(losses(r))<24 and r.saved.trained==sum(r.prepared.sizes['trained'].to_pylist()) # each row once
 
@@ -132,7 +132,7 @@ def test_a_checkpoint_of_another_run_is_refused(base, tmp_path):
     for change in (dict(learning_rate=1e-5), dict(lora_r=8), dict(max_steps=2), dict(weight_decay=.5), dict(adapter=None, lora_r=None)):
         with pytest.raises(ConfigError, match=f'other settings.*{next(iter(change))}'): run({k:v for k,v in {**cfg, **change}.items() if v is not None}, tmp_path/'out', resume_from_checkpoint='auto')
     said = []
-    run(cfg, tmp_path/'out', learning_rate=1e-5, say=lambda *lines: said.extend(lines))
+    run(cfg, tmp_path/'out', learning_rate=1e-5, log=lambda *lines: said.extend(lines))
     assert any('2 checkpoints of an earlier run' in o for o in said)
     run({**cfg, 'logging_steps':2, 'eval_batch_size':3}, tmp_path/'out', resume_from_checkpoint='auto', learning_rate=1e-5) # these change nothing
 

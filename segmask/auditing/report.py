@@ -109,20 +109,20 @@ class Audit:
 
     def show(self,
         code: str,  # one of `codes`
-        most: int=3, # how many rows
+        limit: int=3, # how many rows
     ) -> View:
         """The first rows with a finding, their tokens drawn
 
         Args:
             code (str): one of `codes`
-            most (int, default 3): how many rows
+            limit (int, default 3): how many rows
 
         Returns:
             View
         """
         if code not in self.codes:
             raise ValueError(f'{code!r} was not found; there is: {", ".join(self.codes) or "nothing"}')
-        return drawn([f for f in self.found if f.hit.code==code][:most], self.tokenizer)
+        return drawn([f for f in self.found if f.hit.code==code][:limit], self.tokenizer)
 
     def __repr__(self) -> str: return report_text(self)
     def _repr_html_(self) -> str: return report_html(self)

@@ -24,13 +24,14 @@ from .refusals import all_advice, other_tokenizer, refused
 from .yamltext import YamlText, dump_yaml, patched
 from ..core import SegmentError
 from ..files import open_bytes, write_beside
+from ..html import PRE_STYLE, escape, tag
 from ..formats.formats import to_segments
 from ..problems import Problem
 from ..tokens.encoder import Boundary, Encoder
 from ..tokens.tokenizer import TokenizerError, load_tokenizer
 
 if TYPE_CHECKING:
-    from segmask.config.advice import Advice
+    from segmask.config.advice import Advices
     from transformers import PreTrainedTokenizerBase
 
 # %% ../../nbs/config/36_config.ipynb #cb8c63ae
@@ -158,6 +159,10 @@ class ConfigFile(TrainingFields):
         """
         return ordered(self.model_dump(exclude_unset=True), self._yaml.value if self._yaml else {})
 
+    def __repr_args__(self): return self.to_dict().items() # what was set, not all that can be
+    def __str__(self) -> str: return self.to_yaml()
+    def _repr_html_(self) -> str: return tag('pre', escape(self.to_yaml()), style=PRE_STYLE)
+
     def to_yaml(self, comments: bool=True) -> str:
         """The text it was read from, changed only where it has to be; else YAML in the order in which people write it
 
@@ -215,15 +220,15 @@ class CheckedConfig(ConfigFile):
 
     def check(self,
         gpu: str|float|Gpu|None = None, # what it is to run on: 'auto', a name such as 'T4', GiB; None: not looked at
-    ) -> 'list[Advice]': # errors first; empty when all is well
-        """What will not do what its author thinks, and what `preprocess` or `train` would refuse
+    ) -> 'Advices': # a list of `Advice` that draws itself, errors first; empty when all is well
+        """What is ignored or risky, and what `preprocess` or `train` would refuse
 
         Args:
             gpu (str|float|Gpu|None, default None): what it is to run on: 'auto', a name such as 'T4', GiB; None:
                 not looked at
 
         Returns:
-            list[Advice]: errors first; empty when all is well
+            Advices: a list of `Advice` that draws itself, errors first; empty when all is well
         """
         return all_advice(self.to_dict(), lambda path: self.where(*path), find_gpu(gpu))
 
@@ -250,7 +255,7 @@ class CheckedConfig(ConfigFile):
 
 # %% ../../nbs/config/36_config.ipynb #24449e05
 class TrainingConfig(CheckedConfig):
-    """A training config in axolotl's words. Keys that are not listed are kept as they are
+    """A training config with axolotl's keys. Keys that are not listed are kept as they are
 
     Raises:
         ConfigError: with every value that cannot be, its line and key

@@ -36,6 +36,7 @@ class DatasetConfig(BaseModel):
     path: str                      # a file, a folder, or a data set's name on the hub
     type: str|dict|None = None     # the format, such as 'input_output'; a mapping spells one out
     segmask: dict|None = None      # what only segmask reads: `{boundary: prompt}`
+    def __repr_args__(self): return self.model_dump(exclude_unset=True).items() # as it was written
 
 # %% ../../nbs/config/35_fields.ipynb #282790ac
 class DataFields(BaseModel):

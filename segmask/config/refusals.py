@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .advice import Advice, Check, Found, advice, error, info, warning
+from .advice import Advices, Check, Found, advice, error, info, warning
 from .hardware import Gpu, model_config
 from .key_checks import KEY_CHECKS
 from .keys import changes_nothing, key
@@ -303,7 +303,7 @@ def all_advice(
     values: Mapping,               # a config, as YAML gives it
     where: Callable[[tuple], str]=lambda path: '', # path of a key -> file and line
     gpu: Gpu|None = None,          # what it is to run on, if that is known
-) -> list[Advice]: # errors first
+) -> Advices: # errors first; a list that draws itself
     """All that should be looked at in a config, data sets included
 
     Args:
@@ -312,7 +312,7 @@ def all_advice(
         gpu (Gpu|None, default None): what it is to run on, if that is known
 
     Returns:
-        list[Advice]: errors first
+        Advices: errors first; a list that draws itself
     """
     files = partial(file_checks, folder=Path(where(()).rpartition(':')[0] or '.').parent)
     return advice(values, [*KEY_CHECKS, *RUN_CHECKS, *MODEL_CHECKS, *REFUSALS, files], where, gpu)

@@ -91,6 +91,7 @@ class Converted(NamedTuple):
             'which tokenizes the segments of input_output one by one.',
             'To train them there as they are: segmask preprocess, then segmask export.']
         return '\n'.join(lines)
+    def __repr__(self): return str(self)
 
 def convert(
     data: str|os.PathLike|Mapping,                   # a file, a folder, a data set on the hub; or a data set entry
@@ -159,6 +160,7 @@ class Exported(NamedTuple):
     axolotl: str     # YAML for an axolotl config
     trl: str         # Python for TRL
     def __str__(self): return f'# axolotl\n{self.axolotl}\n# TRL\n{self.trl}'
+    def __repr__(self): return str(self)
 
 def _stanza(cfg: 'TrainingConfig', files: Mapping[str, str], kind: str) -> str:
     "The config that makes axolotl read the files"

@@ -155,6 +155,7 @@ class Fill(NamedTuple):
     def __str__(self):
         return (f'{self.rows:,} rows pack into {self.sequences:,} sequences, {self.share:.1%} full '
                 f'(no packing needs fewer than {self.least:,})')
+    def __repr__(self): return str(self)
 
 def fill_of(
     bins: Sequence[Sequence[int]],     # from `pack`

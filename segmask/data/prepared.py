@@ -65,19 +65,19 @@ class Report:
         return tag('div', escape(repr(self))) + (table_html(self.rows, 20) if len(self.rows) else '')
 
     def lines(self,
-        most: int|None = 20, # None for all
+        limit: int|None = 20, # None for all
     ) -> str:
         """The summary, and a line for each row that was not simply kept
 
         Args:
-            most (int|None, default 20): None for all
+            limit (int|None, default 20): None for all
 
         Returns:
             str
         """
         import pyarrow.parquet as pq # its read_table, like pandas, takes longer to import than most reports to read
         odd = pq.ParquetFile(self._path).read(columns=['file', 'line', 'reason'])
-        rows = [f'  {o["file"]}:{o["line"]}: {o["reason"]}' for o in odd.slice(0, most).to_pylist()]
+        rows = [f'  {o["file"]}:{o["line"]}: {o["reason"]}' for o in odd.slice(0, limit).to_pylist()]
         more = odd.num_rows-len(rows)
         return '\n'.join([repr(self), *rows, *([f'  and {more:,} more'] if more else [])])
 

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['STATUSES', 'DROPPED', 'Limits', 'statuses', 'limits', 'row_sums', 'Measured', 'measure', 'row_digests', 'joined',
-           'order_of', 'conversations', 'Plan', 'plan', 'held_back', 'split_of', 'Tally', 'of_texts', 'Source',
-           'Numbers', 'decide', 'status_counts', 'odd_rows']
+           'order_of', 'conversations', 'Plan', 'repeated', 'plan', 'held_back', 'split_of', 'Tally', 'of_texts',
+           'Source', 'Numbers', 'decide', 'status_counts', 'odd_rows']
 
 # %% ../../nbs/data/37_rules.ipynb #4dac3bd5
 import math
@@ -234,6 +234,27 @@ class Plan(NamedTuple):
     stored: np.ndarray # int64, the rows that are stored, in their order
     together: np.ndarray|None = None # of each row: its conversation, where rows are turns
 
+def repeated(
+    digests: Sequence[bytes]|np.ndarray, # 16 bytes for each row
+    order: np.ndarray,                   # the rows to look at, in their order
+) -> np.ndarray: # int64, some of these rows
+    """Rows that are the same as an earlier one; one sixteenth of the digests at a time
+
+    Args:
+        digests (Sequence[bytes]|np.ndarray): 16 bytes for each row
+        order (np.ndarray): the rows to look at, in their order
+
+    Returns:
+        np.ndarray: int64, some of these rows
+    """
+    raw = digests.tobytes() if isinstance(digests, np.ndarray) else b''.join(digests)
+    pairs, found = np.frombuffer(raw, np.uint64).reshape(-1, 2)[order], [np.zeros(0, np.int64)]
+    for part in range(16):
+        at = np.flatnonzero(pairs[:, 0]>>np.uint64(60)==part)
+        at = at[np.lexsort((pairs[at, 1], pairs[at, 0]))] # equal ones side by side, the earliest first
+        found.append(order[at[1:][(pairs[at[1:]]==pairs[at[:-1]]).all(1)]])
+    return np.concatenate(found)
+
 def plan(
     rows: Measured,
     order: np.ndarray,       # from `order_of`
@@ -254,11 +275,7 @@ def plan(
         Plan
     """
     status = statuses(rows.tokens, rows.kept, limits)
-    if limits.once:
-        seen: set[bytes] = set()
-        for i in order[status[order]<DROPPED].tolist():
-            if rows.digests[i] in seen: status[i] = _again
-            seen.add(rows.digests[i])
+    if limits.once: status[repeated(rows.digests, order[status[order]<DROPPED])] = _again
     for i in cut: status[i] = status[i] or _cut
     return Plan(status, order[status[order]<DROPPED], together)
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ..masks import Rules, rules_from
 from ..problems import Problem, Problems
 from ..core import SegmentError, Segments, segments_problems
+from ..files import records
 from .chat import Chat
 from .chatrows import without_conversations, Several, chat_rows, own_options
 from .contract import Contract
@@ -241,7 +242,7 @@ def lower_all(
 
 # %% ../../nbs/formats/22_formats.ipynb #28f00009
 def to_segments(
-    rows: 'Iterable[Mapping]|str',                    # rows, or a path: a file, a folder, a data set on the hub
+    rows: Any,                                        # a list, a DataFrame, Arrow, a data set; or a path: a file, ...
     type: str|Mapping = 'input_output',               # the format, as in a config
     tokenizer: 'PreTrainedTokenizerBase|None' = None, # whose special tokens are written out
     train_on_inputs: bool = False,                    # train on prompts too
@@ -251,7 +252,7 @@ def to_segments(
     """Rows of any format in `FORMATS` as segments
 
     Args:
-        rows (Iterable[Mapping]|str): rows, or a path: a file, a folder, a data set on the hub
+        rows (Any): a list, a DataFrame, Arrow, a data set; or a path: a file, ...
         type (str|Mapping, default 'input_output'): the format, as in a config
         tokenizer (PreTrainedTokenizerBase|None, default None): whose special tokens are written out
         train_on_inputs (bool, default False): train on prompts too
@@ -273,15 +274,11 @@ def to_segments(
     check_options(type, options)
     check_config(config or {})
     lower, _ = lowering(type, tokenizer, options, {**(config or {}), 'train_on_inputs':train_on_inputs})
-    numbered: Any = enumerate(_records(rows))
     at: Callable[[int], str] = lambda n: place('row ', n)
     if isinstance(rows, str):
-        numbered = Rows({'path':rows, **options})
+        numbered: Any = Rows({'path':rows, **options})
         at = numbered.at
+    else: numbered = enumerate(records(rows))
     made = list(lower_all(numbered, lower, at))
     for n,s in made: s.where = at(n)
     return [s for _,s in made]
-
-def _records(rows: Any) -> Any:
-    "Rows of a DataFrame as mappings; other rows as they are"
-    return rows.to_dict('records') if hasattr(rows, 'to_dict') and hasattr(rows, 'columns') else rows

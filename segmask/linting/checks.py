@@ -19,7 +19,7 @@ from typing import Any, Literal, NamedTuple
 from ..problems import visible
 from ..formats.chatrows import ChatRow
 from ..formats.contract import CONTRACT_CODES
-from ..tokens.skew import token_text
+from ..tokens.tokenizer import token_text
 from .codes import CODES, SEVERITIES, Code
 from .look import Look, around, segment_at, start_of
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from ..html import QUIET, SEVERITY, escape, plain, table_html, tag
+from ..html import QUIET, SEVERITY, as_table, escape, plain, table_html, tag
 from ..problems import visible
 from .codes import CODES, SEVERITIES
 
@@ -126,32 +126,35 @@ def findings_text(
     return '\n'.join([*out, '', counts(findings)])
 
 # %% ../../nbs/linting/50_findings.ipynb #600c337c
-_cell = 'text-align:left;vertical-align:top;padding:2px 8px;background:transparent;overflow-wrap:anywhere'
+_cell = 'text-align:left;vertical-align:top;padding:2px 8px;background:transparent;'
+_short, _long = _cell+'white-space:nowrap', _cell+'overflow-wrap:anywhere'
 
 def _group_html(g: Group) -> str:
     cells = [tag('b', g.severity, style=f'color:{SEVERITY[g.severity]}'), tag('code', escape(g.code)), f'{g.total:,}',
              escape(_where_text(g)), f'{plain(g.message)}<br>{tag("small", plain(g.hint))}']
-    return tag('tr', ''.join(tag('td', o, style=_cell) for o in cells))
+    return tag('tr', ''.join(tag('td', o, style=_short if i<3 else _long) for i,o in enumerate(cells)))
+
+_HEAD = tag('tr', ''.join(tag('th', o, style=_short) for o in ('severity', 'code', 'count', 'where', 'what and hint')))
 
 def _file_html(file: str, found: list[Group]) -> str:
-    head = ''.join(tag('th', o, style=_cell) for o in ('severity', 'code', 'count', 'where', 'what, and what to do'))
-    caption = tag('caption', tag('b', escape(file or 'rows')), style=_cell+';caption-side:top')
-    return tag('table', caption + tag('thead', tag('tr', head)) + tag('tbody', ''.join(map(_group_html, found))))
+    name = tag('tr', tag('th', escape(file or 'rows'), colspan=5, style=_long))
+    return tag('tbody', name + ''.join(map(_group_html, found)))
 
 def findings_html(
     findings: pd.DataFrame, # from `lint`
-) -> str: # a table for each file, without scripts
+) -> str: # one table without scripts
     """Findings by file and code, as a page
 
     Args:
         findings (pd.DataFrame): from `lint`
 
     Returns:
-        str: a table for each file, without scripts
+        str: one table without scripts
     """
     if not len(findings): return '<p>nothing found</p>'
-    tables = (_file_html(file, list(found)) for file,found in groupby(_groups(findings), key=lambda o: o.file))
-    return ''.join(tables) + tag('small', counts(findings), style=QUIET)
+    files = (_file_html(file, list(found)) for file,found in groupby(_groups(findings), key=lambda o: o.file))
+    table = tag('table', tag('thead', _HEAD) + ''.join(files), style='background:transparent;color:inherit')
+    return table + tag('small', counts(findings), style=QUIET)
 
 # %% ../../nbs/linting/50_findings.ipynb #cb417c8b
 class Findings(pd.DataFrame):
@@ -195,4 +198,4 @@ def lint_summary(
         what = CODES[str(code)].what if code in CODES else ''
         rows.append((code, part.severity.iloc[0], len(part), part['row'].nunique(), places, what))
     rows.sort(key=lambda o: (SEVERITIES.index(o[1]), -o[2]))
-    return pd.DataFrame(rows, columns=['code', 'severity', 'findings', 'rows', 'first', 'what'])
+    return as_table(rows, columns=['code', 'severity', 'findings', 'rows', 'first', 'what'])

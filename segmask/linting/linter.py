@@ -22,7 +22,7 @@ from ..core import Segments, segments_problems
 from ..data.encoding import Batch, Encoding, rows_of
 from ..data.prepared import Prepared
 from ..data.rules import Tally, split_of
-from ..files import iter_jsonl
+from ..files import iter_jsonl, records
 from ..formats.contract import CONTRACT_CODES
 from ..problems import Problem
 from ..tokens.encoder import Encoder
@@ -211,15 +211,6 @@ def _of_all(r: Look) -> Iterator[tuple[str, str, dict]]: # (code, message, other
         yield 'bos-at-inference', f'rows begin with {tok.bos_token!r}, and tokenizer(prompt) adds another', {}
 
 # %% ../../nbs/linting/51_linter.ipynb #fe707516
-def _records(rows: Any) -> Iterable:
-    "Rows one by one: of a table, a data set, or what is iterable anyway"
-    if isinstance(rows, (Segments, Mapping)): return [rows]
-    for to_rows in ('to_dicts', 'to_pylist'): # polars, Arrow
-        if hasattr(rows, to_rows): return getattr(rows, to_rows)()
-    if hasattr(rows, 'iloc') and hasattr(rows, 'to_dict'): return rows.to_dict('records') # pandas
-    if isinstance(rows, Iterable): return rows
-    raise TypeError(f'{type(rows).__name__} holds no rows; give a list, a file, a config or a prepared set')
-
 def _segments(rows: Iterable, out: Linter) -> Iterator[tuple[str, Any]]:
     "(where, example) of each row that can be read, or (where, tokens and labels) of one that is encoded already"
     for i,row in enumerate(rows):
@@ -400,7 +391,7 @@ def lint(
         raise TypeError('rows are judged by the tokenizer that reads them; give an encoder: '
                         'lint(rows, Encoder(load_tokenizer("...")))')
     else:
-        rows = _lines(data, out) if is_path else _segments(_records(data), out)
+        rows = _lines(data, out) if is_path else _segments(records(data), out)
         _lint_rows(rows, Known(encoder, sequence_len, excess_length_strategy), out)
     return findings_frame(out.finish())
 

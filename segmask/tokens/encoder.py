@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict, get_args,
 import numpy as np
 
 from ..core import IGNORE_INDEX, SegmentError, Segments, segments_problems
+from ..html import QUIET, escape, runs_html, tag
 from ..problems import Problem, Problems, visible
 from .continuing import Speller, Tokens, why_not
 from .engine import Engine
-from .tokenizer import load_tokenizer
+from .tokenizer import load_tokenizer, token_text
 
 if TYPE_CHECKING: import pyarrow as pa
 
@@ -212,6 +213,17 @@ class Encoded(Mapping):
     def __repr__(self):
         counts = f'{len(self.input_ids)} tokens, {sum(o!=IGNORE_INDEX for o in self.labels)} trained'
         return f'Encoded({counts}, boundary={self.boundary!r})'
+    def _repr_html_(self) -> str: return _drawn(self)
+
+# %% ../../nbs/tokens/11_encoder.ipynb #4b9fa203
+def _drawn(e: Encoded, limit: int=2000) -> str: # HTML
+    "The tokens of a row, those of much longer rows up to a limit"
+    head = tag('small', escape(repr(e)), style=QUIET)
+    if e.tokenizer is None: return head
+    texts = [o.replace('⏎', '⏎\n') for o in token_text(e.tokenizer, e.input_ids[:limit])]
+    tips = (f'{i}, {"masked" if l==IGNORE_INDEX else "trained"}' for i,l in zip(e.input_ids, e.labels))
+    more = tag('small', f' and {len(e.input_ids)-limit:,} more tokens') if len(e.input_ids)>limit else ''
+    return head + runs_html(zip(texts, e.weights, tips)) + more
 
 # %% ../../nbs/tokens/11_encoder.ipynb #6e0c1a12
 def put_together(
@@ -631,7 +643,7 @@ def ids_and_labels(
     if isinstance(row, Segments) or not isinstance(row, Mapping) or not {'input_ids','labels'} <= set(row):
         raise TypeError('this needs an encoded row with input_ids and labels, '
                         f'not {type(row).__name__}; encode it: Encoder(tokenizer)(row)')
-    if tokenizer is None: raise TypeError('only an Encoded knows its tokenizer; give one as `tokenizer`')
+    if tokenizer is None: raise TypeError('which tokenizer made these tokens is not known; give one as `tokenizer`')
     ids, labels = ([int(i) for i in row[k]] for k in ('input_ids', 'labels'))
     if len(ids)!=len(labels):
         raise ValueError(f'{len(ids)} input_ids and {len(labels)} labels; they must be of one length')

@@ -90,7 +90,7 @@ def checkpoints(
 def newest(
     folder: str|os.PathLike, # the output folder of a run
 ) -> tuple[Path|None, list[str]]: # (the checkpoint, a line for each newer one that is not whole)
-    """The newest whole checkpoint
+    """The newest complete checkpoint
 
     Args:
         folder (str|os.PathLike): the output folder of a run

@@ -251,7 +251,7 @@ def _baseline_lines(c: Comparison) -> list[str]:
     ps = holm([p_value(e, c.baseline) for e in found.values()])
     better = [o for (o,e),p in zip(found.items(), ps) if p<.05 and e.mean>c.baseline]
     does = f'{_and(better)} {"does" if len(better)==1 else "do"} better than that.' if better else (
-        'No mask is sure to do better: what follows says little about masking.')
+        'No mask is clearly better than that, so the differences between masks mean little.')
     return [f'{lines} {does}']
 
 def _pair_lines(c: Comparison) -> list[str]:

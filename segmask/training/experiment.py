@@ -226,7 +226,7 @@ def _run(job: Job, cfg: TrainingConfig, parts: Split, model: Callable|None, aske
     torch.manual_seed(job.seed)
     meter = _meter(progress, asked.minutes)
     new = _made(model, job.seed) if model else None
-    silent: dict[str, Any] = dict(live=False, proof=False, say=lambda *lines: None)
+    silent: dict[str, Any] = dict(live=False, proof=False, log=lambda *lines: None)
     r = train(_arm_config(cfg, folder, job.seed, job.steps), model=new, callbacks=[meter], **silent)
     peak, seconds = _peak_memory(), sorted(meter.seconds)
     found = measure(r.model, r.tokenizer, parts.held, asked.generate, asked.max_new_tokens, asked.measures)

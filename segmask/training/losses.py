@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..core import IGNORE_INDEX, Segments
-from ..html import LEGEND, PRE_STYLE, QUIET, escape, heat, run_style, tag
+from ..html import LEGEND, PRE_STYLE, QUIET, as_table, escape, heat, run_style, tag
 from ..tokens.encoder import Encoder, ids_and_labels
 from ..tokens.tokenizer import load_tokenizer
 
@@ -84,10 +84,9 @@ def loss_table(
     Example:
         >>> loss_table(model, encoder(row))
     """
-    import pandas as pd
     model, row, tokenizer = _known(model, row, tokenizer)
     ids, labels, tokenizer = ids_and_labels(row, tokenizer)
-    out = pd.DataFrame(dict(token=[tokenizer.decode(i) for i in ids], label=labels, id=ids))
+    out = as_table(dict(token=[tokenizer.decode(i) for i in ids], label=labels, id=ids))
     out = out.assign(trained=out.label!=IGNORE_INDEX, loss=token_losses(model, ids))
     segments = getattr(row, 'segment', None)
     if segments and len(segments)==len(ids): out['segment'] = segments
@@ -126,10 +125,10 @@ class Html(str):
     "HTML that draws itself in a notebook"
     def _repr_html_(self) -> str: return str(self)
 
-def _coloured(token: Any, column: str, most: float) -> str:
+def _coloured(token: Any, column: str, full: float) -> str:
     "A token of a table, coloured by a column"
     value = getattr(token, column)
-    strength = 0. if value is None or math.isnan(value) else abs(value)/most
+    strength = 0. if value is None or math.isnan(value) else abs(value)/full
     style = f'{run_style(token.trained)};{heat(strength, column=="change" and value<0)}'
     tip = f'{column} {value:.2f}, {"trained" if token.trained else "masked"}'
     if math.isnan(value): tip = 'first token: nothing predicts it'
@@ -139,7 +138,7 @@ def _coloured(token: Any, column: str, most: float) -> str:
 def show_losses(
     table: 'pd.DataFrame', # from `loss_table` or `before_after`
     column: str='loss',    # what to colour by; a change is orange where the loss grew, blue where it fell
-    most: float=8.,        # nats at which the colour is full
+    full: float=8.,        # nats at which the colour is full
 ) -> Html: # a str: inline styles, no script; text is escaped
     """Tokens coloured by loss, as HTML that draws itself in a notebook
 
@@ -147,7 +146,7 @@ def show_losses(
         table (pd.DataFrame): from `loss_table` or `before_after`
         column (str, default 'loss'): what to colour by; a change is orange where the loss grew, blue where it
             fell
-        most (float, default 8.0): nats at which the colour is full
+        full (float, default 8.0): nats at which the colour is full
 
     Returns:
         Html: a str: inline styles, no script; text is escaped
@@ -160,11 +159,11 @@ def show_losses(
     """
     if column not in table:
         raise ValueError(f'there is no column {column!r}; there are {", ".join(map(str, table.columns))}')
-    if not most>0: raise ValueError(f'most is {most}; it must be above 0')
-    body = ' '.join(_coloured(o, column, most) for o in table.itertuples())
+    if not full>0: raise ValueError(f'full is {full}; it must be above 0')
+    body = ' '.join(_coloured(o, column, full) for o in table.itertuples())
     what = 'change of loss, blue where it fell' if column=='change' else 'loss'
     return Html(tag('pre', body, style=PRE_STYLE)
-                + tag('small', f'{LEGEND} · background: {what} (full at {most:g} nats)', style=QUIET))
+                + tag('small', f'{LEGEND} · background: {what} (full at {full:g} nats)', style=QUIET))
 
 def before_after(
     before: 'pd.DataFrame', # `loss_table` of a row before training
@@ -219,7 +218,6 @@ def row_losses(
     Example:
         >>> row_losses(model, prepared[:20], prepared.source)
     """
-    import pandas as pd
     out = []
     if isinstance(rows, Mapping): raise TypeError('give several rows, such as [row]')
     for i,r in enumerate(rows):
@@ -229,5 +227,5 @@ def row_losses(
         line = dict(row=i, **_row_line(model, list(r['input_ids']), list(r['labels'])))
         out.append({**line, 'source':str(source(i))} if source else line)
     columns = ['row', 'trained', 'masked', 'worst', 'tokens', *(['source'] if source else [])]
-    table = pd.DataFrame(out, columns=columns)
+    table = as_table(out, columns=columns)
     return table.sort_values('trained', ascending=False, kind='stable', ignore_index=True)

@@ -17,7 +17,7 @@ from ..formats.formats import FORMATS
 
 from ..config.keys import without_secrets
 
-from ..html import Plot, escape
+from ..html import Plot, as_table, escape
 from .live import Counts, loss_plot
 from .losses import row_losses
 
@@ -90,9 +90,8 @@ def history_of(
     Returns:
         pd.DataFrame: columns step, epoch, loss, eval_loss, learning_rate, grad_norm, and those of `Counts`
     """
-    import pandas as pd
     cols = ['step', 'epoch', 'loss', 'eval_loss', 'learning_rate', 'grad_norm', *Counts._fields]
-    return pd.DataFrame([{k: o.get(k) for k in cols} for o in log if 'loss' in o or 'eval_loss' in o], columns=cols)
+    return as_table([{k: o.get(k) for k in cols} for o in log if 'loss' in o or 'eval_loss' in o], columns=cols)
 
 # %% ../../nbs/training/72_result.ipynb #cc9f4e32
 @dataclass(repr=False)

@@ -334,7 +334,7 @@ def train(
     proof: bool=True,            # before the first step, train a few rows plainly too and compare
     callbacks: Sequence[Any]=(), # more of transformers' TrainerCallbacks
     force: bool=False,           # prepare the data again
-    say: Callable[..., None]|None=None, # takes lines about the run (default: the widget shows them, or stderr)
+    log: Callable[..., None]|None=None, # takes lines about the run (default: the widget shows them, or stderr)
 ) -> TrainResult:
     """Prepare the data (or find it prepared), train, save
 
@@ -346,7 +346,7 @@ def train(
         proof (bool, default True): before the first step, train a few rows plainly too and compare
         callbacks (Sequence[Any], default ()): more of transformers' TrainerCallbacks
         force (bool, default False): prepare the data again
-        say (Callable[..., None]|None, default None): takes lines about the run (default: the widget shows
+        log (Callable[..., None]|None, default None): takes lines about the run (default: the widget shows
             them, or stderr)
 
     Returns:
@@ -366,10 +366,10 @@ def train(
     start = _begin(run, proof)
     set_seed(run.args.seed) # what was done until here does not change the run
     view = Live() if live is True else live or None
-    trainer, tok, told = _trainer(run, view, callbacks), run.prepared.tokenizer, say or _told
+    trainer, tok, told = _trainer(run, view, callbacks), run.prepared.tokenizer, log or _told
     trainer.note = '\n'.join(o if o.startswith('segmask: ') else f'segmask: {o}' for o in run.said)
     batch = trainer.first_batch()
-    if view is not None and view.notebook and say is None and trainer.is_world_process_zero():
+    if view is not None and view.notebook and log is None and trainer.is_world_process_zero():
         from IPython.display import display
         display(show_batch(batch, tok))
     else: told(*trainer.note.splitlines(), *batch_lines(batch, tok))

@@ -178,8 +178,8 @@ def segment_trial(
     finally: model.train(training)
     by = f' (by {off:.0e} of the largest)' if why and off and '(by' not in why else ''
     if why: return Trial(False, f'segmask: rows are padded, not packed: {why}{by}', off, steady)
-    line = f'segmask: rows may share a sequence: {core.config.model_type} with these weights gives the same scores ' \
-           'packed as alone, and a change in one row moved no other'
+    line = f'segmask: rows may share a sequence: this {core.config.model_type} model gives each row the same scores ' \
+           'packed and alone, and a change in one row changes no other'
     return Trial(True, line, off)
 
 def segment_attention(

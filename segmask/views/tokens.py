@@ -18,7 +18,7 @@ from ..html import (BLUE, FAINT, PART_STYLE, PART_WORDS, PRE_STYLE, QUIET, View,
                           tag)
 from ..problems import visible
 from ..tokens.encoder import Encoded, debug_line, ids_and_labels
-from ..tokens.skew import token_text
+from ..tokens.tokenizer import token_text
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -135,7 +135,8 @@ def replay(
             at = where.get(o['was'], [])
             if not at: lost += 1; continue
             i = int(key) if int(key) in at else at[0]
-            after[i] = Segments.from_dict(o['now'], state[i].where)
+            now, line = o['now'], state[i].where # a row that was removed has no segments
+            after[i] = Segments.from_dict(now, line) if now.get('segments') else Segments((), state[i].extra, line)
             at.remove(i)
             where.setdefault(row_digest(after[i]), []).append(i)
         same = set(map(str, after))==set(step['rows'])

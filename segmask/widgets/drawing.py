@@ -215,7 +215,8 @@ def _beginning(state: 'Browsing', i: int, most: int=60) -> str:
     "How the text of a row begins"
     s = state.set
     if isinstance(s, WrittenRows):
-        text = ''
+        if not s.rows[i].segments: return 'removed when it is saved'
+        text = '⚑ ' if s.rows[i].extra.get('flag') else ''
         for o in s.rows[i]:
             text += o.text[:most]
             if len(text)>=most: break

@@ -125,7 +125,7 @@ class Settings:
 
     @property
     def advice(self) -> 'list[Advice]':
-        "What will not do what its author thinks"
+        "What is ignored, refused or risky"
         return self.config.check()
     @property
     def yaml(self) -> str: return self.config.to_yaml()

@@ -277,15 +277,15 @@ def test_other_boundaries_and_weights(light, editor):
     assert states(editor)==labels(light)
     editor.get_by_label('boundary mode', exact=True).select_option('prompt')
     light.until(lambda: editor.locator('[data-i]').count(), n)
-    editor.get_by_label('second boundary mode').select_option('segment')
+    editor.get_by_label('second boundary mode', exact=True).select_option('segment')
     second = editor.locator('.sm-other [data-i]')
     light.until(lambda: second.count()>0)
     ids = "print(len(Encoder(tok)(e.state[0]).input_ids))"
     assert second.count()==int(light.kernel(ids))!=n and editor.locator('.sm-other .sm-hit').count()>0
     assert 'segment: ' in editor.locator('.sm-other small').inner_text()
-    editor.get_by_label('second boundary mode').select_option('prompt')
+    editor.get_by_label('second boundary mode', exact=True).select_option('prompt')
     says(light, editor, 'the same tokens and labels')
-    editor.get_by_label('second boundary mode').select_option('')
+    editor.get_by_label('second boundary mode', exact=True).select_option('')
     light.until(lambda: editor.locator('.sm-other').is_visible(), False)
     drag(light, editor, 3, 4)
     editor.get_by_label('weight of the selection').fill('0.25')

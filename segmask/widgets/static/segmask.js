@@ -543,6 +543,7 @@ function renderRows({ model, el }) {
     button('turn around', 'turn the segment around (x)', () => act('toggle')), button('weigh', 'train what is selected, with this weight', () => act('weigh', { weight: Number(weight.value) })), weight,
     button('split', 'cut the segment where the selection begins', () => act('split')), button('join', 'join the segment with the next one', () => act('join')),
     button('edit text', 'change the text of the segment', () => act('text')), make('span', { className: 'sm-gap' }), undo, redo, button('reset row', 'take back all changes of this row', () => act('reset')),
+    button('flag row', 'flag this row for later, in the file; again takes the flag away', () => act('flag')), button('remove row', 'take this row out of the file when it is saved', () => act('remove')),
     make('span', { className: 'sm-gap' }), opener('rule …', 'change all rows in view', 'rule'), maskHits, trainHits, opener('Python', 'the code that repeats all this', 'python'), save];
   tools.append(...editing);
   tools.hidden = !head().editable;
@@ -859,7 +860,7 @@ function renderForm({ model, el }) {
   }
   function drawAdvice() {
     const all = model.get('advice');
-    advice.replaceChildren(...(all.length ? all.map((/** @type {any} */ a) => make('div', { className: `sm-group-of sm-of-${a.severity}` }, make('span', { className: 'sm-severity', textContent: a.severity }), ' ', make('code', { textContent: a.key }), `: ${a.what}.`, make('div', { className: 'sm-hint', textContent: a.hint }))) : ['nothing to say against it']));
+    advice.replaceChildren(...(all.length ? all.map((/** @type {any} */ a) => make('div', { className: `sm-group-of sm-of-${a.severity}` }, make('span', { className: 'sm-severity', textContent: a.severity }), ' ', make('code', { textContent: a.key }), `: ${a.what}.`, make('div', { className: 'sm-hint', textContent: a.hint }))) : ['nothing found']));
   }
   function drawNote() {
     const n = model.get('note'), inside = note.contains(document.activeElement);
