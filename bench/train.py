@@ -487,7 +487,7 @@ def page(parts: dict[str, dict]) -> str:
         if parts.get(k, {}).get('lines'): out += [f'### {title}', '', NOTES[k], '', *table(parts[k]['lines']), '']
     out += ['### What the columns leave out', '',
             'The peak of a whole step holds weights, gradients and activations; only the part that scores take goes with the trained share (vocabulary x 4 bytes for each). '
-            'TRL skips masked scores only on GPUs, with Triton; on a CPU it computes all of them, and its metrics besides.', '']
+            'TRL skips masked scores only on GPUs, with Triton; on a CPU it computes all of them, and its metrics besides; products that its loss adds in place are not in its GFLOP, so that they are too low.', '']
     return '\n'.join([*out, *([] if CUDA else ['Not measured: anything on a GPU (`python bench/train.py --cuda`).', ''])])
 
 def main():

@@ -353,6 +353,9 @@ def mask(
 
     Returns:
         Rule: nothing chosen: everything
+
+    Example:
+        >>> row.apply(mask(r'[0-9]+'))
     """
     return _rule('mask', regex, 0., choice)
 
@@ -385,6 +388,9 @@ def weigh(
 
     Returns:
         Rule: nothing chosen: everything
+
+    Example:
+        >>> row.apply(weigh(r' 4', .5))
     """
     return _rule('weigh', regex, weight, choice)
 
@@ -400,11 +406,18 @@ def only(
 
     Returns:
         Rule
+
+    Example:
+        >>> row.apply(only(r' 4'))
     """
     return _rule('only', regex, 0., choice)
 
 def only_last_turn() -> Rule:
-    "A rule that masks all but the last turn that is trained"
+    """A rule that masks all but the last turn that is trained
+
+    Example:
+        >>> row.apply(only_last_turn())
+    """
     return only(turn='last')
 
 def by_role(
@@ -417,6 +430,9 @@ def by_role(
 
     Returns:
         Rules
+
+    Example:
+        >>> (masked('Q', role='user') + trained('A', role='assistant')).apply(by_role('assistant'))
     """
     return mask() + train(role=roles)
 

@@ -158,10 +158,10 @@ def test_all_agree(part, model, tok, monkeypatch, record_property):
 @pytest.mark.slow
 def test_ray_agrees(model, monkeypatch):
     "The same on five configs, in a real cluster of two workers"
+    monkeypatch.setenv('RAY_raylet_start_wait_time_s', '600') # read when ray is imported; a busy machine takes its time
     ray = pytest.importorskip('ray', reason='Ray is not installed (pip install segmask[ray])')
-    root = str(Path(__file__).parents[1])
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level='ERROR', object_store_memory=256<<20,
-             runtime_env={'env_vars':{'PYTHONPATH':os.pathsep.join([root, os.environ.get('PYTHONPATH', '')])}})
+    monkeypatch.setenv('PYTHONPATH', os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get('PYTHONPATH', '')])) # for the workers
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level='ERROR', object_store_memory=128<<20)
     from functools import partial
     monkeypatch.setattr(prepare, 'on_ray', partial(cluster.on_ray, shard_tokens=60, unit=150))
     done = 0
@@ -222,30 +222,12 @@ def test_a_set_of_two_shards_is_read_like_one(model):
 
 # --- what runs on Ray, without Ray --------------------------------------------------------------------------------
 
-class Blocks:
-    "A data set as Ray has it, in this process: blocks that go through functions one after the other, in a wild order"
-    def __init__(self, blocks): self.blocks = blocks
-    def map_batches(self, f, **kw):
-        made = [f(o) for o in self.blocks[::-1]]
-        return Blocks([t for o in made for t in ([o] if hasattr(o, 'num_rows') else o)])
-    def materialize(self): return self
-    def to_arrow_refs(self): return self.blocks
-    def groupby(self, key):
-        import pyarrow as pa, pyarrow.compute as pc
-        whole = pa.concat_tables(self.blocks)
-        return Blocks([whole.filter(pc.equal(whole[key], i)) for i in whole[key].unique().to_pylist()])
-    def map_groups(self, f, **kw): return Blocks([f(o) for o in self.blocks])
-    def take_all(self): return [r for o in self.blocks for r in o.to_pylist()]
-
 @pytest.fixture
 def one_process(monkeypatch):
-    import pyarrow as pa
     from functools import partial
     from types import SimpleNamespace as N
-    context = N(get_current=lambda: N())
-    data = N(range=lambda n, **kw: Blocks([pa.table(dict(id=[i])) for i in range(n)]), DataContext=context)
-    ray = N(is_initialized=lambda: True, put=lambda o: o, get=lambda o: o, data=data)
-    for k,v in {'ray':ray, 'ray.data':data}.items(): monkeypatch.setitem(sys.modules, k, v)
+    remote = lambda **kw: lambda f: N(remote=f)
+    monkeypatch.setitem(sys.modules, 'ray', N(is_initialized=lambda: True, put=lambda o: o, get=lambda o: o, remote=remote))
     monkeypatch.setattr(cluster, '_job', {})
     monkeypatch.setattr(prepare, 'on_ray', partial(cluster.on_ray, shard_tokens=60, unit=150))
 
@@ -265,3 +247,28 @@ def test_units_and_shards_make_the_same_set(model, one_process):
         done += 1
         if done==30: break
     assert done==30 and shards>60
+
+def test_what_a_killed_run_had_done_is_found_again(model, one_process, monkeypatch):
+    Path('rows.jsonl').write_text(''.join(json.dumps(dict(text=f'row {i} one two three'))+'\n' for i in range(60)))
+    cfg = dict(base_model=model, datasets=[dict(path='rows.jsonl', type='completion')], dataset_exact_deduplication=True)
+    want, done = quietly(preprocess, {**cfg, 'dataset_prepared_path':'here'}), Counter()
+    def counted(name, most):
+        original = getattr(cluster, name)
+        def count(*args, **kw):
+            done[name] += 1
+            if done[name]==most: raise KeyboardInterrupt
+            return original(*args, **kw)
+        return name, count
+    def run(**limits):
+        done.clear()
+        with monkeypatch.context() as m:
+            for o in ('encode_unit', 'write_shard'): m.setattr(cluster, *counted(o, limits.get(o)))
+            return quietly(preprocess, {**cfg, 'dataset_prepared_path':'there'}, engine='ray')
+    with pytest.raises(KeyboardInterrupt): run(encode_unit=4)
+    with pytest.raises(KeyboardInterrupt): run(write_shard=3)
+    encoded = done['encode_unit']
+    p = run()
+    shards = len(list(p.path.glob('data-*')))
+    assert encoded>5 and done=={'write_shard': shards-2} and shards>5
+    assert p.dataset.to_list()==want.dataset.to_list() and p.path.name==want.path.name
+    assert [o.name for o in Path('there').iterdir()]==[p.path.name]

@@ -8,6 +8,7 @@ __all__ = ['read_once', 'read_all', 'on_this_machine', 'Watched', 'ingredients',
 # %% ../../nbs/data/43_prepare.ipynb #e07eca0f
 import json, os, sys, time
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -17,7 +18,7 @@ from .. import __version__
 from ..config.config import TrainingConfig
 from ..config.keys import names, without_secrets
 from ..core import SegmentError
-from .cluster import connect, on_ray
+from .cluster import connect, hashes_on_ray, on_ray
 from .encoding import Encoding, ahead, encodings_of
 from .prepared import Prepared
 from .rules import Limits, Numbers, decide, limits, order_of
@@ -91,7 +92,7 @@ def on_this_machine(
     out: Path,              # the folder to fill
     scratch: Path,          # a folder for whatever is needed meanwhile
     fingerprint: str,       # for `datasets`
-) -> tuple[dict[str,int], bool]: # the totals, and whether there are weights
+) -> tuple[dict[str,int], bool, dict]: # the totals, whether there are weights, what is known of files: nothing
     """Encode, decide, write
 
     Args:
@@ -103,13 +104,14 @@ def on_this_machine(
         fingerprint (str): for `datasets`
 
     Returns:
-        tuple[dict[str, int], bool]: the totals, and whether there are weights
+        tuple[dict[str, int], bool, dict]: the totals, whether there are weights, what is known of files:
+        nothing
     """
     within = limits(cfg, side)
     rows, sizes, numbers = read_all(encodings, scratch, within)
     p = decide(numbers, order_of(sizes, cfg, numbers.together), within)
     write_dataset(rows, p.stored, np.minimum(rows.lens[p.stored], within.longest), out, fingerprint)
-    return record(numbers, p, within, out), rows.weighted
+    return record(numbers, p, within, out), rows.weighted, {}
 
 # %% ../../nbs/data/43_prepare.ipynb #90119833
 def _settings(cfg: TrainingConfig, side: str) -> dict:
@@ -151,14 +153,22 @@ def _roles(tok: Any) -> dict[str, str]: # 'eos_token' -> '</s>'
 
 # %% ../../nbs/data/43_prepare.ipynb #140b4363
 class Watched:
-    "Files behind some rows: their hashes, and whether anything has changed since"
-    def __init__(self, sources: Iterable[Rows]):
+    """Files behind some rows: their hashes, and whether anything has changed since
+
+    Args:
+        sources (Iterable[Rows])
+        hashes (Callable[[list[str]], Iterable[str]], default partial(map, hash_file)): of files
+    """
+    def __init__(self,
+        sources: Iterable[Rows],
+        hashes: Callable[[list[str]], Iterable[str]] = partial(map, hash_file), # of files
+    ):
         self.sources = list(sources)
         files = [f for o in self.sources for f in o.files]
         self._stats = {f: _stat(f) for f in files} # first: what changes while it is hashed has changed
         # what is younger than the clock is fine may change without looking younger
         self._young = {f for f,o in self._stats.items() if time.time_ns()-max(o[2:])<2e9}
-        self._hashes = {f: hash_file(f) for f in self._stats}
+        self._hashes = dict(zip(self._stats, hashes(list(self._stats))))
 
     def inputs(self) -> list[dict]: # for each entry: path, and files with path, size and hash
         """What was read, for the manifest
@@ -223,9 +233,10 @@ class _Changed(Exception): "Files changed while they were read"
 
 class _Engine(NamedTuple):
     "How a side is prepared"
-    make: Callable[..., tuple[dict[str,int], bool]] # `on_this_machine`, or `on_ray`
-    force: bool                                     # again, even when a whole result is there?
-    fast: bool                                      # may gigatoken encode?
+    make: Callable[..., tuple[dict[str,int], bool, dict]] # `on_this_machine`, or `on_ray`
+    hashes: Callable[[list[str]], Iterable[str]]          # of files
+    force: bool                                           # again, even when a whole result is there?
+    fast: bool                                            # may gigatoken encode?
 
 def _prepare(cfg: TrainingConfig, side: str, tok: Any, engine: _Engine, test: Prepared|None=None) -> Prepared:
     "One side of a config, found or made"
@@ -242,20 +253,20 @@ def _find_or_make(cfg: TrainingConfig, side: str, tok: Any, engine: _Engine) -> 
         encodings = encodings_of(cfg, side, tok, str(cache))
         for o in encodings:
             if o.enc is not None: o.enc.engine.fast = engine.fast
-        watched = Watched(o.rows for o in encodings)
+        watched = Watched((o.rows for o in encodings), engine.hashes)
         what = ingredients(cfg, side, encodings, tok, watched.inputs())
         name = fingerprint(what)
         final = Path(cfg.dataset_prepared_path or 'last_run_prepared')/name
         if not engine.force and _is_there(final): return final
         with make_folder(final, replace=True) as (out, scratch):
-            try: totals, weighted = engine.make(encodings, cfg, side, out, scratch, name)
+            try: totals, weighted, sealed = engine.make(encodings, cfg, side, out, scratch, name)
             except Problems:
                 if found := watched.changed(): raise _Changed(found) from None # half a file has half a line
                 raise
             if found := watched.changed(): raise _Changed(found)
             parts = {k: fingerprint(what[k]) for k in ('tokenizer', 'template')}
             more = dict(config=without_secrets(cfg.to_dict()), segmask=__version__, weights=weighted)
-            write_manifest(out, totals=totals, inputs=what['inputs'], parts=parts, **more)
+            write_manifest(out, sealed, totals=totals, inputs=what['inputs'], parts=parts, **more)
     return final
 
 def _is_there(final: Path) -> bool:
@@ -299,7 +310,8 @@ def preprocess(
     cfg = TrainingConfig.of(config)
     cfg.refuse('preprocess') # before anything is read
     if engine=='ray': connect(ray_address)
-    how = _Engine(on_ray if engine=='ray' else on_this_machine, force, engine!='raw')
+    how = _Engine(on_this_machine, partial(map, hash_file), force, engine!='raw')
+    if engine=='ray': how = how._replace(make=on_ray, hashes=hashes_on_ray)
     tok = (None if engine=='ray' else cfg.text_tokenizer()) or cfg.tokenizer()
     test = _prepare(cfg, 'test_datasets', tok, how) if cfg.test_datasets else None
     p = _prepare(cfg, 'datasets', tok, how, test)

@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['MANIFEST', 'shard_name', 'shard', 'write_info', 'read_set', 'ArrowRows', 'Spool', 'Spooled', 'write_dataset',
-           'record', 'StoreError', 'make_folder', 'scratch_folder', 'hash_file', 'write_manifest', 'read_manifest',
-           'broken']
+           'record', 'StoreError', 'make_folder', 'scratch_folder', 'hash_file', 'seal_of', 'write_manifest',
+           'read_manifest', 'broken']
 
 # %% ../../nbs/data/39_store.ipynb #50745d67
 import ctypes, errno, json, os, shutil, tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TYPE_CHECKING
@@ -442,17 +442,32 @@ def hash_file(
     return h.hexdigest()
 
 # %% ../../nbs/data/39_store.ipynb #f59e90c6
+def seal_of(
+    path: Path, # a file
+) -> dict[str, Any]: # size and xxh3
+    """What a manifest says of a file
+
+    Args:
+        path (Path): a file
+
+    Returns:
+        dict[str, Any]: size and xxh3
+    """
+    return {'size':path.stat().st_size, 'xxh3':hash_file(path, _whole)}
+
 def write_manifest(
     folder: Path, # a folder that is being made, with all of its files in it
+    sealed: Mapping[str, dict]|None = None, # size and hash of files, where they are known
     **what: Any,  # whatever else to remember
 ):
     """Write the last file of a prepared set
 
     Args:
         folder (Path): a folder that is being made, with all of its files in it
+        sealed (Mapping[str, dict]|None, default None): size and hash of files, where they are known
         **what (Any): whatever else to remember
     """
-    files = {o.name: {'size':o.stat().st_size, 'xxh3':hash_file(o, _whole)} for o in sorted(folder.iterdir())}
+    files = {o.name: (sealed or {}).get(o.name) or seal_of(o) for o in sorted(folder.iterdir())}
     man = {**what, 'files':files}
     (folder/MANIFEST).write_text(json.dumps({**man, 'xxh3':_hash(man)}, indent=1, ensure_ascii=False))
 
