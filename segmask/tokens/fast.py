@@ -305,7 +305,7 @@ def mixed_ids(
     return Ids(ids, counts)
 
 # %% ../../nbs/tokens/09_fast.ipynb #8bae0ba2
-PATIENCE = 500_000 # texts after which a proof is worth its time
+PATIENCE = 500_000 # texts after which a proof is worth its time; a long one counts as many of 200 characters
 SAMPLE = 200      # one text of so many is encoded both ways
 
 def installed() -> bool:
@@ -349,7 +349,8 @@ class Fast:
         Returns:
             Ids|None: None where the real tokenizer shall encode them
         """
-        self.seen += len(texts)
+        size = sum(map(len, texts)) if isinstance(texts, (list, tuple)) else texts.nbytes # type: ignore[union-attr]
+        self.seen += len(texts) + size//200
         if self.fast is None and not self.reason: start(self)
         if self.fast is not None and len(texts) and not self._agrees(texts): self._give_up()
         return mixed_ids(self.backend, self.fast, self.pattern, texts) if self.fast is not None and len(texts) else None
