@@ -101,9 +101,9 @@ def whole(path: str):
     return call
 
 def linted(path: str):
-    from segmask import load_tokenizer, lint
-    tok = load_tokenizer(MODEL)
-    return lambda: lint(path, tok)
+    from segmask import Encoder, lint
+    enc = Encoder(MODEL)
+    return lambda: lint(path, enc)
 
 def by_map(path: str):
     "What one would write: datasets.map, a row at a time"
@@ -277,7 +277,8 @@ def machine() -> str:
     info = Path('/proc/cpuinfo')
     model = re.search(r'model name\s*:\s*(.*)', info.read_text()) if info.exists() else None
     memory = os.sysconf('SC_PAGE_SIZE')*os.sysconf('SC_PHYS_PAGES')/2**30
-    versions = ', '.join(f'{o} {version(o)}' for o in ('segmask', 'tokenizers', 'transformers', 'datasets', 'pyarrow', 'numpy'))
+    from segmask import __version__
+    versions = ', '.join([f'segmask {__version__}', *(f'{o} {version(o)}' for o in ('tokenizers', 'gigatoken', 'transformers', 'datasets', 'pyarrow', 'numpy'))])
     return f'{model[1] if model else platform.processor()}, {os.cpu_count()} cores, {memory:.0f} GiB; {platform.system()}, Python {platform.python_version()}, {versions}'
 
 def speed_lines(sets: dict[str, Path], n: int) -> list[str]:
@@ -306,8 +307,7 @@ def command_lines(folder: Path, example: Path, many: Path, n: int) -> list[str]:
 
 def growth_lines(folder: Path, sizes: list[int], before: Path|None, output: Path) -> list[str]:
     points, old = growth(folder, sizes, before)
-    lines = ['One `preprocess` call a process, over made-up arithmetic problems; anonymous memory (mapped Arrow pages not counted) of the whole process. "Before" is the version of '
-             f'{before.name}.' if before else 'One `preprocess` call a process, over made-up arithmetic problems; anonymous memory (mapped Arrow pages not counted) of the whole process.', '',
+    lines = ['One `preprocess` call a process, over made-up arithmetic problems; anonymous memory (mapped Arrow pages not counted) of the whole process.', '',
              '| rows | tokens | seconds | CPU seconds | CPU before | share | peak MiB | against the first |', '|---|---|---|---|---|---|---|---|']
     for i,o in enumerate(points):
         was = f'{old[i]["cpu"]:.2f} | {o["cpu"]/old[i]["cpu"]:.2f}' if old else '|'

@@ -80,15 +80,15 @@ def _near(path: Path) -> str:
     return f'Looked in {path.parent.resolve().name or "/"}/; check the path.'
 
 # %% ../nbs/05_files.ipynb #1b103791
-def _stretches(path, size: int=1<<20) -> Iterator[tuple[int,bytes]]:
-    "(lines before them, some whole lines of about `size` bytes) of a file, compressed or not"
+def _stretches(path) -> Iterator[tuple[int,bytes]]:
+    "(lines before them, some whole lines, about a megabyte) of a file, compressed or not"
     n, parts, error = 0, [], None
     with open_bytes(path) as f:
         while True:
             try: chunk = f.read(1<<20)
             except (OSError, EOFError, zlib.error) as e: chunk, error = b'', e
             parts.append(chunk)
-            if chunk and (b'\n' not in chunk or sum(map(len, parts))<size): continue
+            if chunk and b'\n' not in chunk: continue # a long line
             some = b''.join(parts)
             end = some.rfind(b'\n')+1 if chunk or error else len(some)
             if end: yield n, some[:end]
@@ -98,10 +98,10 @@ def _stretches(path, size: int=1<<20) -> Iterator[tuple[int,bytes]]:
                 raise _bad(f'{path}:{n+1}', f'cannot be read further ({error})', hint) from error
             if not chunk: return
 
-def _lines(path, many: Callable[[bytes], Any]=lambda some: None, size: int=1<<20) -> Iterator[tuple[int,Any]]:
+def _lines(path, many: Callable[[bytes], Any]|None=None) -> Iterator[tuple[int,Any]]:
     "(line number from 1, bytes without the line break); what `many` makes of some lines stands in their place"
-    for n,some in _stretches(path, size):
-        if (made := many(some)) is not None: yield n+1, made
+    for n,some in _stretches(path):
+        if many is not None and (made := many(some)) is not None: yield n+1, made
         else: yield from enumerate(some.removesuffix(b'\n').split(b'\n'), n+1)
 
 # %% ../nbs/05_files.ipynb #bf4ef1f5
@@ -150,7 +150,7 @@ def iter_jsonl(
     """
     problems: list[Problem] = []
     total = rows = 0
-    for n,line in _lines(path) if many is None else _lines(path, many, 1<<22):
+    for n,line in _lines(path, many):
         if not isinstance(line, bytes):
             rows += 1
             if not total: yield n, line
@@ -248,7 +248,7 @@ def _arrow_table(lines: bytes) -> Any:
     longest = int(np.diff(np.flatnonzero(np.frombuffer(marked+b'\n', np.uint8)==10)).max())
     schema = _schema(lines[:lines.find(b'\n')+1] or lines)
     parse = arrow_json.ParseOptions(explicit_schema=schema, unexpected_field_behavior='error')
-    read = arrow_json.ReadOptions(block_size=max(1<<20, 2*longest))
+    read = arrow_json.ReadOptions(block_size=max(1<<18, 2*longest))
     return arrow_json.read_json(pa.BufferReader(marked), read, parse)
 
 def segment_columns(
