@@ -71,45 +71,46 @@ def timed(f) -> tuple[float, float]: # wall, CPU seconds
     f()
     return time.perf_counter()-a, cpu()-b
 
-def rounds(ways: dict, n: int) -> dict[str, list[tuple[float, float]]]:
-    "Every way once a round, n rounds"
-    out = {k:[] for k in ways}
-    for i in range(n):
-        for k,f in ways.items():
-            out[k].append(timed(f))
-            print(f'  round {i+1} {k}: {out[k][-1][0]:.2f} s', file=sys.stderr)
-    return out
-
-def ratios(times: dict, to: str) -> dict[str, tuple[float, float, float]]:
-    "way -> median seconds, median ratio of wall time, median ratio of CPU time"
+def ratios(times: dict, to: str) -> dict[str, tuple[float, float, float, float]]:
+    "way -> median seconds, median ratio of wall time, median ratio of CPU time, median CPU seconds"
     med = statistics.median
-    return {k: (med(w for w,_ in v), *(med(o[j]/r[j] for o,r in zip(v, times[to])) for j in (0,1))) for k,v in times.items()}
+    return {k: (med(w for w,_ in v), *(med(o[j]/r[j] for o,r in zip(v, times[to])) for j in (0,1)), med(c for _,c in v)) for k,v in times.items()}
 
 @contextlib.contextmanager
 def quiet():
     with contextlib.redirect_stderr(io.StringIO()): yield
 
-def speed(path: Path, n: int) -> tuple[dict, int, int]:
-    "Raw tokenizer, our encoding, our whole call and datasets.map on one file; (ratios to raw, segments, tokens)"
-    import datasets
-    from segmask import Encoder, load_tokenizer, preprocess
-    from segmask.files import iter_jsonl
-    from segmask.data.encoding import batches
-    datasets.disable_progress_bars()
-    with quiet(): tok = load_tokenizer(MODEL)
-    enc, backend = Encoder(tok), tok.backend_tokenizer
-    parts = [b for b,_ in batches(iter_jsonl(path), lambda r: sum(len(o['text']) for o in r['segments']))]
-    texts = [[o['text'] for r in b for o in r['segments']] for b in parts]
-    source = datasets.Dataset.from_json(str(path), cache_dir=str(path.parent/'cache'))
-    tokens = 0
+def texts_of(path: str) -> list[list[str]]:
+    "The texts of all segments, those of a thousand rows together"
+    rows = [[o['text'] for o in json.loads(l)['segments']] for l in open(path, encoding='utf8')]
+    return [[t for r in rows[i:i+1000] for t in r] for i in range(0, len(rows), 1000)]
 
-    def raw():
-        for t in texts: backend.encode_batch_fast(t, add_special_tokens=False)
-    def encoding():
-        nonlocal tokens
-        tokens = sum(len(enc.columns(b, checked=True)[0]) for b in parts)
-    def whole():
-        with tempfile.TemporaryDirectory(dir=path.parent) as d, quiet(): preprocess(config(path, dataset_prepared_path=d))
+def raw(path: str):
+    "Only the real tokenizer, loaded already"
+    from segmask import load_tokenizer
+    backend, parts = load_tokenizer(MODEL).backend_tokenizer, texts_of(path)
+    def encode():
+        for t in parts: backend.encode_batch_fast(t, add_special_tokens=False)
+    return encode
+
+def whole(path: str):
+    "The whole call in a process that has imported nothing yet: imports, tokenizer, engine, reading, encoding, writing"
+    def call():
+        from segmask import preprocess
+        with tempfile.TemporaryDirectory(dir=Path(path).parent) as d: preprocess(config(Path(path), dataset_prepared_path=d))
+    return call
+
+def linted(path: str):
+    from segmask import Encoder, lint
+    enc = Encoder(MODEL)
+    return lambda: lint(path, enc)
+
+def by_map(path: str):
+    "What one would write: datasets.map, a row at a time"
+    import datasets
+    from segmask import load_tokenizer
+    datasets.disable_progress_bars()
+    tok, source = load_tokenizer(MODEL), datasets.Dataset.from_json(path, cache_dir=f'{path}.cache')
     def one(row): # axolotl/prompt_strategies/input_output.py
         ids, labels = [], []
         for o in row['segments']:
@@ -117,33 +118,54 @@ def speed(path: Path, n: int) -> tuple[dict, int, int]:
             ids += new
             labels += new if o['label'] else [-100]*len(new)
         return dict(input_ids=ids, labels=labels, attention_mask=[1]*len(ids))
-    def by_map():
-        with tempfile.TemporaryDirectory(dir=path.parent) as d: source.map(one, remove_columns='segments', load_from_cache_file=False, cache_file_name=f'{d}/a.arrow')
+    def call():
+        with tempfile.TemporaryDirectory(dir=Path(path).parent) as d:
+            source.map(one, remove_columns='segments', load_from_cache_file=False, cache_file_name=f'{d}/a.arrow')
+    return call
 
-    encoding() # warm
-    ways = {'raw encode_batch_fast':raw, 'encoding':encoding, 'whole preprocess':whole, 'datasets.map, a row at a time':by_map}
-    return ratios(rounds(ways, n), 'raw encode_batch_fast'), sum(map(len, texts)), tokens
+WAYS = {'raw encode_batch_fast': raw, 'whole preprocess': whole, 'lint': linted, 'datasets.map, a row at a time': by_map}
 
-def run_preprocess(yaml: Path, argv: list[str], env: dict|None=None) -> float:
-    "Wall seconds of one command in the folder of its config, whose prepared data is removed first"
+def way(name: str, path: str):
+    "What a process of its own does: one way, timed"
+    with quiet():
+        call = WAYS[name](path)
+        wall, used = timed(call)
+    print(json.dumps([wall, used]))
+
+def apart(name: str, path: Path, tree: Path=here.parent) -> tuple[float, float]: # wall, CPU seconds
+    "One way in a fresh process; `tree` is the checkout to take segmask from"
+    argv = [sys.executable, str(Path(tree)/'bench'/'bench.py') if tree!=here.parent else __file__, '--way', name, str(path)]
+    p = subprocess.run(argv, capture_output=True, text=True, env={**os.environ, 'PYTHONPATH':str(tree)}, cwd=path.parent)
+    if p.returncode: raise SystemExit(p.stderr[-3000:])
+    return tuple(json.loads(p.stdout))
+
+def speed(path: Path, n: int, names: list[str]) -> dict:
+    "way -> medians, of rounds in which the ways follow one another, each in a fresh process"
+    out = {k:[] for k in names}
+    for i in range(n):
+        for k in names:
+            out[k].append(apart(k, path))
+            print(f'  round {i+1} {k}: {out[k][-1][0]:.2f} s, {out[k][-1][1]:.2f} CPU s', file=sys.stderr)
+    return ratios(out, 'raw encode_batch_fast')
+
+def run_preprocess(yaml: Path, argv: list[str], env: dict|None=None) -> tuple[float, float]:
+    "(wall, CPU) seconds of one command in the folder of its config, whose prepared data is removed first"
     shutil.rmtree(yaml.parent/'last_run_prepared', ignore_errors=True)
-    a = time.perf_counter()
-    p = subprocess.run([*argv, yaml.name, '--debug'], cwd=yaml.parent, capture_output=True, text=True, env={**os.environ, **(env or {})})
-    if p.returncode: raise SystemExit(f'{" ".join(argv)} failed:\n{p.stdout[-1000:]}\n{p.stderr[-3000:]}')
-    return time.perf_counter()-a
+    def call():
+        p = subprocess.run([*argv, yaml.name, '--debug'], cwd=yaml.parent, capture_output=True, text=True, env={**os.environ, **(env or {})})
+        if p.returncode: raise SystemExit(f'{" ".join(argv)} failed:\n{p.stdout[-1000:]}\n{p.stderr[-3000:]}')
+    return timed(call)
 
 def stored(yaml: Path) -> list:
     from datasets import load_from_disk
     return load_from_disk(str(next((yaml.parent/'last_run_prepared').iterdir()))).select_columns(['input_ids', 'labels']).to_list()
 
-OURS = [sys.executable, '-c', 'import sys; from segmask.cli import main; sys.exit(main())', 'preprocess']
+OURS = [sys.executable, '-c', f'import sys; sys.path.insert(0, {str(here.parent)!r}); from segmask.cli import main; sys.exit(main())', 'preprocess']
 
-def commands(folder: Path, rows_500: Path, many: Path, n: int) -> list[tuple]:
-    "The commands on the documentation's example and on many rows: (data, ours, axolotl's or None, ratio, equal?)"
+def folders(folder: Path, rows_500: Path, many: Path) -> list[tuple[str, Path, Path]]: # (name, data, folder with the configs)
+    "A folder for each command, with a config for us and one for axolotl, which has no tokenizer of its own"
     import yaml
     from segmask import load_tokenizer
-    axolotl = shlex.split(os.environ.get('AXOLOTL', '')) or ([shutil.which('axolotl')] if shutil.which('axolotl') else None)
-    if not axolotl: print('SKIPPED: the axolotl command is not here (set AXOLOTL to compare with it)', file=sys.stderr)
     model = folder/'model'
     with quiet(): load_tokenizer(MODEL).save_pretrained(model)
     (model/'config.json').write_text(json.dumps(dict(architectures=['MistralForCausalLM'], model_type='mistral', hidden_size=64, intermediate_size=128, num_attention_heads=4,
@@ -151,27 +173,37 @@ def commands(folder: Path, rows_500: Path, many: Path, n: int) -> list[tuple]:
     out = []
     for name,path,ours_from in (('500 rows', rows_500, MODEL), ('500 rows, tokenizer from a folder', rows_500, model), ('many rows', many, MODEL)):
         work = folder/name.replace(' ', '-')
-        work.mkdir()
+        work.mkdir(exist_ok=True)
         cfg = dict(base_model=str(ours_from), seed=49, datasets=[dict(path=str(path), type='input_output')], val_set_size=.1, sequence_len=896, micro_batch_size=2,
                    gradient_accumulation_steps=3, num_epochs=1, learning_rate=2e-4, special_tokens=dict(bos_token='<s>', eos_token='</s>', unk_token='<unk>'))
         (work/'c.yaml').write_text(yaml.safe_dump(cfg, sort_keys=False))
-        (work/'a.yaml').write_text(yaml.safe_dump({**cfg, 'base_model':str(model)}, sort_keys=False)) # axolotl has no tokenizer of its own
-        ours, theirs = [], []
-        for i in range(n if axolotl else max(n, 5)):
-            ours.append(run_preprocess(work/'c.yaml', OURS))
-            rows = stored(work/'c.yaml') if i==0 else None
-            fresh = dict(HF_HUB_OFFLINE='1', AXOLOTL_DO_NOT_TRACK='1', HF_DATASETS_CACHE=str(work/f'cache-{i}')) # so that no run finds what the one before it cached
-            if axolotl: theirs.append(run_preprocess(work/'a.yaml', [*axolotl, 'preprocess'], fresh))
-            if rows is not None: equal = axolotl and rows==stored(work/'c.yaml')
-            print(f'  {name}, round {i+1}: ours {ours[-1]:.2f} s' + (f', axolotl {theirs[-1]:.2f} s' if axolotl else ''), file=sys.stderr)
-        count = sum(1 for _ in open(path, 'rb'))
-        out.append((f'{count:,} rows{name.partition(" rows")[2]}', statistics.median(ours), statistics.median(theirs) if theirs else None,
-                    statistics.median(t/o for t,o in zip(theirs, ours)) if theirs else None, equal))
+        (work/'a.yaml').write_text(yaml.safe_dump({**cfg, 'base_model':str(model)}, sort_keys=False))
+        out.append((name, path, work))
     return out
 
-def watch(argv: list[str]) -> tuple[float, str]:
+def commands(folder: Path, rows_500: Path, many: Path, n: int) -> list[tuple]:
+    "The commands on the documentation's example and on many rows: (data, ours, axolotl's or None, ratios, equal?)"
+    axolotl = shlex.split(os.environ.get('AXOLOTL', '')) or ([shutil.which('axolotl')] if shutil.which('axolotl') else None)
+    if not axolotl: print('SKIPPED: the axolotl command is not here (set AXOLOTL to compare with it)', file=sys.stderr)
+    out, both = [], lambda times: tuple(statistics.median(o[j] for o in times) for j in (0, 1))
+    for name,path,work in folders(folder, rows_500, many):
+        ours, theirs, equal = [], [], None
+        for i in range(n):
+            ours.append(run_preprocess(work/'c.yaml', OURS))
+            rows = stored(work/'c.yaml') if i==0 and axolotl else None
+            fresh = dict(HF_HUB_OFFLINE='1', AXOLOTL_DO_NOT_TRACK='1', HF_DATASETS_CACHE=str(work/f'cache-{i}'), PYTHONPATH='') # so that no run finds what the one before it cached
+            if axolotl: theirs.append(run_preprocess(work/'a.yaml', [*axolotl, 'preprocess'], fresh))
+            if rows is not None: equal = rows==stored(work/'c.yaml')
+            print(f'  {name}, round {i+1}: ours {ours[-1]}, axolotl {theirs[-1] if axolotl else None}', file=sys.stderr)
+        count = sum(1 for _ in open(path, 'rb'))
+        times = both([(t[0]/o[0], t[1]/o[1]) for o,t in zip(ours, theirs)]) if theirs else None
+        out.append((f'{count:,} rows{name.partition(" rows")[2]}', both(ours), both(theirs) if theirs else None, times, equal))
+    return out
+
+def watch(argv: list[str], folder: Path) -> tuple[float, str]:
     "(peak anonymous memory in MiB, output) of a process, looked at 50 times a second"
-    p, peak = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True), 0
+    env = {k:v for k,v in os.environ.items() if k!='PYTHONPATH'}
+    p, peak = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=folder, env=env), 0
     while p.poll() is None:
         with contextlib.suppress(OSError, TypeError): # it has just ended
             peak = max(peak, int(re.search(r'RssAnon:\s*(\d+)', Path(f'/proc/{p.pid}/status').read_text())[1]))
@@ -187,15 +219,18 @@ def prepare(path: str):
     p = preprocess(config(Path(path), dataset_prepared_path=f'{path}.prepared'))
     print(json.dumps(dict(rows=len(p), tokens=p.report.totals['tokens'], wall=time.perf_counter()-a, cpu=cpu()-b)))
 
-def growth(folder: Path, sizes: list[int]) -> list[dict]:
-    out = []
+def growth(folder: Path, sizes: list[int], before: Path|None) -> tuple[list[dict], list[dict]]:
+    "One call a process, with this version and with the one before"
+    out: tuple[list, list] = [], []
     for n in sizes:
         path = write(map(problem, range(n)), folder/f'{n}.jsonl')
-        peak, said = watch([sys.executable, __file__, '--prepare', str(path)])
-        out.append({**json.loads(said), 'MiB':peak, 'asked':n})
-        print('  ' + json.dumps(out[-1]), file=sys.stderr)
+        for tree,points in zip([here.parent, *([before] if before else [])], out):
+            code = f'import sys; sys.path.insert(0, {str(tree)!r}); sys.path.insert(0, {str(tree/"bench")!r}); import bench; bench.prepare({str(path)!r})'
+            peak, said = watch([sys.executable, '-c', code], folder)
+            points.append({**json.loads(said), 'MiB':peak, 'asked':n})
+            print('  ' + json.dumps(points[-1]), file=sys.stderr)
+            shutil.rmtree(f'{path}.prepared')
         path.unlink()
-        shutil.rmtree(f'{path}.prepared')
     return out
 
 def exponent(points: list[dict], key: str) -> float:
@@ -204,23 +239,37 @@ def exponent(points: list[dict], key: str) -> float:
     mx, my = statistics.mean(x), statistics.mean(y)
     return sum((a-mx)*(b-my) for a,b in zip(x, y))/sum((a-mx)**2 for a in x)
 
-def startup(n: int) -> list[tuple[str, float]]:
-    def run(code): return statistics.median(timed(lambda: subprocess.run([sys.executable, '-c', code], check=True, capture_output=True))[0] for _ in range(n))
-    return [('python', run('pass')), ('import segmask', run('import segmask')), ('segmask --help', run('from segmask.cli import main\ntry: main(["--help"])\nexcept SystemExit: pass')),
-            ('load_tokenizer', run(f'import segmask; segmask.load_tokenizer({MODEL!r})'))]
+def startup(n: int, folder: Path, before: Path|None) -> list[tuple[str, float, float|None]]:
+    "(command, CPU seconds, share of what the version before took); the trees take turns"
+    trees = [here.parent, *([before] if before else [])]
+    def run(tree, argv, cwd):
+        shutil.rmtree(cwd/'last_run_prepared', ignore_errors=True)
+        code = f'import sys; sys.path.insert(0, {str(tree)!r}); from segmask.cli import main; sys.exit(main())'
+        env = {k:v for k,v in os.environ.items() if k!='PYTHONPATH'}
+        call = lambda: subprocess.run([sys.executable, '-c', code, *argv], cwd=cwd, env=env, check=True, capture_output=True)
+        return timed(call)[1]
+    out = []
+    for name,argv,cwd in (('segmask --help', ['--help'], folder), ('500 rows', ['preprocess', 'c.yaml', '--debug'], folder/'500-rows'),
+                          ('500 rows, tokenizer from a folder', ['preprocess', 'c.yaml', '--debug'], folder/'500-rows,-tokenizer-from-a-folder')):
+        times = [[run(t, argv, cwd) for t in trees] for _ in range(n)]
+        share = statistics.median(o[0]/o[1] for o in times) if before else None
+        out.append((name, statistics.median(o[0] for o in times), share))
+    return out
 
-def plot(points: list[dict], path: Path):
+def plot(points: list[dict], old: list[dict], path: Path):
     import matplotlib
     matplotlib.use('svg')
     import matplotlib.pyplot as plt
     matplotlib.rcParams.update({'svg.hashsalt':'segmask', 'font.size':10})
     fig, axes = plt.subplots(1, 2, figsize=(8, 3), layout='constrained')
-    for ax,key,label in zip(axes, ('wall', 'MiB'), ('seconds', 'peak anonymous memory, MiB')):
-        ax.plot([o['rows'] for o in points], [o[key] for o in points], 'o-', color='#2979ff')
+    for ax,key,label in zip(axes, ('cpu', 'MiB'), ('CPU seconds', 'peak anonymous memory, MiB')):
+        for some,name,color in ((points, 'this version', '#2979ff'), (old, 'the version before', '#888888')):
+            if some: ax.plot([o['rows'] for o in some], [o[key] for o in some], 'o-', color=color, label=name)
         ax.set(xscale='log', xlabel='rows', ylabel=label)
         ax.spines[['top', 'right']].set_visible(False)
         ax.grid(alpha=.3)
     axes[0].set_yscale('log')
+    axes[0].legend(frameon=False)
     axes[1].set_ylim(0)
     fig.savefig(path, metadata={'Date':None})
 
@@ -228,8 +277,58 @@ def machine() -> str:
     info = Path('/proc/cpuinfo')
     model = re.search(r'model name\s*:\s*(.*)', info.read_text()) if info.exists() else None
     memory = os.sysconf('SC_PAGE_SIZE')*os.sysconf('SC_PHYS_PAGES')/2**30
-    versions = ', '.join(f'{o} {version(o)}' for o in ('segmask', 'tokenizers', 'transformers', 'datasets', 'pyarrow', 'numpy'))
+    from segmask import __version__
+    versions = ', '.join([f'segmask {__version__}', *(f'{o} {version(o)}' for o in ('tokenizers', 'gigatoken', 'transformers', 'datasets', 'pyarrow', 'numpy'))])
     return f'{model[1] if model else platform.processor()}, {os.cpu_count()} cores, {memory:.0f} GiB; {platform.system()}, Python {platform.python_version()}, {versions}'
+
+def speed_lines(sets: dict[str, Path], n: int) -> list[str]:
+    names = ['raw encode_batch_fast', 'whole preprocess', 'datasets.map, a row at a time']
+    lines = [f'Medians of {n} rounds, in which the ways follow one another, each in a process of its own. Ratios to raw `encode_batch_fast` over the same texts, whose '
+             'tokenizer is loaded already; `preprocess` includes its imports and the loading of the tokenizer. Wall time, and CPU time in brackets.', '',
+             '| | ' + ' | '.join(f'{k}: seconds (CPU) | ratio (CPU)' for k in sets) + ' |', '|---|' + '---|'*(2*len(sets))]
+    got = {k: speed(p, n, names) for k,p in sets.items()}
+    for way in names:
+        lines.append(f'| {way} | ' + ' | '.join('{0:.2f} ({3:.2f}) | {1:.2f} ({2:.2f})'.format(*r[way]) for r in got.values()) + ' |')
+    for k,r in got.items():
+        rows = [json.loads(l)['segments'] for l in open(sets[k], encoding='utf8')]
+        lines += ['', f'{k}: {len(rows):,} rows, {sum(map(len, rows)):,} segments. `datasets.map` takes {r[names[2]][3]/r[names[1]][3]:.1f} times the CPU time of the whole `preprocess`.']
+    return lines
+
+def lint_lines(path: Path, n: int) -> list[str]:
+    r = speed(path, n, ['raw encode_batch_fast', 'lint'])
+    return [f'`lint` over the short segments takes {r["lint"][2]:.2f} times the CPU time of raw `encode_batch_fast` over the same texts ({r["lint"][3]:.2f} CPU seconds; wall time {r["lint"][1]:.2f} times).']
+
+def command_lines(folder: Path, example: Path, many: Path, n: int) -> list[str]:
+    lines = ['`segmask preprocess --debug` against `axolotl preprocess --debug`, the whole process, medians; wall time, and CPU time in brackets.', '',
+             '| | segmask | axolotl | times faster (CPU) | rows equal |', '|---|---|---|---|---|']
+    for name,ours,theirs,times,equal in commands(folder, example, many, n):
+        lines.append(f'| {name} | {ours[0]:.2f} s ({ours[1]:.2f}) | ' + (f'{theirs[0]:.2f} s ({theirs[1]:.2f}) | {times[0]:.1f} ({times[1]:.1f}) | {"all, in order" if equal else "NO"} |' if theirs else 'SKIPPED: not here | | |'))
+    return lines
+
+def growth_lines(folder: Path, sizes: list[int], before: Path|None, output: Path) -> list[str]:
+    points, old = growth(folder, sizes, before)
+    lines = ['One `preprocess` call a process, over made-up arithmetic problems; anonymous memory (mapped Arrow pages not counted) of the whole process.', '',
+             '| rows | tokens | seconds | CPU seconds | CPU before | share | peak MiB | against the first |', '|---|---|---|---|---|---|---|---|']
+    for i,o in enumerate(points):
+        was = f'{old[i]["cpu"]:.2f} | {o["cpu"]/old[i]["cpu"]:.2f}' if old else '|'
+        lines.append(f'| {o["rows"]:,} | {o["tokens"]:,} | {o["wall"]:.2f} | {o["cpu"]:.2f} | {was} | {o["MiB"]:.0f} | {o["MiB"]/points[0]["MiB"]:.2f} |')
+    if len(points)>1: lines += ['', f'CPU time grows with tokens to the power {exponent(points, "cpu"):.2f}.']
+    plot(points, old, output/'rows.svg')
+    return lines + ['', '![CPU time and memory against rows](rows.svg)']
+
+def startup_lines(n: int, folder: Path, before: Path|None) -> list[str]:
+    rows = startup(n, folder, before)
+    return ['CPU seconds of the whole process, medians.', '', '| | CPU seconds | of the version before |', '|---|---|---|',
+            *(f'| {k} | {v:.2f} | {"" if share is None else f"{share:.2f}"} |' for k,v,share in rows)]
+
+def put_into(path: Path, head: str, sections: dict[str, list[str]]):
+    "Replace these sections of the results; others stay"
+    parts = re.split(r'^## (.*)\n', path.read_text() if path.exists() else '', flags=re.M)
+    old = {k: v.strip() for k,v in zip(parts[1::2], parts[2::2])}
+    all = {k: '\n'.join(sections[k]) if k in sections else old.get(k) for k in TITLES.values()}
+    path.write_text('\n\n'.join([head, *(f'## {k}\n\n{v}' for k,v in all.items() if v)])+'\n')
+
+TITLES = dict(speed='Speed', lint='Lint', commands='The commands', growth='Growth', startup='Start-up')
 
 def main():
     ap = argparse.ArgumentParser(description=__doc__.split('\n')[0])
@@ -237,47 +336,35 @@ def main():
     ap.add_argument('--long', type=int, default=1000, help='long rows (default: 1000)')
     ap.add_argument('--short', type=int, default=29_892, help='rows of short segments (default: 29892)')
     ap.add_argument('--sizes', default='10000,100000,1000000', help='rows, for memory and growth')
-    ap.add_argument('--only', default='speed,commands,growth,startup', help='parts to run')
+    ap.add_argument('--only', default=','.join(TITLES), help='parts to run; the others stay as they are in RESULTS.md')
+    ap.add_argument('--before', type=Path, help='a checkout of an older version, for growth and start-up')
     ap.add_argument('--gsm8k', default=os.environ.get('GSM8K'), help='train.jsonl of GSM8K, for the short segments; else problems are made up')
     ap.add_argument('--output', type=Path, default=here, help='folder for RESULTS.md and rows.svg')
+    ap.add_argument('--note', default='', help='what to say of the machine, such as that others used it too')
     ap.add_argument('--prepare', help=argparse.SUPPRESS)
+    ap.add_argument('--way', nargs=2, help=argparse.SUPPRESS)
     args = ap.parse_args()
-    if args.prepare: return prepare(args.prepare)
     os.environ['HF_HUB_OFFLINE'] = '1'
     os.environ.pop('TOKENIZERS_PARALLELISM', None)
-    parts, lines = args.only.split(','), []
+    if args.prepare: return prepare(args.prepare)
+    if args.way: return way(*args.way)
+    parts, found = args.only.split(','), {}
     with tempfile.TemporaryDirectory(prefix='segmask-bench-') as d:
         folder = Path(d)
-        sets = {'long rows': write(long_rows(args.long), folder/'long.jsonl'),
-                'short segments': write(gsm8k_rows(args.gsm8k, args.short) if args.gsm8k else map(problem, range(args.short)), folder/'short.jsonl')}
+        short = write(gsm8k_rows(args.gsm8k, args.short) if args.gsm8k else map(problem, range(args.short)), folder/'short.jsonl')
+        example = write(([(True, '<s>Hello\n'), (True, 'hi there!. '), (False, 'goodbye '), (True, 'farewell</s>')] for _ in range(500)), folder/'example.jsonl')
+        kind = 'Short segments are GSM8K cut at its calculator marks.' if args.gsm8k else 'Short segments are made-up arithmetic problems.'
         if 'speed' in parts:
-            lines += ['## Speed', '', f'Medians of {args.runs} alternated rounds. Ratios to raw `encode_batch_fast` over the same texts in the same batches, each within a round: wall time, and CPU time in brackets.', '',
-                      '| | ' + ' | '.join(f'{k}: seconds | ratio (CPU) | M tokens/s' for k in sets) + ' |', '|---|' + '---|'*(3*len(sets))]
-            got = {k: speed(p, args.runs) for k,p in sets.items()}
-            for way in next(iter(got.values()))[0]:
-                lines.append(f'| {way} | ' + ' | '.join(f'{r[way][0]:.2f} | {r[way][1]:.2f} ({r[way][2]:.2f}) | {t/r[way][0]/1e6:.2f}' for r,_,t in got.values()) + ' |')
-            for k,(r,s,t) in got.items():
-                n = sum(1 for _ in open(sets[k], 'rb'))
-                lines += ['', f'{k}: {n:,} rows, {s:,} segments, {t:,} tokens. `datasets.map` takes {r["datasets.map, a row at a time"][0]/r["whole preprocess"][0]:.1f} times as long as the whole `preprocess`.']
-            lines += ['', 'Short segments are GSM8K cut at its calculator marks.' if args.gsm8k else 'Short segments are made-up arithmetic problems.', '']
-        if 'commands' in parts:
-            lines += ['## The commands', '', '`segmask preprocess --debug` against `axolotl preprocess --debug`, wall time of the whole process, medians.', '', '| | segmask | axolotl | times faster | rows equal |', '|---|---|---|---|---|']
-            example = write(([(True, '<s>Hello\n'), (True, 'hi there!. '), (False, 'goodbye '), (True, 'farewell</s>')] for _ in range(500)), folder/'example.jsonl')
-            for name,ours,theirs,times,equal in commands(folder, example, sets['short segments'], args.runs):
-                lines.append(f'| {name} | {ours:.2f} s | ' + (f'{theirs:.2f} s | {times:.1f} | {"all, in order" if equal else "NO"} |' if theirs else 'SKIPPED: not here | | |'))
-            lines.append('')
-        if 'growth' in parts:
-            points = growth(folder, [int(o) for o in args.sizes.split(',')])
-            lines += ['## Growth', '', 'One `preprocess` call a process, over made-up arithmetic problems; anonymous memory (mapped Arrow pages not counted) of the whole process.', '',
-                      '| rows | tokens | seconds | CPU seconds | M tokens/s | peak MiB | against the first |', '|---|---|---|---|---|---|---|']
-            lines += [f'| {o["rows"]:,} | {o["tokens"]:,} | {o["wall"]:.2f} | {o["cpu"]:.2f} | {o["tokens"]/o["wall"]/1e6:.2f} | {o["MiB"]:.0f} | {o["MiB"]/points[0]["MiB"]:.2f} |' for o in points]
-            if len(points)>1: lines += ['', f'Time grows with tokens to the power {exponent(points, "wall"):.2f} (CPU time: {exponent(points, "cpu"):.2f}).']
-            lines += ['', '![time and memory against rows](rows.svg)', '']
-            plot(points, args.output/'rows.svg')
+            sets = {'short segments': short, 'long rows': write(long_rows(args.long), folder/'long.jsonl')}
+            found['Speed'] = [*speed_lines(sets, args.runs), '', kind]
+        if 'lint' in parts: found['Lint'] = lint_lines(short, args.runs)
+        if 'commands' in parts: found['The commands'] = command_lines(folder, example, short, args.runs)
+        if 'growth' in parts: found['Growth'] = growth_lines(folder, [int(o) for o in args.sizes.split(',')], args.before, args.output)
         if 'startup' in parts:
-            lines += ['## Start-up', '', '| | seconds |', '|---|---|', *(f'| {k} | {v:.2f} |' for k,v in startup(args.runs)), '']
-    text = '\n'.join(['# Results', '', f'`make bench`, {datetime.date.today()}. {machine()}.', '', *lines])
-    print(text)
-    (args.output/'RESULTS.md').write_text(text)
+            folders(folder, example, example)
+            found['Start-up'] = startup_lines(args.runs, folder, args.before)
+    head = f'# Results\n\n`make bench`, {datetime.date.today()}. {machine()}.' + (f'\n\n{args.note}' if args.note else '')
+    put_into(args.output/'RESULTS.md', head, found)
+    print((args.output/'RESULTS.md').read_text())
 
 if __name__=='__main__': main()

@@ -132,3 +132,9 @@ def test_a_wrong_engine_in_preprocess_is_noticed_and_everything_encoded_again(tm
     again = preprocess('c.yaml', force=True)
     assert 'made other tokens of a text' in capsys.readouterr().err
     assert again.dataset['input_ids'][:]==rows
+
+def test_a_few_long_texts_are_worth_a_start_too():
+    backend, _, _ = pair('mistral')
+    engine = Fast(backend)
+    texts = ['one word after another, '*2000]*40
+    assert all(np.array_equal(a, b) for a,b in zip(engine(texts), raw_ids(backend, texts)))

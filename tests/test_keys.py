@@ -117,7 +117,7 @@ def test_the_password_of_an_address_is_nowhere(place, address, monkeypatch, caps
     cfg = {**TrainingConfig.parse(GOOD).to_dict(), 'datasets':[{'path':address, 'type':'input_output'}]}
     p = preprocess(cfg)
     said = [str(p.source(0)), p.report.lines(), repr(p), lint(cfg).to_csv(), *hashed, *capsys.readouterr()]
-    assert len(hashed)==1 and 'rows.jsonl' in hashed[0]
+    assert any('rows.jsonl' in o for o in hashed)
     def fails(*args): raise OSError(f'{address} gives 404')
     monkeypatch.setattr(sources, '_open_dataset', fails)
     with pytest.raises(ValueError, match='rows.jsonl.*gives 404') as e: preprocess(cfg)

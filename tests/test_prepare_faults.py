@@ -22,7 +22,7 @@ def prepared_rows(folder: Path) -> list:
 
 def slowly(phase, pause: float):
     "Make every phase of `preprocess` last, and tell when it begins"
-    from segmask.data import encoding, prepare, prepared, store
+    from segmask.data import encoding, prepare, store
     def tell_first(module, name, what):
         f = getattr(module, name)
         def g(*args, **kw):
@@ -37,7 +37,7 @@ def slowly(phase, pause: float):
     store._by_tokens = lambda lens: by_tokens(lens, 500)
     tell_first(prepare, 'read_all', 'reading')
     tell_first(prepare, 'write_dataset', 'writing')
-    tell_first(prepared, '_write_report', 'reporting')
+    tell_first(store, '_write_report', 'reporting')
     tell_first(prepare, 'write_manifest', 'reporting')
     tell_first(store, '_put', 'renaming')
     tell_first(store, '_exchange', 'renaming')

@@ -100,7 +100,7 @@ def preprocess_run(args: argparse.Namespace) -> int:
 def _debug_lines(args: argparse.Namespace, p: Prepared) -> list[str]:
     if not (args.debug or args.debug_text_only or args.debug_num_examples is not None): return []
     n = 1 if args.debug_num_examples is None else args.debug_num_examples
-    return [debug_line(p.row(i), p.tokenizer, args.debug_text_only, colored()) for i in range(min(n, len(p)))]
+    return [debug_line(p.row(i), p.decoder, args.debug_text_only, colored()) for i in range(min(n, len(p)))]
 
 def with_mask(
     own: Any,        # `segmask:` of a data set entry, or nothing

@@ -28,10 +28,11 @@ from ..html import PRE_STYLE, escape, tag
 from ..formats.formats import to_segments
 from ..problems import Problem
 from ..tokens.encoder import Boundary, Encoder
-from ..tokens.tokenizer import TokenizerError, load_tokenizer
+from ..tokens.tokenizer import TokenizerError, load_tokenizer, text_tokenizer
 
 if TYPE_CHECKING:
     from segmask.config.advice import Advices
+    from segmask.tokens.tokenizer import TextTokenizer
     from transformers import PreTrainedTokenizerBase
 
 # %% ../../nbs/config/36_config.ipynb #cb8c63ae
@@ -241,6 +242,13 @@ class CheckedConfig(ConfigFile):
             command (str): 'preprocess' or 'train'
         """
         if problems := refused(self, command): raise ConfigError(problems) # type: ignore[arg-type]
+
+    def text_tokenizer(self) -> 'TextTokenizer|None':
+        "The same for text alone, without transformers; None where rows of segments need more"
+        entries = [*self.datasets, *(self.test_datasets or [])]
+        if self.tokens or any(self.get(k) is not None for k in ('tokenizer_type', 'tokenizer_legacy')): return None
+        if self.trust_remote_code or any(o.type!='input_output' for o in entries): return None
+        return text_tokenizer(self.tokenizer_config or self.base_model, self.special_tokens, self.revision_of_model)
 
     def tokenizer(self) -> 'PreTrainedTokenizerBase':
         "The tokenizer that the config names, with its added tokens. Raises `ConfigError`"

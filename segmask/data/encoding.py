@@ -18,7 +18,7 @@ import numpy as np
 from ..config.paths import ConfigError
 from ..core import IGNORE_INDEX, Segments
 from .rules import Limits, Measured, measure
-from ..files import iter_jsonl
+from ..files import SegmentColumns, iter_jsonl, segment_columns
 from ..formats.formats import lower_all, lowering
 from ..formats.fields import FormatError, format_error
 from ..formats.sources import Rows, SourceError
@@ -80,32 +80,36 @@ class Batch(NamedTuple):
 
 # %% ../../nbs/data/38_encoding.ipynb #d0745602
 def batches(
-    rows: Iterable[tuple[int, Any]],  # (number, row)
+    rows: Iterable[tuple[int, Any]],  # (number, row); or `SegmentColumns` with the number of the first, a batch already
     size: Callable[[Any], int],       # about how large a row is
     most: int = 1000,                 # rows in a batch
     large: int = 1<<21,               # or of about this size together
-) -> Iterator[tuple[list, np.ndarray]]:
+) -> Iterator[tuple[Any, np.ndarray]]:
     """(rows, their numbers), a batch at a time
 
     Args:
-        rows (Iterable[tuple[int, Any]]): (number, row)
+        rows (Iterable[tuple[int, Any]]): (number, row); or `SegmentColumns` with the number of the first, a
+            batch already
         size (Callable[[Any], int]): about how large a row is
         most (int, default 1000): rows in a batch
         large (int, default 1 << 21): or of about this size together
 
     Returns:
-        Iterator[tuple[list, np.ndarray]]
+        Iterator[tuple[Any, np.ndarray]]
     """
     batch: list = []
     numbers: list[int] = []
     total = 0
     for n,row in rows:
-        batch.append(row)
-        numbers.append(n)
-        total += size(row)
-        if len(batch)==most or total>large:
+        whole = isinstance(row, SegmentColumns)
+        if not whole:
+            batch.append(row)
+            numbers.append(n)
+            total += size(row)
+        if batch and (whole or len(batch)==most or total>large):
             yield batch, np.array(numbers, np.int64)
             batch, numbers, total = [], [], 0
+        if whole: yield row, np.arange(n, n+len(row.counts))
     if batch: yield batch, np.array(numbers, np.int64)
 
 # %% ../../nbs/data/38_encoding.ipynb #09e4c725
@@ -298,13 +302,13 @@ class Encoding:
             yield n, s
 
     def encode(self,
-        rows: list,          # examples, or rows of `input_output` that were looked at
+        rows: Any,           # examples, rows of `input_output` that were looked at, or `SegmentColumns`
         numbers: np.ndarray, # of them
     ) -> Batch:
         """Some rows as `preprocess` stores them
 
         Args:
-            rows (list): examples, or rows of `input_output` that were looked at
+            rows (Any): examples, rows of `input_output` that were looked at, or `SegmentColumns`
             numbers (np.ndarray): of them
 
         Returns:
@@ -321,16 +325,19 @@ class Encoding:
     def __iter__(self) -> Iterator[Batch]:
         if self.tokenized: return _tokenized(self.rows, len(self.tok))
         if self.segments and self.rows.lines and not self.lower.rules: # without an object for each segment
-            read: Any = iter_jsonl(self.rows.path)
+            read: Any = iter_jsonl(self.rows.path, many=segment_columns)
             size = lambda row: sum([len(o['text']) for o in row['segments']])
         else: read, size = lower_all(self.rows, self.lower, self.rows.at), lambda row: sum([len(o.text) for o in row])
         return (self.encode(rows, n) for rows,n in ahead(batches(_progress(read), size)))
 
 # %% ../../nbs/data/38_encoding.ipynb #6a6eeb20
-def _progress(rows: Iterable) -> Iterable:
+def _progress(rows: Iterable[tuple[int, Any]]) -> Iterator[tuple[int, Any]]:
     "A bar in a terminal, nothing elsewhere"
     from tqdm import tqdm
-    return tqdm(rows, desc='Encoding', unit=' rows', disable=None, leave=False)
+    with tqdm(desc='Encoding', unit=' rows', disable=None, leave=False) as bar:
+        for n,row in rows:
+            yield n, row
+            bar.update(len(row.counts) if isinstance(row, SegmentColumns) else 1)
 
 def _first(rows: Rows) -> Mapping:
     "The first row, or nothing when it cannot be read (which is told when all are read)"

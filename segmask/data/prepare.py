@@ -134,7 +134,8 @@ def _tokenizer(cfg: TrainingConfig, tok: 'PreTrainedTokenizerBase') -> dict:
     backend = getattr(tok, 'backend_tokenizer', None)
     vocabulary = backend.to_str() if backend else [repr(tok), sorted(tok.get_vocab().items())]
     files, split = _files(cfg, _tokenizer_files), bool(getattr(tok, 'split_special_tokens', False))
-    return dict(kind=type(tok).__name__, vocabulary=vocabulary, roles=_roles(tok), split=split, files=files)
+    kind = getattr(tok, 'kind', type(tok).__name__)
+    return dict(kind=kind, vocabulary=vocabulary, roles=_roles(tok), split=split, files=files)
 
 def _template(cfg: TrainingConfig, tok: 'PreTrainedTokenizerBase', encodings: list[Encoding]) -> dict:
     "What the templates are; one may be in a file"
@@ -311,8 +312,8 @@ def preprocess(
     if engine=='ray': connect(ray_address)
     how = _Engine(on_this_machine, partial(map, hash_file), force, engine!='raw')
     if engine=='ray': how = how._replace(make=on_ray, hashes=hashes_on_ray)
-    tok = cfg.tokenizer()
+    tok = (None if engine=='ray' else cfg.text_tokenizer()) or cfg.tokenizer()
     test = _prepare(cfg, 'test_datasets', tok, how) if cfg.test_datasets else None
     p = _prepare(cfg, 'datasets', tok, how, test)
-    if debug: print(debug_line(p[0], p.tokenizer))
+    if debug: print(debug_line(p[0], p.decoder))
     return p

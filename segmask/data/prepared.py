@@ -198,7 +198,11 @@ class Prepared(Folder):
     @cached_property
     def tokenizer(self) -> 'PreTrainedTokenizerBase':
         "The tokenizer that it was made with"
-        return self._tokenizer or self.config.tokenizer()
+        return getattr(self._tokenizer, 'real', self._tokenizer) or self.config.tokenizer()
+    @property
+    def decoder(self) -> Any:
+        "What turns ids into text: the tokenizer, or as much of it as needs no transformers"
+        return self._tokenizer or self.tokenizer
 
     @cached_property
     def dataset(self) -> 'Dataset': # train rows, then evaluation rows

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict, get_args,
 import numpy as np
 
 from ..core import IGNORE_INDEX, SegmentError, Segments, segments_problems
+from ..files import SegmentColumns
 from ..html import QUIET, escape, runs_html, tag
 from ..problems import Problem, Problems, visible
 from .continuing import Speller, Tokens, why_not
@@ -279,32 +280,33 @@ class Columns(NamedTuple):
     weights: np.ndarray|None    # float32, shape (tokens,); None where none is between 0 and 1
 
 class Flat(NamedTuple):
-    """Many rows as flat lists
+    """Many rows, flat
 
     Args:
-        texts (list[str]): of all segments
+        texts (Any): of all segments: a list, or an Arrow array of strings
         weights (np.ndarray): float32, of all segments
         counts (np.ndarray): int64, segments of each row
     """
-    texts: list[str]     # of all segments
+    texts: Any           # of all segments: a list, or an Arrow array of strings
     weights: np.ndarray  # float32, of all segments
     counts: np.ndarray   # int64, segments of each row
 
 def _weight(o: Mapping) -> float: return o['label'] if o.get('weight') is None else o['weight']
 
 def flatten(
-    rows: Iterable[Segments|Mapping], # examples, or `{"segments": [...]}` dictionaries
+    rows: Iterable[Segments|Mapping]|SegmentColumns, # examples, or `{"segments": [...]}` dictionaries
     checked: bool=False,              # were dictionaries checked already, as `iter_jsonl` does?
 ) -> Flat:
     """Rows as flat lists; a `SegmentError` when one is bad
 
     Args:
-        rows (Iterable[Segments|Mapping]): examples, or `{"segments": [...]}` dictionaries
+        rows (Iterable[Segments|Mapping]|SegmentColumns): examples, or `{"segments": [...]}` dictionaries
         checked (bool, default False): were dictionaries checked already, as `iter_jsonl` does?
 
     Returns:
         Flat
     """
+    if isinstance(rows, SegmentColumns): return Flat(rows.texts, rows.labels.astype(np.float32), rows.counts)
     texts: list[str] = []
     weights: list[float] = []
     counts: list[int] = []
@@ -332,8 +334,9 @@ class _Cut(NamedTuple):
 def _cut(flat: Flat, boundary: Boundary) -> _Cut:
     "The pieces of many rows"
     pieces, texts, first, counts, at, weights = [], [], [], [], 0, flat.weights.tolist()
+    flat_texts = flat.texts if isinstance(flat.texts, list) else flat.texts.to_pylist()
     for n in flat.counts.tolist():
-        segments = flat.texts[at:at+n]
+        segments = flat_texts[at:at+n]
         some = pieces_of(weights[at:at+n], list(map(len, segments)), boundary)
         text = ''.join(segments)
         pieces += some
@@ -540,13 +543,13 @@ class Encoder:
         return encoded_rows(self.engine, rows, self.boundary, self.train_on_inputs, offsets)
 
     def columns(self,
-        rows: Iterable[Segments|Mapping], # examples, or `{"segments": [...]}` dictionaries
+        rows: Iterable[Segments|Mapping]|SegmentColumns, # examples, or `{"segments": [...]}` dictionaries
         checked: bool = False,            # were dictionaries checked already, as `iter_jsonl` does?
     ) -> Columns: # ids, trained, lens, weights
         """Encode many rows into flat arrays, without Python work per token
 
         Args:
-            rows (Iterable[Segments|Mapping]): examples, or `{"segments": [...]}` dictionaries
+            rows (Iterable[Segments|Mapping]|SegmentColumns): examples, or `{"segments": [...]}` dictionaries
             checked (bool, default False): were dictionaries checked already, as `iter_jsonl` does?
 
         Returns:

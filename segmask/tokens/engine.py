@@ -121,13 +121,19 @@ class Engine:
         backend = as_called(self.backend, self.tokenizer)
         return [o.ids for o in backend.encode_batch_fast(texts, add_special_tokens=False)]
 
-    def flat(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]: # (ids of all, int32; tokens of each, int64)
+    def flat(self,
+        texts: Any, # a list of texts, or an Arrow array of them
+    ) -> tuple[np.ndarray, np.ndarray]: # (ids of all, int32; tokens of each, int64)
         """The same as arrays
+
+        Args:
+            texts (Any): a list of texts, or an Arrow array of them
 
         Returns:
             tuple[np.ndarray, np.ndarray]: (ids of all, int32; tokens of each, int64)
         """
         if (found := by_fast(self, texts)) is not None: return found
+        if not isinstance(texts, list): texts = texts.to_pylist()
         if (joined := by_joining(self, texts)) is not None: return joined
         ids = self.lists(texts)
         lens = np.fromiter(map(len, ids), np.int64, len(ids))
@@ -154,7 +160,7 @@ class Engine:
 # %% ../../nbs/tokens/10_engine.ipynb #b7f9fa57
 def _say(said: str): print(f'segmask: {said}', file=sys.stderr)
 
-def by_fast(engine: 'Engine', texts: list[str]) -> tuple[np.ndarray, np.ndarray]|None:
+def by_fast(engine: 'Engine', texts: Any) -> tuple[np.ndarray, np.ndarray]|None:
     "By the fast tokenizer, where it is proved to be the real one's equal"
     if engine.backend is None or not engine.fast: return None
     if engine._fast is None or engine._fast.vocab_size != engine.backend.get_vocab_size():

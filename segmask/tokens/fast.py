@@ -4,18 +4,22 @@
 
 # %% auto #0
 __all__ = ['NORMALIZERS', 'PRE_TOKENIZERS', 'AROUND', 'AROUND_TOKENS', 'KINDS', 'ALL_POINTS', 'PROOF_VERSION', 'PATIENCE',
-           'SAMPLE', 'spec_of', 'Ids', 'raw_ids', 'fast_ids', 'parts_of', 'not_admitted', 'differing', 'suspects',
-           'hostile', 'Proof', 'prove', 'proof_name', 'cache_folder', 'shipped', 'known_proof', 'keep_proof',
-           'pattern_of', 'mixed_ids', 'installed', 'sample_of', 'Fast', 'start']
+           'SAMPLE', 'spec_of', 'Ids', 'raw_ids', 'in_arrow', 'fast_ids', 'parts_of', 'not_admitted', 'differing',
+           'suspects', 'hostile', 'Proof', 'prove', 'proof_name', 'cache_folder', 'shipped', 'known_proof',
+           'keep_proof', 'pattern_of', 'mixed_ids', 'installed', 'sample_of', 'Fast', 'start']
 
 # %% ../../nbs/tokens/09_fast.ipynb #86842bd3
 import hashlib, json, os, random, zlib
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+
+from .continuing import without_post
+
+if TYPE_CHECKING: import pyarrow as pa
 
 # %% ../../nbs/tokens/09_fast.ipynb #b3e80b18
 def spec_of(backend: Any) -> str: # JSON
@@ -24,8 +28,13 @@ def spec_of(backend: Any) -> str: # JSON
     Returns:
         str: JSON
     """
-    spec = json.loads(backend.to_str())
-    return json.dumps({k: v for k,v in spec.items() if k not in ('truncation', 'padding', 'post_processor', 'decoder')})
+    from tokenizers import Tokenizer
+    added, bare = backend.get_added_tokens_decoder(), Tokenizer(backend.model)
+    for k in ('normalizer', 'pre_tokenizer'):
+        if (part := getattr(backend, k)) is not None: setattr(bare, k, part)
+    bare.add_tokens([added[i] for i in sorted(added)])
+    if bare.get_added_tokens_decoder()!=added: bare = without_post(backend) # there are gaps between their numbers
+    return bare.to_str()
 
 class Ids(NamedTuple):
     """Tokens of many texts in one array
@@ -39,38 +48,52 @@ class Ids(NamedTuple):
 
 def raw_ids(
     backend: Any,          # a `tokenizers.Tokenizer`
-    texts: Sequence[str],
+    texts: 'Sequence[str]|pa.Array',
 ) -> Ids:
     """What the real tokenizer makes of the texts, special tokens aside
 
     Args:
         backend (Any): a `tokenizers.Tokenizer`
-        texts (Sequence[str])
+        texts (Sequence[str]|pa.Array)
 
     Returns:
         Ids
     """
-    found = [o.ids for o in backend.encode_batch_fast(list(texts), add_special_tokens=False)]
+    found = [o.ids for o in backend.encode_batch_fast(list(map(str, texts)), add_special_tokens=False)]
     counts = np.fromiter(map(len, found), np.int64, len(found))
     return Ids(np.fromiter((i for o in found for i in o), np.int32, int(counts.sum())), counts)
 
+def in_arrow(
+    texts: 'Sequence[str]|pa.Array',
+) -> 'pa.LargeStringArray': # the same buffer, when they are in one already
+    """Texts in one buffer. (`pa.array` would import pandas)
+
+    Returns:
+        pa.LargeStringArray: the same buffer, when they are in one already
+    """
+    import pyarrow as pa
+    if isinstance(texts, pa.Array): return texts.cast(pa.large_string())
+    parts = [o.encode() for o in texts]
+    ends = np.cumsum([0, *map(len, parts)], dtype=np.int64)
+    return pa.LargeStringArray.from_buffers(len(parts), pa.py_buffer(ends), pa.py_buffer(b''.join(parts)))
+
 def fast_ids(
     fast: Any,             # a `gigatoken.Tokenizer`
-    texts: Sequence[str],
+    texts: 'Sequence[str]|pa.Array',
 ) -> Ids:
-    """What the fast one makes of them
+    """What the fast one makes of them, without an object for each
 
     Args:
         fast (Any): a `gigatoken.Tokenizer`
-        texts (Sequence[str])
+        texts (Sequence[str]|pa.Array)
 
     Returns:
         Ids
     """
     import awkward as ak
-    import pyarrow as pa
-    _, offsets, data = pa.array(list(texts), pa.large_string()).buffers() # type: ignore[union-attr]
-    starts = np.frombuffer(offsets, np.int64)[:len(texts)+1]
+    column = in_arrow(texts)
+    _, offsets, data = column.buffers()
+    starts = np.frombuffer(offsets, np.int64)[column.offset:][:len(column)+1]
     chars = ak.contents.NumpyArray(np.frombuffer(data or b'', np.uint8), parameters={'__array__': 'char'})
     rows = ak.contents.ListOffsetArray(ak.index.Index64(starts), chars, parameters={'__array__': 'string'})
     out: Any = ak.to_packed(fast.encode_batch(ak.Array(rows))).layout
@@ -255,7 +278,7 @@ def mixed_ids(
     backend: Any,          # the real tokenizer
     fast: Any,             # the fast one
     pattern: str|None,     # finds a text that the fast one shall not see
-    texts: Sequence[str],
+    texts: 'Sequence[str]|pa.Array',
 ) -> Ids:
     """Ids of all texts, each by the tokenizer that it is safe with
 
@@ -263,18 +286,18 @@ def mixed_ids(
         backend (Any): the real tokenizer
         fast (Any): the fast one
         pattern (str|None): finds a text that the fast one shall not see
-        texts (Sequence[str])
+        texts (Sequence[str]|pa.Array)
 
     Returns:
         Ids
     """
-    import pyarrow as pa
-    import pyarrow.compute as pc
     if pattern is None: return fast_ids(fast, texts)
-    odd = pc.match_substring_regex(pa.array(texts, pa.large_string()), pattern).to_numpy(zero_copy_only=False)
-    if not odd.any(): return fast_ids(fast, texts)
-    out = fast_ids(fast, ['' if o else t for t,o in zip(texts, odd)])
-    real = raw_ids(backend, [t for t,o in zip(texts, odd) if o])
+    import pyarrow.compute as pc
+    column = in_arrow(texts)
+    found = pc.match_substring_regex(column, pattern)
+    odd = found.to_numpy(zero_copy_only=False)
+    if not odd.any(): return fast_ids(fast, column)
+    out, real = fast_ids(fast, pc.if_else(found, '', column)), raw_ids(backend, column.filter(found))
     counts = out.counts.copy()
     counts[odd] = real.counts
     ids, is_real = np.empty(counts.sum(), np.int32), np.repeat(odd, counts)
@@ -282,7 +305,7 @@ def mixed_ids(
     return Ids(ids, counts)
 
 # %% ../../nbs/tokens/09_fast.ipynb #8bae0ba2
-PATIENCE = 500_000 # texts after which a proof is worth its time
+PATIENCE = 500_000 # texts after which a proof is worth its time; a long one counts as many of 200 characters
 SAMPLE = 200      # one text of so many is encoded both ways
 
 def installed() -> bool:
@@ -290,14 +313,14 @@ def installed() -> bool:
     try: return bool(version('gigatoken') and version('awkward') and version('pyarrow'))
     except PackageNotFoundError: return False
 
-def sample_of(texts: Sequence[str]) -> list[str]: # the same in every run
+def sample_of(texts: 'Sequence[str]|pa.Array') -> list[str]: # the same in every run
     """Some of the texts
 
     Returns:
         list[str]: the same in every run
     """
-    first = zlib.crc32(f'{len(texts)}{texts[0][:200]}{texts[-1][:200]}'.encode('utf-8', 'replace')) % SAMPLE
-    return list(texts[first::SAMPLE])
+    ends = f'{len(texts)}{str(texts[0])[:200]}{str(texts[-1])[:200]}'
+    return [str(texts[i]) for i in range(zlib.crc32(ends.encode('utf-8', 'replace')) % SAMPLE, len(texts), SAMPLE)]
 
 class Fast:
     """Texts to ids by the fast tokenizer, where it is proved to be the real one's equal
@@ -315,22 +338,24 @@ class Fast:
         self.backend, self.tell = backend, tell or (lambda said: None)
         self.vocab_size = backend.get_vocab_size()
         self.fast: Any = None
+        self.spec, self.name = '', '' # the tokenizer's JSON, and the name of its proof
         self.pattern: str|None = None
         self.seen, self.reason = 0, '' if choice=='auto' else 'the real tokenizer was asked for'
         self.differed = False # was a difference found? Then what was encoded before must be encoded again
 
-    def __call__(self, texts: Sequence[str]) -> Ids|None: # None where the real tokenizer shall encode them
+    def __call__(self, texts: 'Sequence[str]|pa.Array') -> Ids|None: # None where the real tokenizer shall encode them
         """Ids of all texts, without special tokens that a tokenizer adds
 
         Returns:
             Ids|None: None where the real tokenizer shall encode them
         """
-        self.seen += len(texts)
+        size = sum(map(len, texts)) if isinstance(texts, (list, tuple)) else texts.nbytes # type: ignore[union-attr]
+        self.seen += len(texts) + size//200
         if self.fast is None and not self.reason: start(self)
         if self.fast is not None and len(texts) and not self._agrees(texts): self._give_up()
         return mixed_ids(self.backend, self.fast, self.pattern, texts) if self.fast is not None and len(texts) else None
 
-    def _agrees(self, texts: Sequence[str]) -> bool:
+    def _agrees(self, texts: 'Sequence[str]|pa.Array') -> bool:
         "Is a sample of the texts the same both ways?"
         some = sample_of(texts)
         if not some: return True
@@ -347,19 +372,20 @@ class Fast:
 def start(engine: Fast):
     "Take the fast tokenizer when there is a proof, or enough texts to make one; else say why not, in `engine.reason`"
     if engine.seen<PATIENCE//100: return
-    spec = spec_of(engine.backend)
-    engine.reason = not_admitted(json.loads(spec)) or '' if installed() else 'gigatoken is not installed'
+    engine.reason = '' if installed() else 'gigatoken is not installed'
     if engine.backend.encode_special_tokens: engine.reason = 'special tokens are to be read as text'
     if engine.reason: return
-    proof = known_proof(name := proof_name(spec))
-    if proof is None and engine.seen<PATIENCE: return
+    if not engine.spec: engine.spec, engine.name = (spec := spec_of(engine.backend)), proof_name(spec)
+    if (proof := known_proof(engine.name)) is None:
+        engine.reason = not_admitted(json.loads(engine.spec)) or ''
+        if engine.reason or engine.seen<PATIENCE: return
     import gigatoken
-    try: fast = gigatoken.Tokenizer.from_json(spec)
+    try: fast = gigatoken.Tokenizer.from_json(engine.spec)
     except Exception as e: # it raises what it likes
         engine.reason = f'gigatoken cannot read it ({e})'
         return
     if proof is None:
         engine.tell('comparing the fast tokenizer with the real one, once; this takes about a minute')
-        keep_proof(name, proof := prove(engine.backend, fast))
+        keep_proof(engine.name, proof := prove(engine.backend, fast))
     engine.reason = proof.reason
     if not proof.reason: engine.fast, engine.pattern = fast, pattern_of(proof)
