@@ -471,11 +471,11 @@ def loads(parts): # processes that wanted a core
 def page(parts: dict[str, dict]) -> str:
     lines, trees = ([l for k in some if k in parts for l in parts[k]['lines']] for some in (STEPS, TREES))
     model = 'a model of the shape of Qwen2.5-0.5B, bf16' if CUDA else 'Llama, hidden 256, 6 layers, tied embeddings, 32 bits'
-    dates = sorted({o['date'] for o in parts.values()})
+    dates, turned = sorted({o['date'] for o in parts.values()}), [o['turns'] for o in parts.values()]
     out = ['## Training', '',
            f'`make bench-train` (bench/train.py). One training step (forward, backward, clipping) through the trainer itself, on the same random rows: {model}, SGD.', '',
            'FLOPs are counted by torch\'s FlopCounterMode, one step each, and exact: matrix products and attention (half of it where it is causal). '
-           f'CPU time is measured: the modes take turns ({" to ".join(sorted({str(o["turns"]) for o in parts.values()}))} of them), and a ratio is the median over turns, to the first mode of the same rows. '
+           f'CPU time is measured: the modes take turns ({min(turned)} to {max(turned)} of them), and a ratio is the median over turns, to the first mode of the same rows. '
            f'Other work ran on the machine at the same time (load {loads(parts)}): CPU ratios scatter by a tenth, and wall time says nothing.', '',
            f'{" and ".join(dates)}, {machine()}.', '', *table(lines), '',
            '### Unrolled conversations', '',
