@@ -94,7 +94,7 @@ def unrolled(count, conversations, vocab, reasoning=0.):
 # -- what is counted and measured
 
 def attention_flops(query, key, value, dropout=0., causal=False, **kwargs):
-    "Torch does not count this call of the CPU; half of the pairs are computed where it is causal"
+    "Half of the pairs are computed where it is causal"
     key, value = [*query[:2], *key[2:]], [*query[:2], *value[2:]] # each head of the keys serves several
     return sdpa_flop_count(query, key, value)//(1+causal)
 
@@ -103,10 +103,10 @@ def attention_backward_flops(grad, query, key, value, out, logsumexp, dropout=0.
     return sdpa_backward_flop_count(grad, query, key, value)//(1+causal)
 
 def flops(work: Callable) -> float: # GFLOP
-    "What a piece of work takes: matrix products and attention"
-    on_cpu = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: attention_flops,
+    "What a piece of work takes: matrix products and attention, which torch leaves out on a CPU"
+    more = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: attention_flops,
               torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: attention_backward_flops}
-    with FlopCounterMode(display=False, custom_mapping=on_cpu) as counter: work()
+    with FlopCounterMode(display=False, custom_mapping=more) as counter: work()
     return counter.get_total_flops()/1e9
 
 def alternate(works: dict[str, Callable], times: int) -> dict[str, list[float]]: # CPU seconds of each
@@ -298,10 +298,10 @@ def pull_requests(repository, diff, instruction, n=640):
 
 def histories(o):
     if not o.history: return print('history: give --history a git repository with conventional commits', file=sys.stderr)
-    for diff,instruction,sizes in ((1500, '', (1,)), (1500, INSTRUCTION, (1, 4)), (500, INSTRUCTION, (1, 4))):
+    for diff,instruction in ((1500, ''), (1500, INSTRUCTION), (500, INSTRUCTION)):
         rows = pull_requests(o.history, diff, instruction)
         name = f'diffs of {diff:,} characters, '+('an instruction of 173 tokens' if instruction else 'no instruction')
-        for n in sizes: yield moving(name, rows, n, 32_000, o.turns)
+        yield moving(name, rows, 1, 32_000, o.turns)
 
 KINDS = '''phi3 gpt_neox smollm3 olmo2 granite mixtral cohere starcoder2 llama mistral qwen2 qwen3 gpt2 gemma gemma3_text gemma2
 phi olmo olmoe cohere2 stablelm qwen3_moe glm4 exaone4 helium opt ministral seed_oss llama_yarn llama_dynamic
@@ -471,12 +471,12 @@ def loads(parts): # processes that wanted a core
 def page(parts: dict[str, dict]) -> str:
     lines, trees = ([l for k in some if k in parts for l in parts[k]['lines']] for some in (STEPS, TREES))
     model = 'a model of the shape of Qwen2.5-0.5B, bf16' if CUDA else 'Llama, hidden 256, 6 layers, tied embeddings, 32 bits'
-    dates = sorted({o['date'] for o in parts.values()})
+    dates, turned = sorted({o['date'] for o in parts.values()}), [o['turns'] for o in parts.values()]
     out = ['## Training', '',
            f'`make bench-train` (bench/train.py). One training step (forward, backward, clipping) through the trainer itself, on the same random rows: {model}, SGD.', '',
            'FLOPs are counted by torch\'s FlopCounterMode, one step each, and exact: matrix products and attention (half of it where it is causal). '
-           f'CPU time is measured: the modes take turns ({" to ".join(sorted({str(o["turns"]) for o in parts.values()}))} of them), and a ratio is the median over turns, to the first mode of the same rows. '
-           f'Other work ran on the machine at the same time (load {loads(parts)}): CPU ratios scatter by a tenth and more, and wall time says nothing.', '',
+           f'CPU time is measured: the modes take turns ({min(turned)} to {max(turned)} of them), and a ratio is the median over turns, to the first mode of the same rows. '
+           f'Other work ran on the machine at the same time (load {loads(parts)}): CPU ratios scatter by a tenth, and wall time says nothing.', '',
            f'{" and ".join(dates)}, {machine()}.', '', *table(lines), '',
            '### Unrolled conversations', '',
            'A row for each turn, as the model will meet it: all that was said before, a question, and a reply, which is trained; the same model with 4 layers, scores at trained positions only. '
@@ -487,7 +487,7 @@ def page(parts: dict[str, dict]) -> str:
         if parts.get(k, {}).get('lines'): out += [f'### {title}', '', NOTES[k], '', *table(parts[k]['lines']), '']
     out += ['### What the columns leave out', '',
             'The peak of a whole step holds weights, gradients and activations; only the part that scores take goes with the trained share (vocabulary x 4 bytes for each). '
-            'TRL skips masked scores only on GPUs, with Triton; on a CPU it computes all of them, and its metrics besides; products that its loss adds in place are not in its GFLOP, so that they are too low.', '']
+            'TRL skips masked scores only on GPUs, with Triton; on a CPU it computes all of them, and its metrics besides. A product that its loss adds in place is not counted, so its GFLOP are too low.', '']
     return '\n'.join([*out, *([] if CUDA else ['Not measured: anything on a GPU (`python bench/train.py --cuda`).', ''])])
 
 def main():
