@@ -153,7 +153,7 @@ def middle_of_token(model: str, seeds: int=0) -> dict:
         for seed in range(seeds or SEEDS):
             cfg = config(model, 'middle', boundary, seed=seed, output_dir=str(out/f'{boundary}-{seed}'))
             del cfg['test_datasets']
-            kept(out/f'{boundary}-{seed}.json', lambda: asked(train(cfg, live=False, proof=False, say=silent).model))
+            kept(out/f'{boundary}-{seed}.json', lambda: asked(train(cfg, live=False, proof=False, log=silent).model))
     return {o.stem: json.loads(o.read_text()) for o in sorted(out.glob('*.json'))}
 
 def silent(*lines: str): pass
@@ -181,7 +181,7 @@ def cost(model: str) -> dict[str, list[float]]:
         cfg['datasets'][0]['segmask'] |= dict(mask=[dict(weigh=dict(label=False), weight=weight)])
         del cfg['test_datasets']
         meter = Meter()
-        train(cfg, live=False, proof=False, say=silent, callbacks=[meter])
+        train(cfg, live=False, proof=False, log=silent, callbacks=[meter])
         out[arm] = meter.seconds
     return out
 

@@ -34,7 +34,7 @@ def base(tmp_path_factory) -> dict:
     return dict(base_model=str(tmp/'small'), tokenizer_config=TOK, datasets=[dict(path=str(tmp/'rows.jsonl'), type='input_output')], dataset_prepared_path=str(tmp/'prepared'),
                 sequence_len=96, micro_batch_size=3, gradient_accumulation_steps=2, max_steps=4, learning_rate=1e-2, optimizer='adamw_torch', save_strategy='no', seed=1)
 
-def run(base, out, live=False, **more): return train({**base, 'output_dir': str(out), **{k:v for k,v in more.items() if k not in ('model', 'callbacks', 'proof', 'say')}}, live=live, **{k:v for k,v in more.items() if k in ('model', 'callbacks', 'proof', 'say')})
+def run(base, out, live=False, **more): return train({**base, 'output_dir': str(out), **{k:v for k,v in more.items() if k not in ('model', 'callbacks', 'proof', 'log')}}, live=live, **{k:v for k,v in more.items() if k in ('model', 'callbacks', 'proof', 'log')})
 
 def losses(r): return r.history.loss.dropna().tolist()
 
