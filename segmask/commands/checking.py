@@ -81,6 +81,7 @@ def own_checks(
     from segmask.linting.checks import CHECKS, Check
     out: list = []
     for file in files:
+        if not Path(file).is_file(): raise ValueError(f'{file}: there is no such file')
         try: found = [o for o in run_path(file).values() if isinstance(o, Check) and o not in CHECKS]
         except (Exception, SystemExit) as e: raise ValueError(f'{file}: {type(e).__name__}: {e}') from None
         if not found: raise ValueError(f'{file}: there is no check in it. Write @check above a function.')
