@@ -341,6 +341,7 @@ def _did_you_mean(key: Any, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(str(key), list(known), 1)
     return f'Did you mean {near[0]}?' if near else f'Known are {", ".join(known)}.'
 
+# %% ../nbs/03_masks.ipynb #866f12f8
 def mask(
     regex: str|None = None,   # a pattern; what it finds is masked
     **choice: Unpack[Choice], # or other ways to choose; see `Choice`
@@ -394,6 +395,7 @@ def weigh(
     """
     return _rule('weigh', regex, weight, choice)
 
+# %% ../nbs/03_masks.ipynb #27381519
 def only(
     regex: str|None = None,   # a pattern; all but what it finds is masked
     **choice: Unpack[Choice], # or other ways to choose; see `Choice`

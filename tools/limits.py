@@ -87,15 +87,9 @@ def wide() -> list[str]:
              for i,l in enumerate(re.sub(r'^__all__ = \[.*?\]', '', p.read_text(), flags=re.M|re.S).splitlines(), 1))
     return [f'{n}:{i} is {len(l)} wide' for n,i,l in lines if len(l)>WIDTH]
 
-def cell_lines(source: str) -> int:
-    "Lines of an exported cell; of a docstring only one counts"
-    tree = ast.parse(source)
-    return len(source.splitlines()) - len(docstring_lines(tree)) + sum(
-        isinstance(n, (ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(n) is not None for n in ast.walk(tree))
-
 def long_cells() -> list[str]:
     return [f'{n} cell {i} has {k} lines' for n,p in notebooks().items() for i,(t,s) in enumerate(cells(p))
-            if t=='code' and is_exported(s) and (k := cell_lines(s))>CELL]
+            if t=='code' and is_exported(s) and (k := len(s.splitlines()))>CELL]
 
 def long_modules() -> list[str]:
     return [f'{n} has {k} lines of code' for n,p in modules().items() if (k := code_lines(p))>MODULE]
@@ -107,7 +101,7 @@ def first_example(path: Path) -> int:
     exported = 0
     for kind,source in cells(path):
         if kind!='code' or not source.strip(): continue
-        if is_exported(source): exported += cell_lines(source)
+        if is_exported(source): exported += len(source.splitlines())
         elif not re.match(NO_EXAMPLE, source): return exported
     return exported
 

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['Boundary', 'BOUNDARIES', 'PICK', 'Run', 'Piece', 'pieces_of', 'Seam', 'seams_of', 'token_runs', 'Encoded',
-           'put_together', 'Columns', 'Flat', 'flatten', 'encoded_rows', 'encoded_columns', 'EncoderError', 'RowDict',
-           'BatchDict', 'Encoder', 'arrow_array', 'list_column', 'ids_and_labels', 'debug_line']
+           'put_together', 'Columns', 'Flat', 'flatten', 'encoded_rows', 'encoded_columns', 'EncoderError', 'BatchDict',
+           'Encoder', 'arrow_array', 'list_column', 'ids_and_labels', 'debug_line']
 
 # %% ../../nbs/tokens/11_encoder.ipynb #82a07b73
 import difflib
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict, get_args,
 
 import numpy as np
 
-from ..core import IGNORE_INDEX, SegmentError, Segments, segments_problems
+from ..core import IGNORE_INDEX, RowDict, SegmentError, Segments, segments_problems
 from ..files import SegmentColumns
 from ..html import QUIET, escape, runs_html, tag
 from ..problems import Problem, Problems, visible
@@ -356,9 +356,8 @@ def _spread(pieces: list[Piece], tokens: list[Tokens], lens: np.ndarray, boundar
 
 def _sums(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
     "Sums of `counts[i]` values each, in order"
-    total = np.concatenate([[0], np.cumsum(values)])
-    ends = np.cumsum(counts)
-    return total[ends]-total[ends-counts]
+    summed = lambda o: np.concatenate([[0], np.cumsum(o)])
+    return np.diff(summed(values)[summed(counts)])
 
 # %% ../../nbs/tokens/11_encoder.ipynb #6e0c1a30
 def encoded_rows(
@@ -438,14 +437,6 @@ def _check_mode(boundary: Any, engine: Engine):
     raise EncoderError([Problem('', 'boundary', what, hint, code)])
 
 # %% ../../nbs/tokens/11_encoder.ipynb #dc4d8ca1
-class RowDict(TypedDict):
-    """A row of a JSONL file
-
-    Attributes:
-        segments (Sequence[Mapping[str, Any]]): {'label': ..., 'text': ...} of each segment
-    """
-    segments: Sequence[Mapping[str, Any]] # {'label': ..., 'text': ...} of each segment
-
 class BatchDict(TypedDict):
     """Rows as `Dataset.map(batched=True)` hands them over
 
@@ -454,8 +445,60 @@ class BatchDict(TypedDict):
     """
     segments: Sequence[Sequence[Mapping[str, Any]]] # of each row
 
+# %% ../../nbs/tokens/11_encoder.ipynb #f94062fb
+class _ManyRows:
+    "Encoding many rows at once"
+    engine: Engine        # what makes text into ids
+    boundary: Boundary
+    train_on_inputs: bool
+
+    def many(self,
+        rows: Sequence[Segments], # examples
+        offsets: bool = True,     # False with `boundary="segment"` when nobody asks for characters: faster
+    ) -> list[Encoded]:
+        """Encode some rows in one call of the tokenizer, each with all that is known of its tokens
+
+        Args:
+            rows (Sequence[Segments]): examples
+            offsets (bool, default True): False with `boundary="segment"` when nobody asks for characters: faster
+
+        Returns:
+            list[Encoded]
+        """
+        return encoded_rows(self.engine, rows, self.boundary, self.train_on_inputs, offsets)
+
+    def columns(self,
+        rows: Iterable[Segments|Mapping]|SegmentColumns, # examples, or `{"segments": [...]}` dictionaries
+        checked: bool = False,            # were dictionaries checked already, as `iter_jsonl` does?
+    ) -> Columns: # ids, trained, lens, weights
+        """Encode many rows into flat arrays, without Python work per token
+
+        Args:
+            rows (Iterable[Segments|Mapping]|SegmentColumns): examples, or `{"segments": [...]}` dictionaries
+            checked (bool, default False): were dictionaries checked already, as `iter_jsonl` does?
+
+        Returns:
+            Columns: ids, trained, lens, weights
+        """
+        return encoded_columns(self.engine, flatten(rows, checked), self.boundary, self.train_on_inputs)
+
+    def batch(self,
+        rows: Iterable[Segments|Mapping], # examples, or `{"segments": [...]}` dictionaries
+    ) -> 'pa.Table': # `input_ids` list<int32>, `labels` list<int64>, `attention_mask` list<int8>, as axolotl stores
+        """Encode many rows at once; equal to calling the encoder with each. `weights` list<float> where they are
+        needed
+
+        Args:
+            rows (Iterable[Segments|Mapping]): examples, or `{"segments": [...]}` dictionaries
+
+        Returns:
+            pa.Table: `input_ids` list<int32>, `labels` list<int64>, `attention_mask` list<int8>, as axolotl
+            stores
+        """
+        return _table(self.columns(rows))
+
 # %% ../../nbs/tokens/11_encoder.ipynb #4b9fa201
-class Encoder:
+class Encoder(_ManyRows):
     """Turns examples into ids, labels and weights. Call it with a row; `batch` is the fast path
 
     Args:
@@ -526,51 +569,6 @@ class Encoder:
         """
         if _is_batch(row): return _of_map(self, row)
         return self.many([row if isinstance(row, Segments) else Segments.from_dict(row)])[0]
-
-    def many(self,
-        rows: Sequence[Segments], # examples
-        offsets: bool = True,     # False with `boundary="segment"` when nobody asks for characters: faster
-    ) -> list[Encoded]:
-        """Encode some rows in one call of the tokenizer, each with all that is known of its tokens
-
-        Args:
-            rows (Sequence[Segments]): examples
-            offsets (bool, default True): False with `boundary="segment"` when nobody asks for characters: faster
-
-        Returns:
-            list[Encoded]
-        """
-        return encoded_rows(self.engine, rows, self.boundary, self.train_on_inputs, offsets)
-
-    def columns(self,
-        rows: Iterable[Segments|Mapping]|SegmentColumns, # examples, or `{"segments": [...]}` dictionaries
-        checked: bool = False,            # were dictionaries checked already, as `iter_jsonl` does?
-    ) -> Columns: # ids, trained, lens, weights
-        """Encode many rows into flat arrays, without Python work per token
-
-        Args:
-            rows (Iterable[Segments|Mapping]|SegmentColumns): examples, or `{"segments": [...]}` dictionaries
-            checked (bool, default False): were dictionaries checked already, as `iter_jsonl` does?
-
-        Returns:
-            Columns: ids, trained, lens, weights
-        """
-        return encoded_columns(self.engine, flatten(rows, checked), self.boundary, self.train_on_inputs)
-
-    def batch(self,
-        rows: Iterable[Segments|Mapping], # examples, or `{"segments": [...]}` dictionaries
-    ) -> 'pa.Table': # `input_ids` list<int32>, `labels` list<int64>, `attention_mask` list<int8>, as axolotl stores
-        """Encode many rows at once; equal to calling the encoder with each. `weights` list<float> where they are
-        needed
-
-        Args:
-            rows (Iterable[Segments|Mapping]): examples, or `{"segments": [...]}` dictionaries
-
-        Returns:
-            pa.Table: `input_ids` list<int32>, `labels` list<int64>, `attention_mask` list<int8>, as axolotl
-            stores
-        """
-        return _table(self.columns(rows))
 
 # %% ../../nbs/tokens/11_encoder.ipynb #c9e94b20
 def _is_batch(row) -> bool:

@@ -185,6 +185,7 @@ def _named(name: str, revision: str|None, trust_remote_code: bool) -> 'PreTraine
     _say_embedded(name, problem)
     return _from_sentencepiece(_embedded_file(name), name)
 
+# %% ../../nbs/tokens/07_tokenizer.ipynb #fe9c8231
 def _say_embedded(name: str, problem: str):
     _say_once(f'segmask: {name}: {problem}; using the copy of its tokenizer that the package mistral-common ships.')
 

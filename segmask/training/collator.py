@@ -160,8 +160,45 @@ def sequence_columns(
     if _weighted(rows): out['weights'] = torch.tensor([weights])
     return out
 
+# %% ../../nbs/training/60_collator.ipynb #66d59bc7
+class _Layout:
+    "Which columns rows become: padded, in a row, or as a tree"
+    pad_id: int
+    keep_trained: bool
+    pack: bool
+    share_prefixes: bool|Literal['auto']
+
+    def _plain(self, ids: list[list[int]]) -> int: # positions, padding counted
+        return sum(map(len, ids)) if self.pack else max(map(len, ids), default=0)*len(ids)
+
+    def _tree(self, ids: list[list[int]]) -> tuple|None: # `as_tree`, where it is asked for and pays
+        if not self.share_prefixes: return None
+        tree = as_tree(ids)
+        return tree if self.share_prefixes is True or len(tree[0].ids)<=.9*self._plain(ids) else None
+
+    def positions(self,
+        rows: Sequence[Needed], # what `needed` leaves of each row
+    ) -> int: # tokens, padding counted
+        """How many positions a batch of such rows reads
+
+        Args:
+            rows (Sequence[Needed]): what `needed` leaves of each row
+
+        Returns:
+            int: tokens, padding counted
+        """
+        ids = [o.ids for o in rows if o.ids]
+        return max(1, len(tree[0].ids) if (tree := self._tree(ids)) else self._plain(ids))
+
+    def _columns(self, rows: list[Needed]) -> dict[str, torch.Tensor]:
+        "In one sequence, when that is asked for and pays; else padded"
+        ids = [o.ids for o in rows]
+        if tree := self._tree(ids): return sequence_columns(rows, *tree)
+        if self.pack: return sequence_columns(rows, *in_a_row(ids), keep=self.keep_trained)
+        return (kept_columns if self.keep_trained else usual_columns)(rows, self.pad_id)
+
 # %% ../../nbs/training/60_collator.ipynb #3eaf708d
-class SegmentCollator:
+class SegmentCollator(_Layout):
     """Rows to a batch for `Trainer(data_collator=...)` or any loop, with the loss and gradients of padding them
 
     Args:
@@ -224,33 +261,6 @@ class SegmentCollator:
         out: dict[str, Any] = self._columns([Needed([self.pad_id], [IGNORE_INDEX], [0.])])
         none = dict(rows=[], tokens=0, padded=0, computed=1, trained=0, head=out['labels'].numel(), weight=0.)
         return out | dict(segmask={**none, 'longest':1}) if self.report else out
-
-    def positions(self,
-        rows: Sequence[Needed], # what `needed` leaves of each row
-    ) -> int: # tokens, padding counted
-        """How many positions a batch of such rows reads
-
-        Args:
-            rows (Sequence[Needed]): what `needed` leaves of each row
-
-        Returns:
-            int: tokens, padding counted
-        """
-        ids = [o.ids for o in rows if o.ids]
-        plain = sum(map(len, ids)) if self.pack else max(map(len, ids), default=0)*len(ids)
-        if not self.share_prefixes: return max(1, plain)
-        shared = len(as_tree(ids)[0].ids)
-        return max(1, shared if self.share_prefixes is True or shared<=.9*plain else plain)
-
-    def _columns(self, rows: list[Needed]) -> dict[str, torch.Tensor]:
-        "In one sequence, when that is asked for and pays; else padded"
-        ids = [o.ids for o in rows]
-        plain = sum(map(len, ids)) if self.pack else max(map(len, ids))*len(rows)
-        if self.share_prefixes:
-            laid, at = as_tree(ids)
-            if self.share_prefixes is True or len(laid.ids)<=.9*plain: return sequence_columns(rows, laid, at)
-        if self.pack: return sequence_columns(rows, *in_a_row(ids), keep=self.keep_trained)
-        return (kept_columns if self.keep_trained else usual_columns)(rows, self.pad_id)
 
 # %% ../../nbs/training/60_collator.ipynb #f31f3ac0
 def counted(

@@ -121,7 +121,6 @@ class TrainResult:
     config: 'TrainingConfig'  # of the run
     prepared: 'Prepared|None' # its data
     note: str = ''          # the trial's and the proof's lines
-
     @property
     def history(self) -> 'pd.DataFrame':
         "`history_of` the run"
@@ -188,7 +187,6 @@ class TrainResult:
         first = f'{len(losses)} lines, loss {losses[0]:.4f} to {losses[-1]:.4f}' if losses else 'no step'
         held = '' if self.evaluation is None else f', evaluation {self.evaluation:.4f}'
         return f'TrainResult({str(self.output_dir)!r}: {first}{held}; {self.saved!r})'
-
     def _repr_html_(self) -> str: return f'{self.plot().html}<br><small>{escape(repr(self))}</small>'
 
 # %% ../../nbs/training/72_result.ipynb #295e6a1f
