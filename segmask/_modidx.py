@@ -197,7 +197,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                  'segmask/commands/auditing.py'),
                                            'segmask.commands.auditing.read_lock': ( 'commands/auditing.html#read_lock',
                                                                                     'segmask/commands/auditing.py'),
-                                           'segmask.commands.auditing.row_digests': ( 'commands/auditing.html#row_digests',
+                                           'segmask.commands.auditing.row_letters': ( 'commands/auditing.html#row_letters',
                                                                                       'segmask/commands/auditing.py'),
                                            'segmask.commands.auditing.tokenizer_for': ( 'commands/auditing.html#tokenizer_for',
                                                                                         'segmask/commands/auditing.py')},
