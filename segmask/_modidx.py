@@ -1323,6 +1323,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                           'segmask/formats/rendering.py'),
                                            'segmask.formats.rendering.common_prefix': ( 'formats/rendering.html#common_prefix',
                                                                                         'segmask/formats/rendering.py'),
+                                           'segmask.formats.rendering.dated': ( 'formats/rendering.html#dated',
+                                                                                'segmask/formats/rendering.py'),
                                            'segmask.formats.rendering.differing': ( 'formats/rendering.html#differing',
                                                                                     'segmask/formats/rendering.py'),
                                            'segmask.formats.rendering.render': ( 'formats/rendering.html#render',

@@ -67,7 +67,7 @@ REWRITE = 'glm4moe', 'gptoss', 'qwen3', 'qwen3_5', 'qwen3_6', 'lfm2_2_5', 'nemot
 def test_written_leaves_nothing_to_say_under_consistent_templates(name, base_models):
     try: found = codes(chat_of(name, base_models['gpt2']), TALK, 'written')
     except FormatError: pytest.skip('it takes contents in parts only, which axolotl joins to text')
-    assert found-{'tokens-join'} <= ({'history-rewritten', 'stop-missing'} if name.startswith(REWRITE) else set())
+    assert found-{'tokens-join', 'date-in-text'} <= ({'history-rewritten', 'stop-missing'} if name.startswith(REWRITE) else set())
 
 @pytest.mark.parametrize('name', sorted(p.stem for p in FOLDER.glob('*.jinja') if 'training' not in p.stem))
 def test_views_tell_as_written_what_train_written_trains(name, base_models):
@@ -203,6 +203,7 @@ CODE_CASES = { # code -> template, messages and mask under which it is found; it
     'prompt-refused': (each(TURN), TALK[1:], None),
     'field-not-rendered': (each(TURN), CALLS, None),
     'weight-ignored': (each(TURN), [TALK[0], dict(TALK[1], weight=.3)], None),
+    'date-in-text': (each(TURN, head="<|im_start|>system\n{{ strftime_now('%d %b %Y') }}<|im_end|>\n"), TALK, None),
 }
 
 def bare_chat(template: str, base: str) -> Chat:
@@ -227,8 +228,9 @@ def test_every_code_is_found_and_its_twin_is_silent(code, base_models):
         assert code not in codes(chat, messages, 'written')
 
 UNSURE = { # templates that do not do the same twice, or refuse: what is said of the row
-    'the time': (each(TURN, head="{{ strftime_now('%f') }} "), {'prompt-not-prefix', 'history-rewritten'}),
-    'the time in the prompt': (each(TURN, PROMPT.replace('assistant', "assistant {{ strftime_now('%f') }}")), {'prompt-not-prefix'}),
+    'chance': (each(TURN, head="{{ range(90000)|random ~ range(90000)|random }} "), {'prompt-not-prefix', 'history-rewritten'}),
+    'chance in the prompt': (each(TURN, PROMPT.replace('assistant', 'assistant {{ range(90000)|random ~ range(90000)|random }}')), {'prompt-not-prefix'}),
+    'a time of its own making': (each(TURN, head="{% set f = '%' ~ 'f' %}{{ strftime_now(f) }} "), {'prompt-not-prefix', 'history-rewritten'}),
     'earlier turns change': (each("<|im_start|>{{ m.role }} {{ loop.revindex }}\n{{ m.content }}<|im_end|>\n"), {'prompt-not-prefix', 'history-rewritten'}),
     'earlier turns go': ("{% for m in messages[-2:] %}"+TURN+"{% endfor %}"+PROMPT, {'prompt-not-prefix', 'history-rewritten', 'prompt-refused'}),
 }
@@ -242,6 +244,13 @@ def test_a_template_that_cannot_be_trusted_is_told_and_trains_nothing_wrong(name
     for s in [row, *(s for _,s in chat_rows(contract, dict(messages=TALK), expand='turns'))]:
         lit = ''.join(o.text for o in s if o.label)
         assert not any(o in lit for o in ('Hi', 'Bye', 'user')) and re.fullmatch(r'((Hello|See you)<.im_end.>)*', lit), lit
+
+@pytest.mark.parametrize('template', [each(TURN, head="{{ strftime_now('%f') }} "), each(TURN, head='{%- set now = strftime_now( "%H:%M:%S.%f" ) -%}{{ now }} ')])
+def test_a_run_sees_one_moment(template, base_models):
+    chat = bare_chat(template, base_models['gpt2'])
+    assert chat.template==template and len({chat.draw(TALK) for _ in range(5)})==1
+    assert codes(chat, TALK)=={'date-in-text'} and codes(chat, TALK, 'written')=={'date-in-text'}
+    assert ''.join(o.text for o in chat_rows(Contract(chat), dict(messages=TALK), 'written') if o.label)=='Hello<|im_end|>See you<|im_end|>'
 
 @pytest.mark.parametrize('refused', ['system', 'tool'])
 def test_a_role_that_the_template_refuses_is_an_error_with_its_place(refused, base_models, tmp_path, monkeypatch):

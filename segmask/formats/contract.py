@@ -263,6 +263,8 @@ CONTRACT_CODES = { # code -> (severity, what it means, what to do)
     'field-not-rendered': ('error', 'a field of a message leaves no trace in the text',
                            'another chat_template, or drop the field'),
     'weight-ignored': ('warning', 'a weight between 0 and 1 counts as 1 here', 'write 0 or 1, or template-free rows'),
+    'date-in-text': ('info', 'the template writes the date of the day on which it runs',
+                     'a system message of your own, or the date under chat_template_kwargs, if it can be given'),
 }
 
 def trained_spans(row: 'Segments', encoded: Any=None) -> list[Span]:
