@@ -233,7 +233,7 @@ def table_html(
     n, keep = len(frame), limit//2
     rows: list = [*(frame if n<=limit else frame.head(keep)).itertuples()]
     if n>limit: rows += [['…']+['']*frame.shape[1], *frame.tail(keep).itertuples()]
-    head, body = tag('thead', line(['', *frame.columns], 'th')), tag('tbody', ''.join(map(line, rows)))
+    head, body = tag('thead', line([frame.index.name or '', *frame.columns], 'th')), tag('tbody', ''.join(map(line, rows)))
     size = tag('small', counted(n, 'row'), style=QUIET) if n>limit else ''
     return tag('table', head+body, style='background:transparent;color:inherit') + size
 
