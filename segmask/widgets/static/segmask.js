@@ -454,7 +454,7 @@ function ruleDrawer(send, generation) {
   for (const o of [kase, word, regex, marks]) o.onclick = () => { press(o, !pressed(o)); ask(); };
   return {
     el: make('div', { className: 'sm-drawer', role: 'group', 'aria-label': 'A rule for all rows in view' }, make('div', { className: 'sm-row' }, what, weight, find, to, regex, kase, word, marks, within, role, turn, apply), said, samples),
-    focus: () => find.focus(), ask,
+    focus: () => { find.focus(); find.select(); }, ask,
     /** @param {any} p */
     draw(p) {
       said.textContent = p.error || p.said || '';
@@ -480,9 +480,9 @@ function renderRows({ model, el }) {
   const name = make('b'), how = make('span', { className: 'sm-how' }), dirty = make('span', { className: 'sm-dirty', role: 'status' });
   const boundary = choice('boundary mode', [['segment', 'segment'], ['prompt', 'prompt'], ['joint', 'joint']]);
   boundary.onchange = () => send('boundary', { boundary: boundary.value });
-  const beside = choice('second boundary mode', [['', 'alone'], ['segment', 'beside segment'], ['prompt', 'beside prompt'], ['joint', 'beside joint']]);
+  const beside = choice('second boundary mode', [['', 'nothing'], ['segment', 'segment'], ['prompt', 'prompt'], ['joint', 'joint']]);
   beside.onchange = () => send('beside', { boundary: beside.value });
-  const modes = make('span', { className: 'sm-modes' }, 'boundary ', boundary, ' ', beside);
+  const modes = make('span', { className: 'sm-modes' }, 'boundary ', boundary, ' beside it ', beside);
 
   // rows: move and find
   const box = make('input', { type: 'number', min: 0, 'aria-label': 'row number', title: 'row number', className: 'sm-number' });
@@ -490,7 +490,7 @@ function renderRows({ model, el }) {
   const of = make('span', { className: 'sm-of' });
   const search = make('input', { type: 'search', placeholder: 'search (/)', 'aria-label': 'search', className: 'sm-search' });
   const kase = flag('Aa', 'capitals matter'), word = flag('word', 'whole words only'), regex = flag('.*', 'a regular expression');
-  const within = choice('search within', [['all', 'all text'], ['trained', 'trained text'], ['masked', 'masked text']]);
+  const within = ['trained', 'masked'].map(o => flag(o, `search ${o} text only`));
   const hits = make('span', { className: 'sm-hits' });
   const maskHits = button('mask all hits', 'mask every hit in all rows in view', () => send('hits', { label: false, generation: view().generation }));
   const trainHits = button('train all hits', 'train every hit in all rows in view', () => send('hits', { label: true, generation: view().generation }));
@@ -504,7 +504,7 @@ function renderRows({ model, el }) {
     else nextHit(e.shiftKey ? -1 : 1);
   });
   for (const [o, k] of /** @type {[Element, string][]} */ ([[kase, 'case'], [word, 'word'], [regex, 'regex']])) /** @type {any} */ (o).onclick = () => { press(o, !pressed(o)); ask({ [k]: pressed(o), text: search.value }); };
-  within.onchange = () => ask({ within: within.value });
+  within.forEach((o, k) => { o.onclick = () => ask({ within: pressed(o) ? 'all' : ['trained', 'masked'][k], text: search.value }); });
   const opener = (/** @type {string} */ text, /** @type {string} */ hint, /** @type {string} */ which) => button(text, hint, () => open(which), { 'aria-expanded': 'false', className: 'sm-opener', 'data-drawer': which });
   const working = make('span', { className: 'sm-work' }), bar = make('progress', { 'aria-label': 'progress' }), doing = make('span', { role: 'status' });
   const stop = () => { stopped = true; send('stop'); };
@@ -524,7 +524,7 @@ function renderRows({ model, el }) {
   score.el.hidden = !head().model;
   const rows = make('div', { className: 'sm-row', role: 'group', 'aria-label': 'Rows: move and find' },
     button('prev', 'the row before (k)', () => go(-1), { 'aria-label': 'prev row' }), box, of, button('next', 'the row after (j)', () => go(1), { 'aria-label': 'next row' }),
-    search, kase, word, regex, within, hits, opener('filters', 'length, trained share, status, findings', 'filters'),
+    search, kase, word, regex, ...within, hits, opener('filters', 'length, trained share, status, findings', 'filters'),
     check.el, score.el, working, opener('? keys', 'all keys', 'help'));
 
   if (head().offline) { check.el.remove(); rows.querySelector('[data-drawer=filters]')?.remove(); } // these need a kernel
@@ -538,15 +538,18 @@ function renderRows({ model, el }) {
   copy.onchange = () => { if (copy.value) send('copy', { what: copy.value }); copy.value = ''; };
   const swap = button('plain text', 'tokens or plain text (w)', () => flip(), { 'aria-pressed': 'false' });
   const heat = button('loss', 'colour tokens by what the model makes of them (l)', () => warm(), { 'aria-pressed': 'false', hidden: !head().model });
-  const tools = make('div', { className: 'sm-row', role: 'group', 'aria-label': 'Change the mask' });
-  const editing = [button('mask', 'mask what is selected (m)', () => act('mask')), button('train', 'train what is selected (t)', () => act('train')),
-    button('turn around', 'turn the segment around (x)', () => act('toggle')), button('weigh', 'train what is selected, with this weight', () => act('weigh', { weight: Number(weight.value) })), weight,
-    button('split', 'cut the segment where the selection begins', () => act('split')), button('join', 'join the segment with the next one', () => act('join')),
-    button('edit text', 'change the text of the segment', () => act('text')), make('span', { className: 'sm-gap' }), undo, redo, button('reset row', 'take back all changes of this row', () => act('reset')),
-    button('flag row', 'flag this row for later, in the file; again takes the flag away', () => act('flag')), button('remove row', 'take this row out of the file when it is saved', () => act('remove')),
-    make('span', { className: 'sm-gap' }), opener('rule …', 'change all rows in view', 'rule'), maskHits, trainHits, opener('Python', 'the code that repeats all this', 'python'), save];
-  tools.append(...editing);
-  tools.hidden = !head().editable;
+  const steps = make('span', { className: 'sm-steps' }, undo, redo, save);
+  /** A button about the row as a whole. @param {string} text @param {string} hint @param {string} what */
+  const whole = (text, hint, what) => button(text, hint, () => act(what), { 'aria-label': `${text} row` });
+  const tools = make('div', { className: 'sm-row', role: 'group', 'aria-label': 'Change the mask' },
+    group('Selection', button('mask', 'mask what is selected (m)', () => act('mask')), button('train', 'train what is selected (t)', () => act('train')),
+      button('weigh', 'train what is selected, with this weight', () => act('weigh', { weight: Number(weight.value) })), weight),
+    group('Segment', make('span', { className: 'sm-label', textContent: 'segment' }), button('turn around', 'train it where it was masked, mask it where it was trained (x)', () => act('toggle')),
+      button('split', 'cut the segment where the selection begins', () => act('split')), button('join', 'join the segment with the next one', () => act('join')), button('edit text', 'change the text of the segment', () => act('text'))),
+    group('Row', make('span', { className: 'sm-label', textContent: 'row' }), whole('reset', 'take back all changes of this row', 'reset'), whole('flag', 'flag this row for later, in the file; again takes the flag away', 'flag'),
+      whole('duplicate', 'write this row twice when it is saved, the copy below it; again takes that back', 'duplicate'), whole('remove', 'take this row out of the file when it is saved', 'remove')),
+    group('All rows in view', make('span', { className: 'sm-label', textContent: 'all rows' }), opener('rule …', 'change all rows in view', 'rule'), maskHits, trainHits, opener('Python', 'the code that repeats all this', 'python')));
+  tools.hidden = steps.hidden = !head().editable;
 
   const note = make('div', { className: 'sm-note', role: 'alert' }), offer = make('div', { className: 'sm-note sm-offer' });
   // drawers
@@ -576,7 +579,7 @@ function renderRows({ model, el }) {
   const ramp = make('span', { className: 'sm-heat', hidden: true }, 'loss 0 ', make('span', { className: 'sm-ramp' }), ` ${MOST} nats`);
   const info = make('div', { className: 'sm-info' }), spoken = make('div', { className: 'sm-said', 'aria-live': 'polite' });
   const middle = make('div', { className: 'sm-middle' }, make('div', { className: 'sm-over' }, where, heat, swap, copy), make('div', { className: 'sm-panes' }, pane.el, other), make('div', { className: 'sm-foot' }, info, legend, parts, ramp));
-  root.append(hide, make('div', { className: 'sm-head' }, name, how, modes, dirty), rows, tools, note, offer, shelf, make('div', { className: 'sm-main' }, list.el, middle, side.el), spoken);
+  root.append(hide, make('div', { className: 'sm-head' }, name, how, modes, make('span', { className: 'sm-last' }, dirty, steps)), rows, tools, note, offer, shelf, make('div', { className: 'sm-main' }, list.el, middle, side.el), spoken);
   el.append(root);
 
   function chosen() {
@@ -658,7 +661,7 @@ function renderRows({ model, el }) {
     query = { ...query, ...v.query, text: document.activeElement === search && search.value !== query.text ? query.text : v.query.text };
     if (document.activeElement !== search) search.value = v.query.text;
     press(kase, v.query.case); press(word, v.query.word); press(regex, v.query.regex);
-    within.value = v.query.within;
+    within.forEach((o, k) => press(o, v.query.within === ['trained', 'masked'][k]));
     drawHits();
     list.draw(v, model.get('lines'));
   }
