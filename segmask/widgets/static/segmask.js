@@ -659,7 +659,7 @@ function renderRows({ model, el }) {
   function drawView() {
     const v = view();
     box.max = String(Math.max(0, head().rows - 1));
-    if (document.activeElement !== box) box.value = row().n < 0 ? '' : String(row().n);
+    drawNumber();
     of.textContent = `of ${count(head().rows)}` + (v.asked ? ` · ${count(v.shown)} in view` : '');
     query = { ...query, ...v.query, text: document.activeElement === search && search.value !== query.text ? query.text : v.query.text };
     if (document.activeElement !== search) search.value = v.query.text;
@@ -668,7 +668,9 @@ function renderRows({ model, el }) {
     drawHits();
     list.draw(v, model.get('lines'));
   }
+  const drawNumber = () => { if (document.activeElement !== box) box.value = row().n < 0 ? '' : String(row().n); };
   function drawRow() {
+    drawNumber(); // the row and the view may come in either order
     const r = row(), losses = model.get('loss') || {};
     if (losses.n === r.n && losses.key === r.key && losses.nats) r.nats = losses.nats;
     else if (!pressed(heat)) delete r.nats;
