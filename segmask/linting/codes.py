@@ -104,7 +104,7 @@ _specials = {
         'the row ends with two end tokens',
         'write it once', True),
     'eos-masked': Code('error',
-        'the end token after the last trained text is masked: the model does not learn to stop',
+        'the end token after a trained text is masked: the model does not learn to stop there',
         'train it', True),
     'pad-is-eos': Code('info',
         'padding and end of sequence are one token: a collator that masks padding by its id masks the end token too',

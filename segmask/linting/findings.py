@@ -64,7 +64,8 @@ def _place(where: str, row: Any) -> str:
     return where or ('' if pd.isna(row) else f'row {row}')
 
 def _rows(findings: pd.DataFrame) -> int: # that have one; a row that cannot be read has a place and no number
-    somewhere = findings[(findings['where']!='') | findings['row'].notna()]
+    about_config = findings['where'].str.contains(r'\.ya?ml(?::\d+)?$')
+    somewhere = findings[(findings['where']!='') & ~about_config | findings['row'].notna()]
     return len(somewhere.drop_duplicates(['where', 'row']))
 
 def _groups(

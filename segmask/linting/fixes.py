@@ -85,7 +85,7 @@ def _bos_first(s: Segments, tok) -> Segments:
 # %% ../../nbs/linting/52_fixes.ipynb #5a4acbef
 def _train_end(segments: list[Segment], start: int, eos: str) -> list[Segment]:
     "The end token that stands masked after segment `start-1` is trained"
-    i = next(i for i in range(start, len(segments)) if segments[i].text.strip())
+    i = next((i for i in range(start, len(segments)) if segments[i].text.strip()), start)
     before, found, rest = segments[i].text.partition(eos)
     if not found or before.strip(): return segments
     new = [_with(segments[i], before), Segment(eos, True, segments[i].origin), _with(segments[i], rest)]
@@ -107,6 +107,15 @@ def _eos_last(s: Segments, tok) -> Segments:
     if after.lstrip().startswith(eos): return _again(s, _train_end(list(s), last+1, eos))
     return _again(s, [*s[:last], _with(s[last], s[last].text+eos), *s[last+1:]])
 
+def _ends_trained(s: Segments, tok) -> Segments:
+    "The end token behind each trained stretch, trained"
+    segments, eos = list(s), _need(tok).eos_token
+    for i in range(len(s)-2, -1, -1):
+        a, b = s[i:i+2]
+        stops = a.label and not b.label and eos and not a.text.rstrip().endswith(eos)
+        if stops: segments = _train_end(segments, i+1, eos)
+    return _eos_last(_again(s, segments), tok)
+
 # %% ../../nbs/linting/52_fixes.ipynb #0239c2a3
 _FIXES: dict[str, Callable[[Segments, Any], Segments]] = {
     'crlf': _plain_lines,
@@ -117,7 +126,7 @@ _FIXES: dict[str, Callable[[Segments, Any], Segments]] = {
     'bos-doubled': _bos_once,
     'bos-missing': _bos_first,
     'eos-missing': _eos_last,
-    'eos-masked': _eos_last,
+    'eos-masked': _ends_trained,
     'eos-doubled': _eos_last,
 }
 
