@@ -448,6 +448,57 @@ def test_a_page_without_a_kernel(tmp_path):
         assert 'nothing-trained' in box.inner_text() and box.locator('img').count()==0
         assert not b.page_errors and not b.console_errors and not b.blocked
 
+COMPARED = """
+from segmask.training.comparison import Comparison
+run = lambda seed, word: dict(seed=seed, answer_loss=[1., 2.], rest_loss=[3., 4.], answer_tokens=[2, 2], rest_tokens=[3, 3], generated=[word, 'a'],
+    expected=[word, 'b'], trained_tokens=9, seconds=1., memory=1., steps=3, learning_rate=.1, curve=[[1, 2.], [2, 1.5]])
+compared = Comparison({k: [run(i, k) for i in (0, 1)] for k in ('masked', 'unmasked')}, ['Q: 1+1?'], str, notes=['Two seeds.'])
+prepared = sm.preprocess('config.yaml', dict(sequence_len=20))
+for o in (show_tokens(enc(rows[0])), compared, sm.lint(rows, enc), prepared, prepared.report, sm.plot_lengths(prepared), sm.diff(Encoder(tok)(rows[0]), enc(rows[0])),
+          sm.inference_skew(rows[0], Encoder(tok)), sm.show_losses(sm.loss_table(model, enc(rows[0]), tok)), e.picture, f.picture): display(o)"""
+
+@pytest.mark.parametrize('theme', ['light', 'dark'])
+def test_accessible_in_every_state(tmp_path_factory, axe, theme):
+    "Losses, a second boundary mode, flags, the form, static views and a page have no violations of axe-core"
+    from rig import Browser
+    with lab(tmp_path_factory, theme, SETUP, EDITOR, SCORED, FORM, 'from IPython.display import display'+COMPARED) as rig:
+        rig.open().run_all()
+        assert not rig.errors()
+        rig.page.evaluate(axe)
+        found = {}
+        def look(state, sel):
+            rig.page.wait_for_timeout(500)
+            found[state] = rig.page.evaluate(RUN_AXE, sel)
+        editor, scored = (rig.page.locator('.segmask-box').nth(i) for i in (0, 1))
+        scored.get_by_role('button', name='loss', exact=True).click()
+        scored.get_by_role('button', name='score rows').click()
+        prints(rig, 'bool((s.state.scoring.means>0).all())', 'True')
+        for what in ('flag row', 'duplicate row'): editor.get_by_role('button', name=what).click()
+        editor.get_by_label('second boundary mode', exact=True).select_option('segment')
+        editor.get_by_label('search', exact=True).fill('e')
+        rig.until(lambda: editor.locator('.sm-other [data-i]').count()>0)
+        drag(rig, editor, 3, 5)
+        look('losses, flags, a second mode, hits, a selection', '.segmask-box')
+        editor.get_by_role('button', name='plain text').click()
+        rig.kernel('e.command("jump", row=1); e.command("remove"); s.state.check(); s.draw(); e.say("a note", "error", [["reload", "again"]])')
+        scored.get_by_role('button', name='filters').click()
+        look('plain text, a removed row, filters, an error', '.segmask-box')
+        form = rig.page.locator('.segmask-form')
+        for i in range(form.get_by_role('tab').count()):
+            form.get_by_role('tab').nth(i).click()
+            look(f'the form: {form.get_by_role("tab").nth(i).inner_text()}', '.segmask-form')
+        look('static views', '.jp-Cell:last-of-type .jp-OutputArea-output')
+        rig.kernel("from segmask.widgets.page import write_page\nwrite_page(rows, 'page.html', enc)")
+        page = rig.copy.parent/'page.html'
+        with Browser(color_scheme=theme) as b:
+            b.page.goto(f'file://{page}')
+            b.page.locator('[data-i]').first.wait_for()
+            b.page.get_by_label('search', exact=True).fill('e')
+            b.page.evaluate(axe)
+            found['a page'] = b.page.evaluate(RUN_AXE, 'html')
+        print(theme, {k: len(v) for k,v in found.items()})
+        assert not any(found.values()), {k: v for k,v in found.items() if v}
+
 CONTRAST = """sel => {
     const f = v => { v /= 255; return v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4; };
     const lum = ([r, g, b]) => .2126*f(r) + .7152*f(g) + .0722*f(b);
