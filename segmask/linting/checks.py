@@ -20,6 +20,7 @@ from ..problems import visible
 from ..core import IGNORE_INDEX
 from ..formats.chatrows import ChatRow
 from ..formats.contract import CONTRACT_CODES
+from ..formats.instruct import takes
 from ..tokens.tokenizer import token_text
 from .codes import CODES, SEVERITIES, Code
 from .look import Look, around, segment_at, start_of
@@ -88,6 +89,7 @@ def check(
     """
     if severity not in SEVERITIES: raise ValueError(f'severity is {severity!r}; it may be {", ".join(SEVERITIES)}')
     def make(f):
+        if not takes(f, 1): raise TypeError(f'{f!r:.60} is no check: write a function of one argument')
         code = f.__name__.strip('_').replace('_', '-')
         return Check(code, CODES.get(code) or Code(severity, (f.__doc__ or '').strip(), hint), f)
     return make(find) if find else make
