@@ -1,5 +1,5 @@
 "One rule for every row: what `preprocess` reports, what `browse` shows, how `lint` splits and what the cluster decides agree row by row"
-import contextlib, io, json, os, random, sys
+import contextlib, io, json, random, sys
 from collections import Counter
 from pathlib import Path
 
