@@ -395,10 +395,13 @@ def records(
         Iterable[Any]: rows one by one: dictionaries, or what the iterable holds
     """
     if isinstance(rows, (Segments, Mapping)): return [rows]
-    if hasattr(rows, 'iloc') and hasattr(rows, 'to_dict'): return rows.to_dict('records') # pandas
+    if hasattr(rows, 'iloc') and hasattr(rows, 'columns'): return _of_pandas(rows)
     if hasattr(rows, '__arrow_c_stream__'): return _of_arrow(rows)
     if isinstance(rows, Iterable) and not isinstance(rows, (str, bytes)): return rows
     raise TypeError(f'{type(rows).__name__} holds no rows; give a list, a DataFrame, a data set or a prepared set')
+
+def _of_pandas(rows: Any) -> list[dict]: # an empty cell is null, as in JSON
+    return rows.astype(object).where(rows.notna(), None).to_dict('records')
 
 def _of_arrow(rows: Any) -> Iterator[dict]:
     import pyarrow as pa
@@ -440,6 +443,7 @@ def write_jsonl(
         >>> write_jsonl([masked('Q: 2+2? A:') + trained(' 4')], 'rows.jsonl')
         1
     """
+    if isinstance(rows, (str, os.PathLike)): raise TypeError(f'the rows come first: write_jsonl(rows, {str(rows)!r})')
     n = 0
     with write_beside(path) as raw, _compressed(raw, Path(path).suffix) as f:
         for n,row in enumerate(records(rows), 1):

@@ -62,7 +62,7 @@ class Report:
                 f'; {t["tokens"]:,} tokens, {t["trained tokens"]:,} trained ({share:.0%})')
 
     def _repr_html_(self) -> str: # the first and last rows that were not simply kept
-        return tag('div', escape(repr(self))) + (table_html(self.rows, 20) if len(self.rows) else '')
+        return tag('div', escape(repr(self))) + (table_html(self.rows.set_index('file'), 20) if len(self.rows) else '')
 
     def lines(self,
         limit: int|None = 20, # None for all

@@ -19,7 +19,7 @@ import numpy as np
 from ..core import IGNORE_INDEX
 from .rules import Limits, Measured, Numbers, Plan, odd_rows, status_counts
 from ..problems import Problem, Problems
-from ..tokens.encoder import arrow_array, list_column
+from ..tokens.engine import arrow_array, list_column
 
 if TYPE_CHECKING: import pyarrow as pa
 

@@ -17,8 +17,10 @@ from itertools import chain
 from typing import Any, Literal, NamedTuple
 
 from ..problems import visible
+from ..core import IGNORE_INDEX
 from ..formats.chatrows import ChatRow
 from ..formats.contract import CONTRACT_CODES
+from ..formats.instruct import takes
 from ..tokens.tokenizer import token_text
 from .codes import CODES, SEVERITIES, Code
 from .look import Look, around, segment_at, start_of
@@ -87,6 +89,7 @@ def check(
     """
     if severity not in SEVERITIES: raise ValueError(f'severity is {severity!r}; it may be {", ".join(SEVERITIES)}')
     def make(f):
+        if not takes(f, 1): raise TypeError(f'{f!r:.60} is no check: write a function of one argument')
         code = f.__name__.strip('_').replace('_', '-')
         return Check(code, CODES.get(code) or Code(severity, (f.__doc__ or '').strip(), hint), f)
     return make(find) if find else make
@@ -282,32 +285,40 @@ def bos_missing(r: Look) -> Iterator[Hit]:
 def bos_doubled(r: Look) -> Iterator[Hit]:
     if r.know.bos is not None and r.ids[:2]==[r.know.bos]*2: yield Hit('two of them', 0, around(r.text, 0))
 
-def _ends(r: Look) -> bool: # is the last trained token one that may end a row?
-    return r.last_trained is not None and r.ids[r.last_trained] in r.know.ends
+def _is_blank(r: Look, token: int) -> bool: return not str(r.tokenizer.decode([token])).strip()
 
-def _masked_end(r: Look) -> int|None: # a token
-    "The end token that stands masked behind the last trained one"
-    if r.know.eos is None or r.last_trained is None or _ends(r): return None
-    after = r.ids[r.last_trained+1:r.last_trained+4]
-    first = next((i for i in after if str(r.tokenizer.decode([i])).strip()), None)
-    return first if first in r.know.ends else None
+def _end(r: Look, last: int) -> int|None: # position of a token
+    "The end token of a stretch whose last trained token is `last`; at most three blank ones may follow it"
+    before = range(last, max(-1, last-4), -1)
+    at = next((i for i in before if r.ids[i] in r.know.ends or not _is_blank(r, r.ids[i])), last)
+    return at if r.ids[at] in r.know.ends else None
+
+def _masked_end(r: Look, last: int) -> int|None: # a token
+    "The end token that stands masked behind a stretch whose last trained token is `last`"
+    if r.know.eos is None or _end(r, last) is not None: return None
+    at = next((i for i in range(last+1, min(last+4, len(r.ids))) if not _is_blank(r, r.ids[i])), None)
+    return r.ids[at] if at is not None and r.ids[at] in r.know.ends and r.labels[at]==IGNORE_INDEX else None
 
 @check
 def eos_doubled(r: Look) -> Iterator[Hit]:
     last = r.last_trained
-    if r.know.eos is not None and last and _ends(r) and r.ids[last-1]==r.ids[last]:
+    if r.know.eos is not None and last and r.ids[last] in r.know.ends and r.ids[last-1]==r.ids[last]:
         yield Hit('two of them', r.last_segment, around(r.text, len(r.text)))
 
 @check
 def eos_masked(r: Look) -> Iterator[Hit]:
-    token = _masked_end(r)
-    if token is None: return
-    yield Hit(f'{r.tokenizer.decode([token])!r} is masked', r.last_segment, around(r.text, len(r.text)))
+    for last in r.stretches_end:
+        token = _masked_end(r, last)
+        if token is None: continue
+        n = r.encoded.segment[last] if r.has_text else None
+        at = start_of(r.row, n)+len(r.row[n].text) if n is not None else 0
+        yield Hit(f'{r.tokenizer.decode([token])!r} is masked', n, around(r.text, at))
 
 @check
 def eos_missing(r: Look) -> Iterator[Hit]:
-    if r.know.eos is None or r.last_trained is None or _ends(r) or _masked_end(r) is not None: return
-    last = token_text(r.tokenizer, [r.ids[r.last_trained]])[0]
+    at = r.last_trained
+    if r.know.eos is None or at is None or _end(r, at) is not None or _masked_end(r, at) is not None: return
+    last = token_text(r.tokenizer, [r.ids[at]])[0]
     yield Hit(f'the last trained token is {last!r}', r.last_segment, around(r.text, len(r.text)))
 
 # %% ../../nbs/linting/49_checks.ipynb #99fb6b96
@@ -339,12 +350,24 @@ def target_lost(r: Look) -> Iterator[Hit]:
 
 # %% ../../nbs/linting/49_checks.ipynb #60794882
 def _contract_hits(code: str, r: Look) -> Iterator[Hit]:
+    who = 'turn' if isinstance(r.row, ChatRow) else 'answer'
     for o in r.notes if r.has_text else ():
         if o.code!=code: continue
         at = min(o.at, max(0, len(r.text)-1))
-        yield Hit(f'turn {o.turn+1}: {o.message}', segment_at(r.row, at), around(r.text, at), o.severity)
+        yield Hit(f'{who} {o.turn+1}: {o.message}', segment_at(r.row, at), around(r.text, at), o.severity)
 
-_contract = [Check(code, CODES[code], partial(_contract_hits, code)) for code in CONTRACT_CODES]
+def _after_stop(r: Look) -> Iterator[Hit]:
+    for last in r.stretches_end if r.has_text and not isinstance(r.row, ChatRow) else ():
+        end = _end(r, last)
+        if end is None or end==last: continue
+        n, what = r.encoded.segment[last], r.tokenizer.decode(r.ids[end+1:last+1])
+        yield Hit(f'{what!r} is trained', n, around(r.text, start_of(r.row, n)+len(r.row[n].text)))
+
+def _of_contract(code: str, r: Look) -> Iterator[Hit]:
+    yield from _contract_hits(code, r)
+    if code=='trained-after-stop': yield from _after_stop(r)
+
+_contract = [Check(code, CODES[code], partial(_of_contract, code)) for code in CONTRACT_CODES]
 
 # %% ../../nbs/linting/49_checks.ipynb #b61ec725
 CHECKS = [*(o for o in list(globals().values()) if isinstance(o, Check)), *_contract]

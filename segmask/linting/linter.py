@@ -347,24 +347,24 @@ def _lint_prepared(p: Prepared, out: Linter):
 # %% ../../nbs/linting/51_linter.ipynb #a2aaff45
 def lint(
     data: Any,                        # rows, a JSONL file, a config (object, keys or YAML file), or a `Prepared`
-    encoder: Encoder|None = None,     # how rows are encoded; a config and a prepared set bring their own
+    encoder: Any = None,              # an `Encoder`, a tokenizer or its name; configs and prepared sets bring their own
     sequence_len: int|None = None,    # the most tokens a row may have; a config brings its own
     excess_length_strategy: Literal['drop', 'truncate'] = 'drop', # what happens to longer ones: 'drop' or 'truncate'
-    ignore: Iterable[str] = (),       # codes that are not reported
-    checks: Sequence[Callable] = (),  # own checks: functions, or made with `@check`
+    ignore: str|Iterable[str] = (),   # codes that are not reported
+    checks: Callable|Sequence[Callable] = (), # own checks: functions, or made with `@check`
 ) -> 'Findings': # a DataFrame: code, severity, where, row, segment, message, text, hint
     """Findings in data, by the codes of `CODES`. Rows are `Segments`, dictionaries, or what has `input_ids` and
     `labels`
 
     Args:
         data (Any): rows, a JSONL file, a config (object, keys or YAML file), or a `Prepared`
-        encoder (Encoder|None, default None): how rows are encoded; a config and a prepared set bring their
-            own
+        encoder (Any, default None): an `Encoder`, a tokenizer or its name; configs and prepared sets bring
+            their own
         sequence_len (int|None, default None): the most tokens a row may have; a config brings its own
         excess_length_strategy (Literal['drop', 'truncate'], default 'drop'): what happens to longer ones:
             'drop' or 'truncate'
-        ignore (Iterable[str], default ()): codes that are not reported
-        checks (Sequence[Callable], default ()): own checks: functions, or made with `@check`
+        ignore (str|Iterable[str], default ()): codes that are not reported
+        checks (Callable|Sequence[Callable], default ()): own checks: functions, or made with `@check`
 
     Returns:
         Findings: a DataFrame: code, severity, where, row, segment, message, text, hint
@@ -381,16 +381,17 @@ def lint(
     """
     from segmask.linting.findings import findings_frame
     if not isinstance(data, Prepared) and _is_config(data): data = TrainingConfig.of(data)
-    own = [o if isinstance(o, Check) else check(o) for o in checks]
+    own = [o if isinstance(o, Check) else check(o) for o in ([checks] if callable(checks) else checks)]
     ignored = known_codes(ignore, [o.code for o in own])
     if isinstance(data, TrainingConfig): ignored += _ignored(data, own)
     out, is_path = Linter(own, ignored), isinstance(data, (str, os.PathLike))
     if isinstance(data, Prepared): _lint_prepared(data, out)
     elif isinstance(data, TrainingConfig): _lint_config(data, out)
     elif encoder is None:
-        raise TypeError('rows are judged by the tokenizer that reads them; give an encoder: '
-                        'lint(rows, Encoder(load_tokenizer("...")))')
+        raise TypeError('rows are judged by the tokenizer that reads them; name one: '
+                        'lint(rows, "mistralai/Mistral-7B-v0.1"), or lint(rows, Encoder(...))')
     else:
+        if not isinstance(encoder, Encoder): encoder = Encoder(encoder)
         rows = _lines(data, out) if is_path else _segments(records(data), out)
         _lint_rows(rows, Known(encoder, sequence_len, excess_length_strategy), out)
     return findings_frame(out.finish())

@@ -20,8 +20,8 @@ from ..linting.linter import Linter
 from ..problems import Problems, visible
 from ..tokens.encoder import BOUNDARIES, Encoder
 from .browsing import Browsing, boundary_of, left_out, set_boundary
-from .drawing import (differing, filters_drawing, findings_drawing, how, list_drawing, loss_drawing, picture_of,
-    row_drawing, script, where_of)
+from .drawing import (differing, filters_drawing, findings_drawing, how, list_drawing, loss_drawing,
+    picture_of, row_drawing, script, where_of)
 from .query import Query
 from .work import SHORT, Work, lint_rows
 

@@ -23,6 +23,7 @@ from ..linting.codes import CODES, SEVERITIES
 from ..tokens.encoder import Encoded
 from ..views.tokens import glyphs, parts_of, show_tokens
 
+from .changes import TWICE
 from .query import Query, hits, token_hits
 
 if TYPE_CHECKING:
@@ -216,7 +217,7 @@ def _beginning(state: 'Browsing', i: int, most: int=60) -> str:
     s = state.set
     if isinstance(s, WrittenRows):
         if not s.rows[i].segments: return 'removed when it is saved'
-        text = '⚑ ' if s.rows[i].extra.get('flag') else ''
+        text = '⚑ '*bool(s.rows[i].extra.get('flag')) + '⧉ twice when it is saved: '*(TWICE in s.rows[i].extra)
         for o in s.rows[i]:
             text += o.text[:most]
             if len(text)>=most: break
