@@ -21,7 +21,7 @@ from .store import hash_file, record, seal_of, shard, shard_name, write_info
 from ..formats.fields import FormatError
 from ..formats.sources import Rows, line_and_turn
 from ..problems import Problem, Problems
-from ..tokens.encoder import list_column
+from ..tokens.engine import list_column
 
 if TYPE_CHECKING:
     from segmask.config.config import TrainingConfig
