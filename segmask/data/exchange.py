@@ -16,6 +16,7 @@ import numpy as np
 
 from ..core import Segment, Segments
 from ..files import write_beside, write_jsonl
+from ..html import progress
 from ..tokens.encoder import Boundary, Encoder
 from ..formats.formats import check_config, check_options, lower_all, lowering
 from .encoding import batches
@@ -121,7 +122,6 @@ def convert(
     Example:
         >>> convert('chat.jsonl', 'chat_template', 'rows.jsonl', tokenizer, config={'chat_template': 'chatml'})
     """
-    from tqdm import tqdm
     spec = {**(dict(data) if isinstance(data, Mapping) else {'path':os.fspath(data)}), **options}
     check_options(type, spec)
     check_config(config or {})
@@ -133,7 +133,7 @@ def convert(
     differ = 0
     def lowered():
         nonlocal differ
-        made = tqdm(lower_all(source, lower, source.at), desc='Converting', unit=' rows', disable=None, leave=False)
+        made = progress(lower_all(source, lower, source.at), 'Converting')
         for rows,_ in batches(made, lambda s: len(s.text)):
             if encoders: differ += _differ(rows, *encoders)
             yield from ((_joined(o) if encoders else o) for o in rows if len(o))

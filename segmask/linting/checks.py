@@ -16,12 +16,15 @@ from functools import partial
 from itertools import chain
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
+
 from ..problems import visible
 from ..formats.chatrows import ChatRow
 from ..formats.contract import CONTRACT_CODES
+from ..tokens.skew import matching
 from ..tokens.tokenizer import token_text
 from .codes import CODES, SEVERITIES, Code
-from .look import Look, around, segment_at, start_of
+from .look import Block, Look, around, segment_at
 
 # %% ../../nbs/linting/49_checks.ipynb #82c479a6
 class Hit(NamedTuple):
@@ -45,10 +48,13 @@ class Check(NamedTuple):
         code (str): its name
         kind (Code): severity, meaning, hint
         find (Callable[[Look], Any]): the condition
+        sieve (Callable[[Block], Any]|None, default None): rows that the condition may hold for, a bool for
+            each; None: all rows
     """
     code: str                     # its name
     kind: Code                    # severity, meaning, hint
     find: Callable[[Look], Any]   # the condition
+    sieve: Callable[[Block], Any]|None = None # rows that the condition may hold for, a bool for each; None: all rows
 
     def __call__(self, look: Look) -> list[Hit]:
         "What is wrong with a row; nothing when all is well"
@@ -64,6 +70,7 @@ def check(
     *,
     severity: Literal['error', 'warning', 'info'] = 'warning', # how bad it is
     hint: str = '',                          # what to do about it
+    sieve: Callable[[Block], Any]|None = None, # of many rows in columns, those that it may speak of (default: all)
 ) -> Any: # a `Check`, for `lint(rows, encoder, checks=[...])`
     """Make a function a check. Its name is the code, its docstring what the code means.
 
@@ -74,6 +81,8 @@ def check(
         find (Callable[[Look], Any]|None, default None): takes a `Look`; returns or yields what is wrong
         severity (Literal['error', 'warning', 'info'], default 'warning'): how bad it is
         hint (str, default ''): what to do about it
+        sieve (Callable[[Block], Any]|None, default None): of many rows in columns, those that it may speak of
+            (default: all)
 
     Returns:
         Any: a `Check`, for `lint(rows, encoder, checks=[...])`
@@ -88,33 +97,43 @@ def check(
     if severity not in SEVERITIES: raise ValueError(f'severity is {severity!r}; it may be {", ".join(SEVERITIES)}')
     def make(f):
         code = f.__name__.strip('_').replace('_', '-')
-        return Check(code, CODES.get(code) or Code(severity, (f.__doc__ or '').strip(), hint), f)
+        return Check(code, CODES.get(code) or Code(severity, (f.__doc__ or '').strip(), hint), f, sieve)
     return make(find) if find else make
 
 # %% ../../nbs/linting/49_checks.ipynb #06ef20aa
 def _spaces(r: Look) -> Iterator[tuple[int, bool]]: # (number of a segment, can an edit avoid it?)
     "Segments before which tokenizing alone puts a space"
-    for n in r.know.habits.injected(r.encoded) if r.has_text else ():
-        before, o = next(r.row[i] for i in range(n-1, -1, -1) if r.row[i].text), r.row[n]
-        moves = before.text.endswith(' ') and before.text.strip(' ') and not r.know.habits.marks_spaces
+    segments, marks_spaces = r.row.segments, r.know.habits.marks_spaces
+    for n in r.injected:
+        before, o = next(segments[i] for i in range(n-1, -1, -1) if segments[i].text), segments[n]
+        moves = before.text.endswith(' ') and before.text.strip(' ') and not marks_spaces
         yield n, bool(moves or before.weight==o.weight)
 
 def _space_hit(r: Look, n: int) -> Hit:
-    at = start_of(r.row, n)
+    at = r.starts[n]
     before = ('…' if at>16 else '') + r.text[max(0, at-16):at]
-    return Hit(f'a space is put before {r.row[n].text[:16]!r}, which stands after {before!r}', n, around(r.text, at))
+    return Hit(f'a space is put before {r.row.segments[n].text[:16]!r}, which stands after {before!r}', n, around(r.text, at))
 
-@check
+def _may_be_injected(b: Block) -> np.ndarray:
+    "Rows with a segment behind others that gets a mark, and does not begin with a special token"
+    h, later = b.know.habits, np.zeros(len(b.row_of), bool)
+    later[b.filled[1:][np.diff(b.row_of[b.filled])==0]] = True
+    if b.source.sizes is None or not h.marks: return b.rows_with(later & False)
+    special = matching(b.source.texts, h.added and f'^{h.added.pattern}')
+    return b.rows_with(later & matching(b.source.texts, h.takes_mark) & ~special)
+
+@check(sieve=_may_be_injected)
 def injected_space(r: Look) -> Iterator[Hit]:
     return (_space_hit(r, n) for n,fixable in _spaces(r) if fixable)
 
-@check
+@check(sieve=_may_be_injected)
 def added_space(r: Look) -> Iterator[Hit]:
     return (_space_hit(r, n) for n,fixable in _spaces(r) if not fixable)
 
-@check
+# %% ../../nbs/linting/49_checks.ipynb #c4ec0001
+@check(sieve=lambda b: b.skewed)
 def skewed_prompt(r: Look) -> Iterator[Hit]:
-    for (char,at),want in zip(r.encoded.prompts, r.inference):
+    for (char,at),want in zip(r.prompts, r.inference):
         got = r.ids[:at]
         if got==want: continue
         i = next((i for i,(a,b) in enumerate(zip(got, want)) if a!=b), min(len(got), len(want)))
@@ -122,7 +141,7 @@ def skewed_prompt(r: Look) -> Iterator[Hit]:
         message = f'from token {i} of the prompt on: trained on {trained}, at inference {inference}'
         yield Hit(message, segment_at(r.row, char), around(r.text, char))
 
-@check
+@check(sieve=lambda b: b.straddled)
 def straddling_token(r: Look) -> Iterator[Hit]:
     e = r.encoded
     for k in e.straddling:
@@ -130,16 +149,28 @@ def straddling_token(r: Look) -> Iterator[Hit]:
         at = e.offsets[k][0] if e.offsets else 0
         yield Hit(f'{r.know.names([e.input_ids[k]])} is {is_trained}', e.segment[k], around(r.text, at))
 
-@check
+def _ends_blank(b: Block) -> np.ndarray:
+    "Rows with a prompt that ends in a space or a tab"
+    data, out = np.frombuffer(b.source.texts.buffers()[2] or b'', np.uint8), np.zeros(len(b), bool)
+    last = data[b.byte[b.prompts.segments]-1]
+    out[b.prompts.rows[(last==32) | (last==9)]] = True
+    return out
+
+@check(sieve=_ends_blank)
 def trailing_space(r: Look) -> Iterator[Hit]:
     added = r.know.habits.added
-    for char,_ in r.encoded.prompts:
+    for char,_ in r.prompts:
         last, after = r.text[char-1], r.text[char:]
         if last not in ' \t' or (added and added.match(after)): continue
         message = f'the prompt ends in {last!r}, the answer begins with {after[:12]!r}'
         yield Hit(message, segment_at(r.row, char), around(r.text, char))
 
-@check
+def _may_be_swallowed(b: Block) -> np.ndarray:
+    h = b.know.habits
+    if not b.has_text or not h.marks or h.marks_spaces: return np.zeros(len(b), bool)
+    return matching(b.row_texts, f'^{h.added.pattern}? ' if h.added else '^ ')
+
+@check(sieve=_may_be_swallowed)
 def swallowed_space(r: Look) -> Iterator[Hit]:
     h = r.know.habits
     if not r.has_text or not h.marks or h.marks_spaces: return
@@ -147,37 +178,38 @@ def swallowed_space(r: Look) -> Iterator[Hit]:
     if start[:1]==' ': yield Hit(f'{start[:12]!r} is tokenized as {start[1:13]!r}', 0, around(r.text, 0))
 
 # %% ../../nbs/linting/49_checks.ipynb #cd1d1421
-_invisible = re.compile('[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f'
+_invisible = re.compile('[\\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f'
                         '\ufeff\ufffd\U000e0000-\U000e007f]')
+_blank = ''.join(re.escape(chr(i)) for i in range(0x3001) if chr(i).isspace()) # there are no others
 
-@check
+@check(sieve=lambda b: b.lost)
 def text_lost(r: Look) -> Iterator[Hit]:
     return (Hit(o.why, o.segment, visible(o.text[:60])) for o in r.lost if not o.why.startswith('unknown'))
 
-@check
+@check(sieve=lambda b: b.lost)
 def unknown_token(r: Look) -> Iterator[Hit]:
     return (Hit(o.why, o.segment, visible(o.text[:60])) for o in r.lost if o.why.startswith('unknown'))
 
-@check
+@check(sieve=lambda b: b.rows_with((np.diff(b.byte)==0) & (not b.lowered)))
 def empty_segment(r: Look) -> Iterator[Hit]:
     if r.lowered or not r.text: return
     for n,o in enumerate(r.row):
-        if not o.text: yield Hit('no text', n, around(r.text, start_of(r.row, n)))
+        if not o.text: yield Hit('no text', n, around(r.text, r.starts[n]))
 
-@check
+@check(sieve=lambda b: b.having(None if b.lowered else f'^[{_blank}]+$'))
 def blank_segment(r: Look) -> Iterator[Hit]:
     if r.lowered: return
     for n,o in enumerate(r.row):
-        if o.text.isspace(): yield Hit(repr(o.text), n, around(r.text, start_of(r.row, n)))
+        if o.text.isspace(): yield Hit(repr(o.text), n, around(r.text, r.starts[n]))
 
-@check
+@check(sieve=lambda b: b.having('\r'))
 def crlf(r: Look) -> Iterator[Hit]:
     for n,o in enumerate(r.row):
         if '\r' not in o.text: continue
         start = max(0, o.text.index('\r')-16)
         yield Hit(f'{o.text.count(chr(13))} of them', n, visible(o.text[start:])[:32])
 
-@check
+@check(sieve=lambda b: b.having(_invisible.pattern))
 def invisible_character(r: Look) -> Iterator[Hit]:
     for n,o in enumerate(r.row):
         hit = _invisible.search(o.text)
@@ -210,7 +242,15 @@ def _split(r: Look) -> Iterator[tuple[str, tuple[int, int]|None]]: # (marker, wh
     "Markers that are several tokens"
     return ((o, _structural(r, o)) for o in _markers(r.text) if r.know.size(o)>1)
 
-@check
+def _may_be_split(b: Block) -> np.ndarray:
+    "Rows with a marker of several tokens"
+    loose = _marker.pattern.replace(r'\w', '[^|]') # letters of any language
+    rows = np.flatnonzero(matching(b.row_texts, rf'{loose}|^<s>|^<bos>|(</s>|<eos>)[{_blank}]*$')).tolist()
+    out = np.zeros(len(b), bool)
+    out[[i for i in rows if any(b.know.size(o)>1 for o in _markers(b.text(i)))]] = True
+    return out
+
+@check(sieve=_may_be_split)
 def split_marker(r: Look) -> Iterator[Hit]:
     eos = str(r.tokenizer.eos_token or '')
     for marker,where in _split(r):
@@ -218,7 +258,7 @@ def split_marker(r: Look) -> Iterator[Hit]:
         instead = f'; the end token of this tokenizer is {eos!r}' if marker in ('</s>', '<eos>') and eos else ''
         yield Hit(f'{marker!r} is {r.know.size(marker)} tokens{instead}', where[1], around(r.text, where[0]))
 
-@check
+@check(sieve=_may_be_split)
 def quoted_marker(r: Look) -> Iterator[Hit]:
     quoted = [o for o,where in _split(r) if where is None]
     if not quoted: return
@@ -267,18 +307,33 @@ def _quoted_special(r: Look) -> Iterator[Hit]:
                 yield Hit(f'masked text holds {hit[0]!r}', n, around(o.text, hit.start()))
                 break
 
-@check
+def _may_be_special(b: Block) -> np.ndarray:
+    "Rows in which a special token stands where it may be one too many"
+    added, eos, unk = (b.know.habits.added, *(str(getattr(b.know.tok, f'{o}_token', None) or '') for o in ('eos', 'unk')))
+    if added is None: return b.chats
+    if b.lowered:
+        is_data = np.array([_is_data(o.origin) for row in b.source.rows or () for o in row.segments], bool)
+        return b.chats | b.rows_with(is_data & matching(b.source.texts, added.pattern))
+    quoted = rf'\S\s*{added.pattern}\s*\S' + (f'|{re.escape(unk)}' if unk else '')
+    goes_on = matching(b.source.texts, rf'{re.escape(eos)}\s*\S' if eos else None)
+    on = b.source.weights>0
+    return b.chats | b.rows_with(np.where(on, goes_on, matching(b.source.texts, quoted)))
+
+@check(sieve=_may_be_special)
 def special_in_text(r: Look) -> Iterator[Hit]:
     if isinstance(r.row, ChatRow): return _special_in_messages(r, r.row)
     return _special_in_data(r) if r.lowered else chain(_trained_after_end(r), _quoted_special(r))
 
 # %% ../../nbs/linting/49_checks.ipynb #11ab27d2
-@check
+@check(sieve=lambda b: (b.source.lens>0) & b.know.adds_bos & (b.tokens_at(0)!=b.know.bos))
 def bos_missing(r: Look) -> Iterator[Hit]:
     if r.ids and r.know.adds_bos and r.ids[0]!=r.know.bos:
         yield Hit(f'the row begins with {token_text(r.tokenizer, r.ids[:1])[0]!r}', 0, around(r.text, 0))
 
-@check
+def _two_bos(b: Block) -> np.ndarray:
+    return (b.tokens_at(0)==b.know.bos) & (b.tokens_at(1)==b.know.bos) # None is no token
+
+@check(sieve=_two_bos)
 def bos_doubled(r: Look) -> Iterator[Hit]:
     if r.know.bos is not None and r.ids[:2]==[r.know.bos]*2: yield Hit('two of them', 0, around(r.text, 0))
 
@@ -289,37 +344,47 @@ def _masked_end(r: Look) -> int|None: # a token
     "The end token that stands masked behind the last trained one"
     if r.know.eos is None or r.last_trained is None or _ends(r): return None
     after = r.ids[r.last_trained+1:r.last_trained+4]
-    first = next((i for i in after if str(r.tokenizer.decode([i])).strip()), None)
+    first = next((i for i in after if not r.know.is_blank(i)), None)
     return first if first in r.know.ends else None
 
-@check
+def _is_end(b: Block) -> np.ndarray: # bool, of each row
+    "Rows whose last trained token may end a row"
+    return np.isin(b.tokens_at(b.last_trained), [*b.know.ends])
+
+def _may_not_end(b: Block) -> np.ndarray: return (b.n_trained>0) & ~_is_end(b) & (b.know.eos is not None)
+
+@check(sieve=lambda b: _is_end(b) & (b.tokens_at(b.last_trained)==b.tokens_at(b.last_trained-1)))
 def eos_doubled(r: Look) -> Iterator[Hit]:
     last = r.last_trained
     if r.know.eos is not None and last and _ends(r) and r.ids[last-1]==r.ids[last]:
         yield Hit('two of them', r.last_segment, around(r.text, len(r.text)))
 
-@check
+@check(sieve=_may_not_end)
 def eos_masked(r: Look) -> Iterator[Hit]:
     token = _masked_end(r)
     if token is None: return
     yield Hit(f'{r.tokenizer.decode([token])!r} is masked', r.last_segment, around(r.text, len(r.text)))
 
-@check
+@check(sieve=_may_not_end)
 def eos_missing(r: Look) -> Iterator[Hit]:
     if r.know.eos is None or r.last_trained is None or _ends(r) or _masked_end(r) is not None: return
     last = token_text(r.tokenizer, [r.ids[r.last_trained]])[0]
     yield Hit(f'the last trained token is {last!r}', r.last_segment, around(r.text, len(r.text)))
 
 # %% ../../nbs/linting/49_checks.ipynb #99fb6b96
-@check
+@check(sieve=lambda b: b.n_trained==0)
 def nothing_trained(r: Look) -> Iterator[Hit]:
     if r.ids and not r.n_trained: yield Hit(f'{len(r.ids)} tokens, all masked', None, around(r.text, 0))
 
-@check
+@check(sieve=lambda b: b.source.lens<b.know.shortest)
 def too_short(r: Look) -> Iterator[Hit]:
     if len(r.ids)<r.know.shortest: yield Hit(f'{len(r.ids)} tokens', None, around(r.text, 0))
 
-@check
+def _long(b: Block) -> np.ndarray:
+    most = b.know.sequence_len
+    return b.source.lens>(np.inf if most is None else most)
+
+@check(sieve=_long)
 def too_long(r: Look) -> Iterator[Hit]:
     n, most = len(r.ids), r.know.sequence_len
     if most is not None and n>most and r.know.strategy!='truncate':
@@ -329,11 +394,11 @@ def _cut(r: Look) -> Hit:
     message = f'{r.lost_targets} of {r.n_trained} trained tokens are behind token {r.know.sequence_len}'
     return Hit(message, None, around(r.text, len(r.text)))
 
-@check
+@check(sieve=_long)
 def target_cut(r: Look) -> Iterator[Hit]:
     if 0<r.lost_targets<r.n_trained: yield _cut(r)
 
-@check
+@check(sieve=_long)
 def target_lost(r: Look) -> Iterator[Hit]:
     if 0<r.lost_targets==r.n_trained: yield _cut(r)
 
@@ -344,7 +409,7 @@ def _contract_hits(code: str, r: Look) -> Iterator[Hit]:
         at = min(o.at, max(0, len(r.text)-1))
         yield Hit(f'turn {o.turn+1}: {o.message}', segment_at(r.row, at), around(r.text, at), o.severity)
 
-_contract = [Check(code, CODES[code], partial(_contract_hits, code)) for code in CONTRACT_CODES]
+_contract = [Check(code, CODES[code], partial(_contract_hits, code), lambda b: b.chats) for code in CONTRACT_CODES]
 
 # %% ../../nbs/linting/49_checks.ipynb #b61ec725
 CHECKS = [*(o for o in list(globals().values()) if isinstance(o, Check)), *_contract]
