@@ -21,10 +21,10 @@ import numpy as np
 from ..problems import visible
 from ..formats.chatrows import ChatRow
 from ..formats.contract import CONTRACT_CODES
-from ..tokens.skew import matching
+from ..tokens.skew import matching, parts_at
 from ..tokens.tokenizer import token_text
 from .codes import CODES, SEVERITIES, Code
-from .look import Block, Look, around, segment_at
+from .look import Block, Look, around
 
 # %% ../../nbs/linting/49_checks.ipynb #82c479a6
 class Hit(NamedTuple):
@@ -101,14 +101,6 @@ def check(
     return make(find) if find else make
 
 # %% ../../nbs/linting/49_checks.ipynb #06ef20aa
-def _spaces(r: Look) -> Iterator[tuple[int, bool]]: # (number of a segment, can an edit avoid it?)
-    "Segments before which tokenizing alone puts a space"
-    segments, marks_spaces = r.row.segments, r.know.habits.marks_spaces
-    for n in r.injected:
-        before, o = next(segments[i] for i in range(n-1, -1, -1) if segments[i].text), segments[n]
-        moves = before.text.endswith(' ') and before.text.strip(' ') and not marks_spaces
-        yield n, bool(moves or before.weight==o.weight)
-
 def _space_hit(r: Look, n: int) -> Hit:
     at = r.starts[n]
     before = ('…' if at>16 else '') + r.text[max(0, at-16):at]
@@ -124,11 +116,11 @@ def _may_be_injected(b: Block) -> np.ndarray:
 
 @check(sieve=_may_be_injected)
 def injected_space(r: Look) -> Iterator[Hit]:
-    return (_space_hit(r, n) for n,fixable in _spaces(r) if fixable)
+    return (_space_hit(r, n) for n,fixable in r.spaces if fixable)
 
 @check(sieve=_may_be_injected)
 def added_space(r: Look) -> Iterator[Hit]:
-    return (_space_hit(r, n) for n,fixable in _spaces(r) if not fixable)
+    return (_space_hit(r, n) for n,fixable in r.spaces if not fixable)
 
 # %% ../../nbs/linting/49_checks.ipynb #c4ec0001
 @check(sieve=lambda b: b.skewed)
@@ -136,10 +128,10 @@ def skewed_prompt(r: Look) -> Iterator[Hit]:
     for (char,at),want in zip(r.prompts, r.inference):
         got = r.ids[:at]
         if got==want: continue
-        i = next((i for i,(a,b) in enumerate(zip(got, want)) if a!=b), min(len(got), len(want)))
+        i = parts_at(got, want)
         trained, inference = (r.know.names(o[i:i+5]) or 'nothing' for o in (got, want))
         message = f'from token {i} of the prompt on: trained on {trained}, at inference {inference}'
-        yield Hit(message, segment_at(r.row, char), around(r.text, char))
+        yield Hit(message, r.segment_at(char), around(r.text, char))
 
 @check(sieve=lambda b: b.straddled)
 def straddling_token(r: Look) -> Iterator[Hit]:
@@ -163,7 +155,7 @@ def trailing_space(r: Look) -> Iterator[Hit]:
         last, after = r.text[char-1], r.text[char:]
         if last not in ' \t' or (added and added.match(after)): continue
         message = f'the prompt ends in {last!r}, the answer begins with {after[:12]!r}'
-        yield Hit(message, segment_at(r.row, char), around(r.text, char))
+        yield Hit(message, r.segment_at(char), around(r.text, char))
 
 def _may_be_swallowed(b: Block) -> np.ndarray:
     h = b.know.habits
@@ -263,7 +255,7 @@ def quoted_marker(r: Look) -> Iterator[Hit]:
     quoted = [o for o,where in _split(r) if where is None]
     if not quoted: return
     at, more = r.text.find(quoted[0]), f', and {len(quoted)-1} more like it' if quoted[1:] else ''
-    yield Hit(f'{quoted[0]!r} is {r.know.size(quoted[0])} tokens{more}', segment_at(r.row, at), around(r.text, at))
+    yield Hit(f'{quoted[0]!r} is {r.know.size(quoted[0])} tokens{more}', r.segment_at(at), around(r.text, at))
 
 # %% ../../nbs/linting/49_checks.ipynb #e847f242
 _structure = {'template', 'BOS', 'EOS', 'end'} # origins of segments that a format wrote, not the data
@@ -275,7 +267,7 @@ def _special_in_messages(r: Look, row: ChatRow) -> Iterator[Hit]:
         hit = r.know.habits.added.search(said) if r.know.habits.added else None
         if not hit: continue
         at = max(0, r.text.find(hit[0], max(0, r.text.find(said))))
-        yield Hit(f'{name} holds {hit[0]!r}', segment_at(r.row, at), around(r.text, at))
+        yield Hit(f'{name} holds {hit[0]!r}', r.segment_at(at), around(r.text, at))
 
 def _special_in_data(r: Look) -> Iterator[Hit]:
     for n,o in enumerate(r.row):
@@ -407,7 +399,7 @@ def _contract_hits(code: str, r: Look) -> Iterator[Hit]:
     for o in r.notes if r.has_text else ():
         if o.code!=code: continue
         at = min(o.at, max(0, len(r.text)-1))
-        yield Hit(f'turn {o.turn+1}: {o.message}', segment_at(r.row, at), around(r.text, at), o.severity)
+        yield Hit(f'turn {o.turn+1}: {o.message}', r.segment_at(at), around(r.text, at), o.severity)
 
 _contract = [Check(code, CODES[code], partial(_contract_hits, code), lambda b: b.chats) for code in CONTRACT_CODES]
 
