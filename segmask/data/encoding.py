@@ -297,17 +297,11 @@ class Encoding:
         Returns:
             Iterator[tuple[int, Any]]: (number of the row, the example, which knows where it came from)
         """
-        if self.segments and self.rows.lines:
+        if not (self.segments and self.rows.lines): read = lower_all(self.rows, self.lower, self.rows.at, tell=tell)
+        else:
             many = segment_columns if columns and not self.lower.rules else None
-            read: Any = iter_jsonl(self.rows.path, tell=tell, many=many)
-        else: read = lower_all(self.rows, self.lower, self.rows.at, tell=tell)
-        for n,s in read:
-            if isinstance(s, SegmentColumns):
-                yield n, s
-                continue
-            if not isinstance(s, Segments): s = self.lower.rules(Segments.from_dict(s))
-            s.where = self.rows.at(n)
-            yield n, s
+            read = iter_jsonl(self.rows.path, tell=tell, many=many)
+        return _with_places(self, read)
 
     def encode(self,
         rows: Any,           # examples, rows of `input_output` that were looked at, or `SegmentColumns`
@@ -346,6 +340,14 @@ def row_count(o: tuple[Any, Any]) -> int: # (number or place, row or `SegmentCol
         int: (number or place, row or `SegmentColumns`)
     """
     return len(o[1].counts) if isinstance(o[1], SegmentColumns) else 1
+
+def _with_places(e: Encoding, read: Iterable[tuple[int, Any]]) -> Iterator[tuple[int, Any]]:
+    "Rows that know where they came from; columns as they are"
+    for n,s in read:
+        if not isinstance(s, SegmentColumns):
+            if not isinstance(s, Segments): s = e.lower.rules(Segments.from_dict(s))
+            s.where = e.rows.at(n)
+        yield n, s
 
 def _first(rows: Rows) -> Mapping:
     "The first row, or nothing when it cannot be read (which is told when all are read)"

@@ -104,7 +104,8 @@ def check(
 def _space_hit(r: Look, n: int) -> Hit:
     at = r.starts[n]
     before = ('…' if at>16 else '') + r.text[max(0, at-16):at]
-    return Hit(f'a space is put before {r.row.segments[n].text[:16]!r}, which stands after {before!r}', n, around(r.text, at))
+    message = f'a space is put before {r.row.segments[n].text[:16]!r}, which stands after {before!r}'
+    return Hit(message, n, around(r.text, at))
 
 def _may_be_injected(b: Block) -> np.ndarray:
     "Rows with a segment behind others that gets a mark, and does not begin with a special token"
@@ -237,10 +238,9 @@ def _split(r: Look) -> Iterator[tuple[str, tuple[int, int]|None]]: # (marker, wh
 def _may_be_split(b: Block) -> np.ndarray:
     "Rows with a marker of several tokens"
     loose = _marker.pattern.replace(r'\w', '[^|]') # letters of any language
-    rows = np.flatnonzero(matching(b.row_texts, rf'{loose}|^<s>|^<bos>|(</s>|<eos>)[{_blank}]*$')).tolist()
-    out = np.zeros(len(b), bool)
-    out[[i for i in rows if any(b.know.size(o)>1 for o in _markers(b.text(i)))]] = True
-    return out
+    rows = matching(b.row_texts, rf'{loose}|^<s>|^<bos>|(</s>|<eos>)[{_blank}]*$').copy()
+    for i in np.flatnonzero(rows).tolist(): rows[i] = any(b.know.size(o)>1 for o in _markers(b.text(i)))
+    return rows
 
 @check(sieve=_may_be_split)
 def split_marker(r: Look) -> Iterator[Hit]:
@@ -301,7 +301,8 @@ def _quoted_special(r: Look) -> Iterator[Hit]:
 
 def _may_be_special(b: Block) -> np.ndarray:
     "Rows in which a special token stands where it may be one too many"
-    added, eos, unk = (b.know.habits.added, *(str(getattr(b.know.tok, f'{o}_token', None) or '') for o in ('eos', 'unk')))
+    eos, unk = (str(getattr(b.know.tok, f'{o}_token', None) or '') for o in ('eos', 'unk'))
+    added = b.know.habits.added
     if added is None: return b.chats
     if b.lowered:
         is_data = np.array([_is_data(o.origin) for row in b.source.rows or () for o in row.segments], bool)

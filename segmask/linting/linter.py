@@ -21,8 +21,8 @@ from ..config.yamltext import dotted
 from ..core import Segments, segments_problems
 from ..data.encoding import Batch, Encoding, row_count, rows_of
 from ..data.prepared import Prepared
-from ..data.rows import flat_lists
 from ..data.rules import Tally, split_of
+from ..data.store import flat_lists
 from ..files import SegmentColumns, iter_jsonl, records, segment_columns
 from ..formats.contract import CONTRACT_CODES
 from ..html import progress
@@ -175,30 +175,29 @@ class Notes:
                  None, int(segment[1]) if segment else None, '', p.hint)
 
 # %% ../../nbs/linting/51_linter.ipynb #a46be334
-class Linter(Notes):
-    """Makes all checks of many rows
-
-    Args:
-        own (Sequence[Check], default ()): beside those of the linter
-        ignore (Iterable[str], default ()): codes that are not reported
-    """
+class _Looking(Notes):
+    "Makes the checks of many rows, a block at a time"
     def __init__(self,
         own: Sequence[Check] = (),  # beside those of the linter
         ignore: Iterable[str] = (), # codes that are not reported
+        fast: bool = True,          # may gigatoken encode what it is proved to encode alike?
     ):
         super().__init__({**CODES, **{o.code: o.kind for o in own}}, ignore)
         self.own = bool(own) # checks that may ask for anything of a row
         self.checks = [o for o in [*CHECKS, *own] if o.code not in self.ignored]
         self.places, self.digests = Places(), Digests()
         self.n_tokens = self.n_trained = 0
+        self.fast, self.engines = fast, [] # of the encoders that were used
 
-    def rows(self, rows: Sequence[tuple[str, Segments]], know: Known, lowered: bool):
-        "Look at some rows: (where, segments)"
-        self.look([where for where,_ in rows], block_of([s for _,s in rows], know, lowered))
+    def known(self, encoder: Encoder, *limits: Any) -> Known: # sequence_len, strategy, shortest
+        """What is known of an encoder, for rows that are to be looked at
 
-    def tokens(self, where: str, ids: Sequence[int], labels: Sequence[int], know: Known):
-        "Look at a row of which there are only tokens"
-        self.look([where], token_block(*(np.array(o, np.int32) for o in (ids, labels)), np.array([len(ids)]), know))
+        Returns:
+            Known: sequence_len, strategy, shortest
+        """
+        encoder.engine.fast = encoder.engine.fast and self.fast
+        self.engines.append(encoder.engine)
+        return Known(encoder, *limits)
 
     def look(self, places: Sequence[str], block: Block):
         "Make the checks of some rows, each of the rows that its sieve lets through"
@@ -220,6 +219,17 @@ class Linter(Notes):
         for rows,*said in _of_all(block):
             if rows.any() and tuple(said[:2]) not in self._said: out.setdefault(int(rows.argmax()), []).append(said)
         return out
+
+# %% ../../nbs/linting/51_linter.ipynb #11de0002
+class Linter(_Looking):
+    "Makes all checks of many rows, whatever they come as"
+    def rows(self, rows: Sequence[tuple[str, Segments]], know: Known, lowered: bool):
+        "Look at some rows: (where, segments)"
+        self.look([where for where,_ in rows], block_of([s for _,s in rows], know, lowered))
+
+    def tokens(self, where: str, ids: Sequence[int], labels: Sequence[int], know: Known):
+        "Look at a row of which there are only tokens"
+        self.look([where], token_block(*(np.array(o, np.int32) for o in (ids, labels)), np.array([len(ids)]), know))
 
     def finish(self) -> 'list[Finding]': # by row
         """All findings, with those that come from comparing rows
@@ -264,7 +274,7 @@ def _segments(rows: Iterable, out: Linter) -> Iterator[tuple[str, Any]]:
         else: yield '', Segments.from_dict(row)
 
 def _lines(path: str|os.PathLike, out: Linter) -> Iterator[tuple[str, Any]]:
-    "(where, example) of each line of a JSONL file that can be read; (number, columns) of many, where nobody asks for more"
+    "(where, example) of each line of a JSONL file that can be read; (number, columns) of many that are plain"
     for n,o in iter_jsonl(path, tell=out.problem, many=None if out.own else segment_columns):
         yield (n, o) if isinstance(o, SegmentColumns) else (f'{path}:{n}', Segments.from_dict(o))
 
@@ -361,7 +371,7 @@ def _lint_config(cfg: TrainingConfig, out: Linter):
             for rows,ds,i in rows_of(cfg, key, cache):
                 enc = Encoding(rows, ds, cfg, tok, (key, i))
                 longest = None if enc.chunk else within.longest
-                know = Known(enc.enc or Encoder(tok), longest, within.strategy, within.shortest)
+                know = out.known(enc.enc or Encoder(tok), longest, within.strategy, within.shortest)
                 _lint_source(rows, enc, know, tally, out)
     leaks(out, *_sides(cfg, tallies))
 
@@ -371,6 +381,7 @@ def _sides(cfg: TrainingConfig, tallies: dict[str, Tally]) -> tuple[list[int], l
     train, held_back = (dict.fromkeys(texts[o].tolist()) for o in split_of(cfg, *(o.plan() for o in tallies.values())))
     return list(train), [o for o in held_back if o not in train]
 
+# %% ../../nbs/linting/51_linter.ipynb #11de0004
 def leaks(
     out: Linter,              # that has looked at all rows
     train: Iterable[int],     # numbers of rows
@@ -390,10 +401,10 @@ def leaks(
         out.add('train-eval-leak', f'also trained on, as {out.places.name(first[digests[i]])}', out.places[i], i)
 
 def _lint_prepared(p: Prepared, out: Linter):
-    know, done = Known(Encoder(p.tokenizer)), 0
+    know, done = out.known(Encoder(p.tokenizer)), 0
     for batch in progress(p.stored.batches, 'Looking', len, total=len(p)):
         (ids, lens), (labels, _) = (flat_lists(batch.column(k)) for k in ('input_ids', 'labels'))
-        places = [str(p.source(i)) for i in range(done, done+len(lens))]
+        places = list(map(str, p.sources(done, len(lens))))
         out.look(places, token_block(ids.astype(np.int32), labels.astype(np.int32), lens.astype(np.int64), know))
         done += len(lens)
     leaks(out, range(len(p)-p.n_eval), range(len(p)-p.n_eval, len(p)))
@@ -438,16 +449,22 @@ def lint(
     own = [o if isinstance(o, Check) else check(o) for o in checks]
     ignored = known_codes(ignore, [o.code for o in own])
     if isinstance(data, TrainingConfig): ignored += _ignored(data, own)
-    out, is_path = Linter(own, ignored), isinstance(data, (str, os.PathLike))
-    if isinstance(data, Prepared): _lint_prepared(data, out)
-    elif isinstance(data, TrainingConfig): _lint_config(data, out)
-    elif encoder is None:
+    out = Linter(own, ignored)
+    _lint(data, out, encoder, sequence_len, excess_length_strategy)
+    if any(o.differed for o in out.engines) and not isinstance(data, Iterator): # else it cannot be read again
+        out = Linter(own, ignored, fast=False)
+        _lint(data, out, encoder, sequence_len, excess_length_strategy)
+    return findings_frame(out.finish())
+
+def _lint(data: Any, out: Linter, encoder: Encoder|None, *limits: Any):
+    if isinstance(data, Prepared): return _lint_prepared(data, out)
+    if isinstance(data, TrainingConfig): return _lint_config(data, out)
+    if encoder is None:
         raise TypeError('rows are judged by the tokenizer that reads them; give an encoder: '
                         'lint(rows, Encoder(load_tokenizer("...")))')
-    else:
-        rows = _lines(data, out) if is_path else _segments(records(data), out)
-        _lint_rows(rows, Known(encoder, sequence_len, excess_length_strategy), out, data if is_path else '')
-    return findings_frame(out.finish())
+    is_path = isinstance(data, (str, os.PathLike))
+    rows = _lines(data, out) if is_path else _segments(records(data), out)
+    _lint_rows(rows, out.known(encoder, *limits), out, data if is_path else '')
 
 def _is_config(data: Any) -> bool:
     if isinstance(data, Mapping): return not {'segments', 'input_ids'} & set(data)

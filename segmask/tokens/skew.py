@@ -419,7 +419,8 @@ class TokenTexts:
         more = int(ids.max(initial=-1))+1-len(self._slots)
         self._slots = np.concatenate([self._slots, np.full(max(0, more), -1, np.int64)])
         if len(new := np.unique(ids[self._slots[ids]<0])): self._meet(new)
-        column = lambda ends, data: pa.Array.from_buffers(pa.large_binary(), len(ends)-1, [None, pa.py_buffer(ends), data])
+        def column(ends, data):
+            return pa.Array.from_buffers(pa.large_binary(), len(ends)-1, [None, pa.py_buffer(ends), data])
         known = column(np.array(self._ends, np.int64), pa.py_buffer(bytes(self._bytes)))
         _, ends, data = known.take(pa.array(self._slots[ids])).buffers()
         return column(np.frombuffer(ends, np.int64)[np.concatenate([[0], np.cumsum(counts)])], data)
