@@ -45,11 +45,10 @@ def suspects(
     Returns:
         dict[int, list[Check]]: by row; rows without any are left out
     """
-    rows: dict[Any, Any] = {None: True}
-    found = np.zeros((len(b), len(checks)), bool)
+    rows = {sieve: sieve(b) for sieve in {o.sieve for o in checks} if sieve} # checks may share one
+    found = np.ones((len(b), len(checks)), bool)
     for k,o in enumerate(checks):
-        if o.sieve not in rows: rows[o.sieve] = o.sieve(b)
-        found[:, k] = rows[o.sieve]
+        if o.sieve: found[:, k] = rows[o.sieve]
     out: dict[int, list[Check]] = {}
     for i,k in np.argwhere(found).tolist(): out.setdefault(i, []).append(checks[k])
     return out
@@ -229,7 +228,8 @@ class Linter(_Looking):
 
     def tokens(self, where: str, ids: Sequence[int], labels: Sequence[int], know: Known):
         "Look at a row of which there are only tokens"
-        self.look([where], token_block(*(np.array(o, np.int32) for o in (ids, labels)), np.array([len(ids)]), know))
+        one, other = np.array(ids, np.int32), np.array(labels, np.int32)
+        self.look([where], token_block(one, other, np.array([len(ids)]), know))
 
     def finish(self) -> 'list[Finding]': # by row
         """All findings, with those that come from comparing rows
@@ -273,7 +273,7 @@ def _segments(rows: Iterable, out: Linter) -> Iterator[tuple[str, Any]]:
             for o in faults: out.problem(Problem(f'row {i}', *o))
         else: yield '', Segments.from_dict(row)
 
-def _lines(path: str|os.PathLike, out: Linter) -> Iterator[tuple[str, Any]]:
+def _lines(path: str|os.PathLike, out: Linter) -> Iterator[tuple[Any, Any]]:
     "(where, example) of each line of a JSONL file that can be read; (number, columns) of many that are plain"
     for n,o in iter_jsonl(path, tell=out.problem, many=None if out.own else segment_columns):
         yield (n, o) if isinstance(o, SegmentColumns) else (f'{path}:{n}', Segments.from_dict(o))

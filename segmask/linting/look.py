@@ -144,7 +144,8 @@ class Source(NamedTuple):
         rows (Sequence[Segments]|None, default None): the examples; None: they are made of the columns when
             asked for
         encoded (Sequence[Encoded]|None, default None): where rows were encoded one by one
-        sizes (np.ndarray|None, default None): tokens of each segment, where every one is tokenized by itself
+        sizes (Any, default None): int64 array, tokens of each segment, where every one is tokenized by
+            itself; else None
     """
     ids: np.ndarray     # int32, of all rows
     labels: np.ndarray  # int32, of as many
@@ -152,9 +153,9 @@ class Source(NamedTuple):
     texts: Any          # Arrow array of strings, of all segments
     weights: np.ndarray # float32, of as many
     counts: np.ndarray  # segments of each row
-    rows: Sequence[Segments]|None = None    # the examples; None: they are made of the columns when asked for
-    encoded: Sequence[Encoded]|None = None  # where rows were encoded one by one
-    sizes: np.ndarray|None = None           # tokens of each segment, where every one is tokenized by itself
+    rows: Sequence[Segments]|None = None   # the examples; None: they are made of the columns when asked for
+    encoded: Sequence[Encoded]|None = None # where rows were encoded one by one
+    sizes: Any = None # int64 array, tokens of each segment, where every one is tokenized by itself; else None
 
 # %% ../../nbs/linting/48_look.ipynb #b10c0003
 def _ends(counts: np.ndarray) -> np.ndarray: return np.concatenate([[0], np.cumsum(counts)]) # int64, one more
@@ -232,7 +233,8 @@ class _Columns(_Places):
 
     @cached_property
     def chats(self) -> np.ndarray: # bool, of each row: does it know its conversation?
-        return np.array([isinstance(o, ChatRow) for o in self.source.rows or [None]*len(self)], bool)
+        if self.source.rows is None: return np.zeros(len(self), bool)
+        return np.array([isinstance(o, ChatRow) for o in self.source.rows], bool)
 
 # %% ../../nbs/linting/48_look.ipynb #b10c0008
 class _Objects(_Columns):
