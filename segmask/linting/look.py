@@ -155,8 +155,7 @@ class Look:
 
     @cached_property
     def stretches_end(self) -> list[int]: # positions of tokens
-        """The last token of each trained stretch; of a conversation, whose template is asked for the others, the
-        last one
+        """Last token of each trained stretch; of a conversation, whose template is asked for the others, the last one
 
         Returns:
             list[int]: positions of tokens

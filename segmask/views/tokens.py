@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..core import IGNORE_INDEX
 from ..formats.chatrows import ChatRow, row_parts
 from ..formats.contract import token_parts
-from ..html import (BLUE, FAINT, PART_STYLE, PART_WORDS, PRE_STYLE, QUIET, View, as_table, escape, legend, run_style,
-                          tag)
+from ..html import (BLUE, FAINT, PART_STYLE, PART_WORDS, PRE_STYLE, QUIET, View, as_table, escape, legend,
+                          run_style, tag)
 from ..problems import visible
 from ..tokens.encoder import Encoded, debug_line, encoded, ids_and_labels
 from ..tokens.tokenizer import token_text

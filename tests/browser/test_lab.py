@@ -654,7 +654,7 @@ def test_opening_without_a_kernel(tmp_path_factory, tmp_path, app):
         rig.save(tmp_path/'saved.ipynb')
     outputs = [o for c in json.loads((tmp_path/'saved.ipynb').read_text())['cells'] for o in c['outputs']]
     plain = [''.join(o['data'].get('text/plain', '')) for o in outputs if 'application/vnd.jupyter.widget-view+json' in o.get('data', {})]
-    assert plain and plain[0]=='rows.jsonl: row 0 of 43, rows.jsonl:1'
+    assert plain and plain[0]=='rows.jsonl: run this cell to work with it'
     with LabRig(tmp_path/'saved.ipynb', keep_outputs=True, timeout=120, app=app) as rig:
         rig.open().wait_idle()
         page = rig.page
@@ -723,6 +723,7 @@ s"""
 def test_losses(tmp_path_factory):
     "A model's loss on each token, in the text and in the list, in strengths that everybody can tell"
     import base64
+    from rig import Browser
     with lab(tmp_path_factory, 'light', SETUP, EDITOR, SCORED) as rig:
         rig.open().run_all()
         assert not rig.errors()
@@ -745,6 +746,12 @@ def test_losses(tmp_path_factory):
         box.get_by_role('button', name='sort by mean loss').click()
         prints(rig, 's.view["sort"], int(s.rows[0]) == int(s.state.scoring.means.argmin())', "loss True")
         rig.until(lambda: ' 0.' in box.locator('.sm-line').first.inner_text().replace('\n', ' '))
+        rig.kernel("from segmask.widgets.page import write_page\nwrite_page(s.state, 'losses.html')")
+        with Browser() as b: # a page brings them along
+            b.page.goto(f'file://{rig.copy.parent}/losses.html')
+            b.page.get_by_role('button', name='loss', exact=True).click()
+            b.page.locator('.sm-l8').first.wait_for()
+            assert 'mean loss: trained' in b.page.locator('.sm-where').inner_text() and not b.page_errors
         low, high = (next(i for i in range(1, len(seen)) if seen[i]==k and len(box.locator(f'[data-i="{i}"]').inner_text())>2) for k in (0, 8))
         cdp = rig.ctx.new_cdp_session(rig.page)
         rig.kernel('s.command("jump", row=0)')

@@ -469,7 +469,7 @@ function ruleDrawer(send, generation) {
 
 /** The widgets of `browse` and `edit`. @param {{model: Model, el: HTMLElement}} where */
 function renderRows({ model, el }) {
-  const id = `segmask-${model.get('uid')}-${++views}`, root = make('div', { className: 'sm-box segmask-box' });
+  const id = `segmask-${model.get('uid')}-${++views}`, root = make('div', { className: 'sm-box segmask-box' + (model.get('head').offline ? ' sm-page' : '') });
   root.setAttribute('data-lm-suppress-shortcuts', 'true');
   const hide = make('style', { textContent: `.sm-picture-${model.get('uid')} { display: none !important; }` }); // the picture is for readers without a kernel
   /** @param {string} what */
@@ -533,7 +533,7 @@ function renderRows({ model, el }) {
     group('Search', search, kase, word, regex), group('Search only', make('span', { className: 'sm-label', textContent: 'only' }), ...within, hits), opener('filters', 'length, trained share, status, findings', 'filters'),
     check.el, score.el, working, opener('? keys', 'all keys', 'help'));
 
-  if (head().offline) { check.el.remove(); rows.querySelector('[data-drawer=filters]')?.remove(); } // these need a kernel
+  if (head().offline) { check.el.remove(); score.el.remove(); rows.querySelector('[data-drawer=filters]')?.remove(); } // these need a kernel
 
   // what one does to the text
   const act = (/** @type {string} */ what, more = {}) => send(what, { n: row().n, key: row().key, ...selection, ...more });
@@ -659,7 +659,7 @@ function renderRows({ model, el }) {
   function drawView() {
     const v = view();
     box.max = String(Math.max(0, head().rows - 1));
-    if (document.activeElement !== box) box.value = row().n < 0 ? '' : String(row().n);
+    drawNumber();
     of.textContent = `of ${count(head().rows)}` + (v.asked ? ` · ${count(v.shown)} in view` : '');
     query = { ...query, ...v.query, text: document.activeElement === search && search.value !== query.text ? query.text : v.query.text };
     if (document.activeElement !== search) search.value = v.query.text;
@@ -668,7 +668,9 @@ function renderRows({ model, el }) {
     drawHits();
     list.draw(v, model.get('lines'));
   }
+  const drawNumber = () => { if (document.activeElement !== box) box.value = row().n < 0 ? '' : String(row().n); };
   function drawRow() {
+    drawNumber(); // the row and the view may come in either order
     const r = row(), losses = model.get('loss') || {};
     if (losses.n === r.n && losses.key === r.key && losses.nats) r.nats = losses.nats;
     else if (!pressed(heat)) delete r.nats;
@@ -927,13 +929,14 @@ function found(runs, q) {
 function offline(data) {
   const none = { text: '', regex: false, case: true, word: false, within: 'all', tokens: [null, null], share: [null, null], codes: [], status: '' };
   const heard = /** @type {Record<string, Function[]>} */ ({}), all = data.rows.map((/** @type {any} */ _, /** @type {number} */ k) => k);
-  let order = all, position = 0, sort = 'number', query = { ...none }, shown = all, generation = 0, from = 0, to = 60;
+  let order = all, position = 0, heated = false, sort = 'number', query = { ...none }, shown = all, generation = 0, from = 0, to = 60;
   const state = /** @type {Record<string, any>} */ ({ uid: 'page', head: data.head, note: {}, work: {}, filters: {}, preview: {}, loss: {}, other: '', code: '' });
-  const value = (/** @type {number} */ k, /** @type {string} */ key) => data.lines[k][/** @type {Record<string, number>} */ ({ number: 0, tokens: 2, share: 3, findings: 4 })[key]];
+  const value = (/** @type {number} */ k, /** @type {string} */ key) => data.lines[k][/** @type {Record<string, number>} */ ({ number: 0, tokens: 2, share: 3, findings: 4, loss: 6 })[key]];
   function update() {
     const k = shown[position], row = k == null ? { n: -1, key: '', t: [], id: [], l: '', sp: '', p: '', s: [], a: [], b: [], runs: [], hits: [], said: '', where: '' } : unpacked(data, k);
     if (k != null && query.text) row.hits = /** @type {any} */ (found(row.runs, query).map(([a, b]) => [row.a.length ? row.b.findIndex(o => o > a) : -1, row.a.length ? row.a.findLastIndex(o => o < b) : -1, a, b]));
-    const next = { text: JSON.stringify(row), view: { shown: shown.length, position, sort, generation, asked: !!query.text, query }, lines: { from, rows: shown.slice(from, to).map((/** @type {number} */ k) => data.lines[k]) }, found: { n: row.n, key: row.key, state: '', groups: k == null ? [] : data.found[k] }, note: state.note };
+    const next = { text: JSON.stringify(row), view: { shown: shown.length, position, sort, generation, asked: !!query.text, query }, lines: { from, rows: shown.slice(from, to).map((/** @type {number} */ k) => data.lines[k]) }, found: { n: row.n, key: row.key, state: '', groups: k == null ? [] : data.found[k] },
+      loss: heated && k != null ? { n: row.n, key: row.key, state: '', ...data.rows[k].loss } : {}, note: state.note };
     const changed = Object.entries(next).filter(([name, v]) => JSON.stringify(v) !== JSON.stringify(state[name]));
     Object.assign(state, next);
     for (const [name] of changed) for (const f of heard['change:' + name] || []) f();
@@ -947,7 +950,7 @@ function offline(data) {
   /** @type {Record<string, (m: any) => void>} */
   const does = {
     go: m => { const n = Math.max(1, shown.length); position = m.around ? (position + m.by + n) % n : Math.max(0, Math.min(n - 1, position + m.by)); },
-    at: m => { position = m.position; }, window: m => { from = m.from; to = m.to; },
+    at: m => { position = m.position; }, window: m => { from = m.from; to = m.to; }, losses: m => { heated = m.on; },
     jump: m => { const k = shown.findIndex((/** @type {number} */ k) => data.lines[k][0] >= m.row); position = k < 0 ? Math.max(0, shown.length - 1) : k; },
     sort: m => { sort = m.sort; arrange(); },
     query: m => { const before = query; query = { ...none, ...m.query }; generation += 1; try { arrange(); } catch (e) { query = before; state.note = { text: String(e), kind: 'error' }; } },
