@@ -20,7 +20,7 @@ lab: $(VENV)/.lab
 test: $(VENV)/.dev
 	@BIN=$(BIN) bash tools/check.sh
 
-# every promise of the widgets, in JupyterLab in headless Chromium (apt-get install chromium); `make test` tries three of them
+# every promise of the widgets, in JupyterLab and Notebook 7 in headless Chromium (apt-get install chromium); `make test` tries three of them
 browser-test: $(VENV)/.dev
 	HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false $(BIN)/pytest -q -s -rs tests/browser -m 'browser or not browser'
 

@@ -13,7 +13,7 @@ readme = open('README.md', encoding='utf-8').read()
 if urls: # pictures and links to files, as the package index needs them
     readme = re.sub(r'((?:src|srcset)="|!\[[^]]*\]\()(?!https?:)', rf'\1{cfg["git_url"]}/raw/{cfg["branch"]}/', readme)
     readme = re.sub(r'(?<!!)(\[[^]]*\]\()(?!https?:|#)', rf'\1{cfg["git_url"]}/blob/{cfg["branch"]}/', readme)
-extras['dev'] = cfg['dev_requirements'].split() + extras['train'] + extras['lab']
+extras['dev'] = cfg['dev_requirements'].split() + extras['train'] + extras['lab'] + extras['ray']
 
 class Editable(editable_wheel):
     "`pip install -e .` puts the folder on the path, where type checkers and editors find the package, too"

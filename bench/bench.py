@@ -321,14 +321,15 @@ def startup_lines(n: int, folder: Path, before: Path|None) -> list[str]:
     return ['CPU seconds of the whole process, medians.', '', '| | CPU seconds | of the version before |', '|---|---|---|',
             *(f'| {k} | {v:.2f} | {"" if share is None else f"{share:.2f}"} |' for k,v,share in rows)]
 
-def put_into(path: Path, head: str, sections: dict[str, list[str]]):
-    "Replace these sections of the results; others stay"
+def put_into(path: Path, head: str|None, sections: dict[str, list[str]]):
+    "Replace these sections of the results; others stay, and the head where none is given"
     parts = re.split(r'^## (.*)\n', path.read_text() if path.exists() else '', flags=re.M)
     old = {k: v.strip() for k,v in zip(parts[1::2], parts[2::2])}
     all = {k: '\n'.join(sections[k]) if k in sections else old.get(k) for k in TITLES.values()}
-    path.write_text('\n\n'.join([head, *(f'## {k}\n\n{v}' for k,v in all.items() if v)])+'\n')
+    path.write_text('\n\n'.join([parts[0].strip() if head is None else head, *(f'## {k}\n\n{v}' for k,v in all.items() if v)])+'\n')
 
-TITLES = dict(speed='Speed', lint='Lint', commands='The commands', growth='Growth', startup='Start-up')
+PARTS = dict(speed='Speed', lint='Lint', commands='The commands', growth='Growth', startup='Start-up')
+TITLES = {**PARTS, 'fuzz':'Equality'} # the last by fuzz.py
 
 def main():
     ap = argparse.ArgumentParser(description=__doc__.split('\n')[0])
@@ -336,7 +337,7 @@ def main():
     ap.add_argument('--long', type=int, default=1000, help='long rows (default: 1000)')
     ap.add_argument('--short', type=int, default=29_892, help='rows of short segments (default: 29892)')
     ap.add_argument('--sizes', default='10000,100000,1000000', help='rows, for memory and growth')
-    ap.add_argument('--only', default=','.join(TITLES), help='parts to run; the others stay as they are in RESULTS.md')
+    ap.add_argument('--only', default=','.join(PARTS), help='parts to run; the others stay as they are in RESULTS.md')
     ap.add_argument('--before', type=Path, help='a checkout of an older version, for growth and start-up')
     ap.add_argument('--gsm8k', default=os.environ.get('GSM8K'), help='train.jsonl of GSM8K, for the short segments; else problems are made up')
     ap.add_argument('--output', type=Path, default=here, help='folder for RESULTS.md and rows.svg')

@@ -256,6 +256,7 @@ def _cell(value: Any, number: bool, name: str='td') -> str:
     missing = value is None or value!=value or type(value).__name__=='NAType'
     shown = '' if missing else _float(value) if isinstance(value, float) else str(value)
     wrap = ';overflow-wrap:anywhere' if len(shown)>24 else '' # elsewhere it would break short words
+    if not shown: name = 'td' # a heading is never empty
     return tag(name, escape(shown), style=_CELL + ('text-align:right' if number else _TEXT+wrap))
 
 def table_html(
@@ -276,7 +277,8 @@ def table_html(
     n, keep = len(frame), limit//2
     rows: list = [*(frame if n<=limit else frame.head(keep)).itertuples()]
     if n>limit: rows += [['…']+['']*frame.shape[1], *frame.tail(keep).itertuples()]
-    head, body = tag('thead', line(['', *frame.columns], 'th')), tag('tbody', ''.join(map(line, rows)))
+    names = [frame.index.name or '', *frame.columns]
+    head, body = tag('thead', line(names, 'th')), tag('tbody', ''.join(map(line, rows)))
     size = tag('small', counted(n, 'row'), style=QUIET) if n>limit else ''
     return tag('table', head+body, style='background:transparent;color:inherit') + size
 

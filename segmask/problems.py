@@ -8,7 +8,7 @@ __all__ = ['visible', 'without_password', 'Problem', 'Problems']
 # %% ../nbs/00_problems.ipynb #c0de0004
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 # %% ../nbs/00_problems.ipynb #9d41a44b
 _commands = re.compile('[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]')
@@ -69,6 +69,18 @@ class Problem:
         text = ': '.join(o for o in (self.where, self.field, self.what) if o) + '. ' + self.hint
         return visible(without_password(text))
 
+# %% ../nbs/00_problems.ipynb #f0aa3e5e
+def _gathered(problems: tuple[Problem, ...], show: int=3) -> list[Problem]:
+    "Problems, those of many places that are otherwise the same as one"
+    places: dict[Problem, list[str]] = {}
+    for o in problems: places.setdefault(replace(o, where=''), []).append(o.where)
+    out = []
+    for o,where in places.items():
+        more = f' and {len(where)-show:,} more' if len(where)>show else ''
+        if more and all(where): out.append(replace(o, where=', '.join(where[:show])+more))
+        else: out += [replace(o, where=w) for w in where]
+    return out
+
 # %% ../nbs/00_problems.ipynb #cca4f9eb
 class Problems(ValueError):
     """Everything wrong that was found, raised together. `problems` holds the first 20, `total` counts all
@@ -83,7 +95,7 @@ class Problems(ValueError):
     ):
         problems = tuple(problems)
         self.problems, self.total = problems[:20], total or len(problems)
-        n, lines = len(self.problems), '\n'.join(f'  {o}' for o in self.problems)
+        n, lines = len(self.problems), '\n'.join(f'  {o}' for o in _gathered(self.problems))
         if self.total==1: msg = str(self.problems[0])
         else: msg = f'{self.total} problems' + (f'; the first {n}' if self.total>n else '') + f':\n{lines}'
         super().__init__(msg)

@@ -1,5 +1,6 @@
 "What inference supplies and what the model writes: over templates and conversations, and through preprocess and lint"
 import json, random, re
+from copy import copy
 from functools import lru_cache
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from segmask.cli import main
 from segmask.config.config import ConfigError, TrainingConfig
 from segmask.config.refusals import all_advice
+from segmask.core import Segments, masked, trained
 from segmask.data import rules
 from segmask.data.prepare import preprocess
 from segmask.data.exchange import convert
@@ -19,6 +21,8 @@ from segmask.formats.chatrows import as_marked, chat_rows
 from segmask.formats.contract import CONTRACT_CODES, Contract
 from segmask.formats.fields import FormatError
 from segmask.formats.formats import to_segments
+from segmask.linting.codes import CODES
+from segmask.linting.fixes import fix
 from segmask.linting.linter import lint
 from segmask.tokens.encoder import Encoder
 from segmask.tokens.skew import inference_skew
@@ -67,7 +71,7 @@ REWRITE = 'glm4moe', 'gptoss', 'qwen3', 'qwen3_5', 'qwen3_6', 'lfm2_2_5', 'nemot
 def test_written_leaves_nothing_to_say_under_consistent_templates(name, base_models):
     try: found = codes(chat_of(name, base_models['gpt2']), TALK, 'written')
     except FormatError: pytest.skip('it takes contents in parts only, which axolotl joins to text')
-    assert found-{'tokens-join'} <= ({'history-rewritten', 'stop-missing'} if name.startswith(REWRITE) else set())
+    assert found-{'tokens-join', 'date-in-text'} <= ({'history-rewritten', 'stop-missing'} if name.startswith(REWRITE) else set())
 
 @pytest.mark.parametrize('name', sorted(p.stem for p in FOLDER.glob('*.jinja') if 'training' not in p.stem))
 def test_views_tell_as_written_what_train_written_trains(name, base_models):
@@ -203,6 +207,7 @@ CODE_CASES = { # code -> template, messages and mask under which it is found; it
     'prompt-refused': (each(TURN), TALK[1:], None),
     'field-not-rendered': (each(TURN), CALLS, None),
     'weight-ignored': (each(TURN), [TALK[0], dict(TALK[1], weight=.3)], None),
+    'date-in-text': (each(TURN, head="<|im_start|>system\n{{ strftime_now('%d %b %Y') }}<|im_end|>\n"), TALK, None),
 }
 
 def bare_chat(template: str, base: str) -> Chat:
@@ -227,8 +232,9 @@ def test_every_code_is_found_and_its_twin_is_silent(code, base_models):
         assert code not in codes(chat, messages, 'written')
 
 UNSURE = { # templates that do not do the same twice, or refuse: what is said of the row
-    'the time': (each(TURN, head="{{ strftime_now('%f') }} "), {'prompt-not-prefix', 'history-rewritten'}),
-    'the time in the prompt': (each(TURN, PROMPT.replace('assistant', "assistant {{ strftime_now('%f') }}")), {'prompt-not-prefix'}),
+    'chance': (each(TURN, head="{{ range(90000)|random ~ range(90000)|random }} "), {'prompt-not-prefix', 'history-rewritten'}),
+    'chance in the prompt': (each(TURN, PROMPT.replace('assistant', 'assistant {{ range(90000)|random ~ range(90000)|random }}')), {'prompt-not-prefix'}),
+    'a time of its own making': (each(TURN, head="{% set f = '%' ~ 'f' %}{{ strftime_now(f) }} "), {'prompt-not-prefix', 'history-rewritten'}),
     'earlier turns change': (each("<|im_start|>{{ m.role }} {{ loop.revindex }}\n{{ m.content }}<|im_end|>\n"), {'prompt-not-prefix', 'history-rewritten'}),
     'earlier turns go': ("{% for m in messages[-2:] %}"+TURN+"{% endfor %}"+PROMPT, {'prompt-not-prefix', 'history-rewritten', 'prompt-refused'}),
 }
@@ -242,6 +248,13 @@ def test_a_template_that_cannot_be_trusted_is_told_and_trains_nothing_wrong(name
     for s in [row, *(s for _,s in chat_rows(contract, dict(messages=TALK), expand='turns'))]:
         lit = ''.join(o.text for o in s if o.label)
         assert not any(o in lit for o in ('Hi', 'Bye', 'user')) and re.fullmatch(r'((Hello|See you)<.im_end.>)*', lit), lit
+
+@pytest.mark.parametrize('template', [each(TURN, head="{{ strftime_now('%f') }} "), each(TURN, head='{%- set now = strftime_now( "%H:%M:%S.%f" ) -%}{{ now }} ')])
+def test_a_run_sees_one_moment(template, base_models):
+    chat = bare_chat(template, base_models['gpt2'])
+    assert chat.template==template and len({chat.draw(TALK) for _ in range(5)})==1
+    assert codes(chat, TALK)=={'date-in-text'} and codes(chat, TALK, 'written')=={'date-in-text'}
+    assert ''.join(o.text for o in chat_rows(Contract(chat), dict(messages=TALK), 'written') if o.label)=='Hello<|im_end|>See you<|im_end|>'
 
 @pytest.mark.parametrize('refused', ['system', 'tool'])
 def test_a_role_that_the_template_refuses_is_an_error_with_its_place(refused, base_models, tmp_path, monkeypatch):
@@ -436,3 +449,42 @@ def test_the_table_of_other_renderers_is_what_they_say(monkeypatch):
     import oracles
     monkeypatch.setattr(oracles, 'FAMILIES', {k: oracles.FAMILIES[k] for k in ('Qwen3.5', 'GLM-4.5')})
     assert oracles.compared()==[o for o in stored if o['family'] in oracles.FAMILIES]
+
+# rows that a person marked, without a template: the tokenizer's own template still knows what inference supplies
+
+CUE, ASKED, ENDED = '<|im_start|>assistant\n', '<|im_start|>user\nHi<|im_end|>\n', '<|im_end|>'
+BY_HAND = { # a row -> what lint says of its mask
+    'right': (masked(ASKED+CUE)+trained('Yes'+ENDED), set()),
+    'two turns, right': (masked(ASKED+CUE)+trained('Yes'+ENDED)+masked('\n'+ASKED+CUE)+trained('No'+ENDED), set()),
+    'a forced beginning': (masked(ASKED+CUE+'<think>\n\n</think>\n\n')+trained('Yes'+ENDED), set()),
+    'a result in the middle is masked': (masked(ASKED+CUE)+trained('2+2=')+masked('4')+trained(' so 4'+ENDED), set()),
+    'the prompt is trained too': (trained(ASKED, weight=.1)+trained(CUE, weight=.1)+trained('Yes'+ENDED), {'weight-ignored'}),
+    'everything is trained': (trained(ASKED+CUE+'Yes'+ENDED), set()),
+    'the cue is trained': (masked(ASKED)+trained(CUE+'Yes'+ENDED), {'supplied-but-trained'}),
+    'half of the cue is trained': (masked(ASKED+'<|im_start|>')+trained('assistant\nYes'+ENDED), {'supplied-but-trained'}),
+    'the cue of an earlier answer': (masked(ASKED)+trained(CUE+'Yes'+ENDED)+masked('\n'+ASKED+CUE)+trained('No'+ENDED), {'supplied-but-trained'}),
+    'a line break after the stop': (masked(ASKED+CUE)+trained('Yes'+ENDED+'\n'), {'trained-after-stop'}),
+    'the same in an earlier answer': (masked(ASKED+CUE)+trained('Yes'+ENDED+'\n')+masked(ASKED+CUE)+trained('No'+ENDED), {'trained-after-stop'}),
+    'the last stop is masked': (masked(ASKED+CUE)+trained('Yes')+masked(ENDED), {'eos-masked'}),
+    'an earlier stop is masked': (masked(ASKED+CUE)+trained('Yes')+masked(ENDED+'\n'+ASKED+CUE)+trained('No'+ENDED), {'eos-masked'}),
+    'a stop behind a line break is masked': (masked(ASKED+CUE)+trained('Yes')+masked('\n'+ENDED+'\n'+ASKED+CUE)+trained('No'+ENDED), {'eos-masked'}),
+    'no stop': (masked(ASKED+CUE)+trained('Yes'), {'eos-missing'}),
+}
+
+@pytest.mark.parametrize('name', BY_HAND)
+def test_a_row_marked_by_hand_is_asked_the_same(name, base_models):
+    tok, (row, expected) = copy(_chatml_tokens(base_models['gpt2'])), BY_HAND[name]
+    tok.chat_template = each(TURN)
+    of_mask = {*CONTRACT_CODES, 'eos-masked', 'eos-missing', 'eos-doubled'}
+    found = lint([row], Encoder(tok))
+    assert set(found.code) & of_mask==expected
+    mended = fix([row], [o for o in expected if CODES[o].fixable], tok)
+    if 'eos-masked' in expected: assert not {*lint(mended, Encoder(tok)).code} & of_mask
+
+def test_what_train_written_makes_is_right_by_hand_too(base_models, tmp_path):
+    for name in ('qwen2_5', 'llama3'):
+        chat = chat_of(name, base_models['gpt2'])
+        rows = [Segments(chat_rows(Contract(chat), dict(messages=TALK[:n]), 'written').segments) for n in (2, 4)]
+        tok = copy(chat.tokenizer)
+        tok.chat_template = chat.template
+        assert not {*lint(rows, Encoder(tok, 'joint')).code} & {*CONTRACT_CODES, 'eos-masked', 'eos-missing'}

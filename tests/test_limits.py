@@ -9,6 +9,8 @@ import segmask
 
 def test_lines_are_narrow(): assert limits.wide() == []
 
+def test_cells_are_narrow(): assert limits.wide_cells() == []
+
 def test_exported_cells_are_short(): assert limits.long_cells() == []
 
 def test_modules_are_short(): assert limits.long_modules() == []

@@ -1,5 +1,5 @@
 "One rule for every row: what `preprocess` reports, what `browse` shows, how `lint` splits and what the cluster decides agree row by row"
-import contextlib, io, json, os, random, sys
+import contextlib, io, json, random, sys
 from collections import Counter
 from pathlib import Path
 
@@ -158,26 +158,26 @@ def test_all_agree(part, model, tok, monkeypatch, record_property):
 @pytest.mark.slow
 def test_ray_agrees(model, monkeypatch):
     "The same on five configs, in a real cluster of two workers"
-    monkeypatch.setenv('RAY_raylet_start_wait_time_s', '600') # read when ray is imported; a busy machine takes its time
-    ray = pytest.importorskip('ray', reason='Ray is not installed (pip install segmask[ray])')
-    monkeypatch.setenv('PYTHONPATH', os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get('PYTHONPATH', '')])) # for the workers
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level='ERROR', object_store_memory=128<<20)
     from functools import partial
+    from ray_cluster import ray_cluster
     monkeypatch.setattr(prepare, 'on_ray', partial(cluster.on_ray, shard_tokens=60, unit=150))
     done = 0
-    try:
-        for seed in range(50):
-            cfg = TrainingConfig.of(random_config(random.Random(seed), model))
-            if (p := prepared(cfg)) is None: continue
-            q = quietly(preprocess, cfg.model_copy(update=dict(dataset_prepared_path='there')), engine='ray')
-            for a,b in ((p, q), (p._test, q._test)):
-                if a is None: continue
-                assert (a.path.name, a.report.totals, a.sizes.to_pylist())==(b.path.name, b.report.totals, b.sizes.to_pylist())
-                assert a.report.rows.equals(b.report.rows) and a.dataset.to_list()==b.dataset.to_list()
-                assert row_set(b).statuses().tolist()==row_set(a).statuses().tolist()
-            done += 1
-            if done==5: return
-    finally: ray.shutdown()
+    with ray_cluster(2) as made:
+        import ray
+        ray.init(address=made.address, log_to_driver=False, logging_level='ERROR')
+        try:
+            for seed in range(50):
+                cfg = TrainingConfig.of(random_config(random.Random(seed), model))
+                if (p := prepared(cfg)) is None: continue
+                q = quietly(preprocess, cfg.model_copy(update=dict(dataset_prepared_path='there')), engine='ray')
+                for a,b in ((p, q), (p._test, q._test)):
+                    if a is None: continue
+                    assert (a.path.name, a.report.totals, a.sizes.to_pylist())==(b.path.name, b.report.totals, b.sizes.to_pylist())
+                    assert a.report.rows.equals(b.report.rows) and a.dataset.to_list()==b.dataset.to_list()
+                    assert row_set(b).statuses().tolist()==row_set(a).statuses().tolist()
+                done += 1
+                if done==5: return
+        finally: ray.shutdown()
 
 # --- what packing drops -------------------------------------------------------------------------------------------
 

@@ -132,9 +132,11 @@ def bare(path: Path) -> str: return re.sub(r'^\d+[a-z]?_', '', path.stem) # '12_
 
 @lru_cache
 def chapters() -> tuple[Path, ...]:
-    "Notebooks in reading order: the index, the lessons, then the chapters by number"
+    "Notebooks in reading order: the index, the lessons in the order of its last list, the chapters by number"
     found = [p for p in (ROOT/'nbs').rglob('*.ipynb') if '.ipynb_checkpoints' not in p.parts]
-    return tuple(sorted(found, key=lambda p: (p.stem!='index', 'tutorials' not in p.parts, p.name)))
+    index = (ROOT/'nbs/index.ipynb').read_text()
+    lesson = lambda p: index.rindex(f'tutorials/{p.name}') if 'tutorials' in p.parts else len(index)
+    return tuple(sorted(found, key=lambda p: (p.stem!='index', lesson(p), p.name)))
 
 def page(path: Path) -> str:
     "The name of a notebook's page: its own, with the folder before it where two have the same"

@@ -87,6 +87,12 @@ def wide() -> list[str]:
              for i,l in enumerate(re.sub(r'^__all__ = \[.*?\]', '', p.read_text(), flags=re.M|re.S).splitlines(), 1))
     return [f'{n}:{i} is {len(l)} wide' for n,i,l in lines if len(l)>WIDTH]
 
+def wide_cells() -> list[str]:
+    "Lines of code cells, of lessons too, that a window of JupyterLab would cut off"
+    paths = sorted(p for p in (ROOT/'nbs').rglob('*.ipynb') if '.ipynb_checkpoints' not in p.parts)
+    lines = ((p, i, l) for p in paths for i,(t,s) in enumerate(cells(p)) if t=='code' for l in s.splitlines())
+    return [f'{p.relative_to(ROOT/"nbs")} cell {i} has a line {len(l)} wide' for p,i,l in lines if len(l)>WIDTH]
+
 def long_cells() -> list[str]:
     return [f'{n} cell {i} has {k} lines' for n,p in notebooks().items() for i,(t,s) in enumerate(cells(p))
             if t=='code' and is_exported(s) and (k := len(s.splitlines()))>CELL]
@@ -117,7 +123,7 @@ def prose(path: Path) -> float:
 
 if __name__=='__main__':
     wing = sys.argv[1] if len(sys.argv)>1 else ''
-    lists = dict(wide=wide(), cells=long_cells(), modules=long_modules(), upwards=inversions(), late=late())
+    lists = dict(wide=wide(), wide_cells=wide_cells(), cells=long_cells(), modules=long_modules(), upwards=inversions(), late=late())
     for title,found in lists.items():
         found = [o for o in found if o.startswith(wing)]
         print(f'{title}: {len(found)}', *found[:99], sep='\n  ')

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
-from .schema import alternatives, axolotl_keys, did_you_mean, inside, known_keys, nested_types, plugin_keys, plugins_of
+from .schema import alternatives, axolotl_keys, did_you_mean, inside, known_keys
+from .schema import nested_types, plugin_keys, plugins_of
 from ..problems import without_password
 
 if TYPE_CHECKING: import pandas as pd

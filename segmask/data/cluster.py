@@ -7,7 +7,7 @@ __all__ = ['Unit', 'units_of', 'encode_unit', 'encode_into', 'content', 'Merged'
            'connect', 'on_ray', 'hashes_on_ray']
 
 # %% ../../nbs/data/42_cluster.ipynb #63715661
-import copy, os, pickle, re, shutil, socket, tempfile
+import copy, logging, os, pickle, re, shutil, socket, tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +21,7 @@ from .store import hash_file, record, seal_of, shard, shard_name, write_info
 from ..formats.fields import FormatError
 from ..formats.sources import Rows, line_and_turn
 from ..problems import Problem, Problems
-from ..tokens.encoder import list_column
+from ..tokens.engine import list_column
 
 if TYPE_CHECKING:
     from segmask.config.config import TrainingConfig
@@ -386,7 +386,7 @@ def connect(address: str|None=None):
     hint = 'Start it, name another with ray_address, or write "local" to start one here.'
     if found and (why := _silent(found)): raise ValueError(f'the Ray cluster {found!r} ({whence}) {why}. {hint}')
     dashboard = None if found else False
-    try: ray.init(address=address, log_to_driver=False, logging_level='ERROR', include_dashboard=dashboard)
+    try: ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=dashboard)
     except ConnectionError as e: raise ValueError(f'no Ray cluster was found ({e}). {hint}') from e
 
 def _address(address: str|None) -> tuple[str|None, str]: # what Ray will try, and who says so; None: it starts a cluster

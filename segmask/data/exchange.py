@@ -7,7 +7,7 @@ __all__ = ['Converted', 'convert', 'Exported', 'export']
 
 # %% ../../nbs/data/45_exchange.ipynb #82b782d1
 import json, os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
@@ -16,17 +16,15 @@ import numpy as np
 
 from ..core import Segment, Segments
 from ..files import write_beside, write_jsonl
-from ..html import progress
 from ..tokens.encoder import Boundary, Encoder
-from ..formats.formats import check_config, check_options, lower_all, lowering
+from ..formats.formats import check_config, check_options, lower_all, lowering, numbered_rows
 from .encoding import batches
-
-from ..formats.sources import Rows
+from ..html import counted, progress
+from ..tokens.tokenizer import tokenizer_of
 
 if TYPE_CHECKING:
     from segmask.config.config import TrainingConfig
     from segmask.data.prepared import Prepared
-    from transformers import PreTrainedTokenizerBase
 
 # %% ../../nbs/data/45_exchange.ipynb #e99e58b9
 def _joined(s: Segments) -> Segments:
@@ -86,29 +84,29 @@ class Converted(NamedTuple):
     stanza: str     # what to write into a config: the tokens that were added, and the data set entry
 
     def __str__(self):
-        lines = [f'{self.rows:,} rows -> {self.path}', '', self.stanza]
+        lines = [f'{counted(self.rows, "row")} -> {self.path}', '', self.stanza]
         if self.differ: lines += [
-            '', f'{self.differ:,} of {self.rows:,} rows would be tokenized or labelled otherwise by axolotl itself, '
-            'which tokenizes the segments of input_output one by one.',
+            '', f'{self.differ:,} of {counted(self.rows, "row")} would be tokenized or labelled otherwise by '
+            'axolotl itself, which tokenizes the segments of input_output one by one.',
             'To train them there as they are: segmask preprocess, then segmask export.']
         return '\n'.join(lines)
     def __repr__(self): return str(self)
 
 def convert(
-    data: str|os.PathLike|Mapping,                   # a file, a folder, a data set on the hub; or a data set entry
-    type: str|Mapping,                               # its format
-    output: str|os.PathLike,                         # the JSONL file to write
-    tokenizer: 'PreTrainedTokenizerBase|None'=None,  # whose special tokens are written out
-    config: Mapping|None=None,                       # keys of a config, such as `train_on_inputs`, `chat_template`
-    **options: Any,                                  # keys of a data set entry, such as `field_messages`
+    data: Any,                   # a file, a folder, a data set on the hub; a data set entry; or rows: a DataFrame, ...
+    type: str|Mapping|Callable,  # its format
+    output: str|os.PathLike,     # the JSONL file to write
+    tokenizer: Any=None,         # whose special tokens are written out; an encoder or a name will do
+    config: Mapping|None=None,   # keys of a config, such as `train_on_inputs`, `chat_template`
+    **options: Any,              # keys of a data set entry, such as `field_messages`
 ) -> Converted:
     """Write data of any format as template-free JSONL
 
     Args:
-        data (str|os.PathLike|Mapping): a file, a folder, a data set on the hub; or a data set entry
-        type (str|Mapping): its format
+        data (Any): a file, a folder, a data set on the hub; a data set entry; or rows: a DataFrame, ...
+        type (str|Mapping|Callable): its format
         output (str|os.PathLike): the JSONL file to write
-        tokenizer (PreTrainedTokenizerBase|None, default None): whose special tokens are written out
+        tokenizer (Any, default None): whose special tokens are written out; an encoder or a name will do
         config (Mapping|None, default None): keys of a config, such as `train_on_inputs`, `chat_template`
         **options (Any): keys of a data set entry, such as `field_messages`
 
@@ -122,18 +120,19 @@ def convert(
     Example:
         >>> convert('chat.jsonl', 'chat_template', 'rows.jsonl', tokenizer, config={'chat_template': 'chatml'})
     """
-    spec = {**(dict(data) if isinstance(data, Mapping) else {'path':os.fspath(data)}), **options}
+    spec = {k:v for k,v in data.items() if k!='path'} | options if isinstance(data, Mapping) else options
+    if str(type).endswith('.jsonl'): raise TypeError(f'the format comes before the file: convert(data, type, {type!r})')
     check_options(type, spec)
     check_config(config or {})
-    source = Rows(spec)
-    lower, boundary = lowering(type, tokenizer, {k:v for k,v in spec.items() if k not in ('path', 'type')}, config)
+    source, at = numbered_rows(data['path'] if isinstance(data, Mapping) else data, spec)
+    lower, boundary = lowering(type, tokenizer, {k:v for k,v in spec.items() if k!='type'}, config)
     encoders = []
     if boundary!='segment' and tokenizer:
-        encoders = [Encoder(tokenizer), Encoder(tokenizer, cast(Boundary, boundary))]
+        encoders = [Encoder(tokenizer_of(tokenizer), cast(Boundary, o)) for o in ('segment', boundary)]
     differ = 0
     def lowered():
         nonlocal differ
-        made = progress(lower_all(source, lower, source.at), 'Converting')
+        made = progress(lower_all(source, lower, at), 'Converting')
         for rows,_ in batches(made, lambda s: len(s.text)):
             if encoders: differ += _differ(rows, *encoders)
             yield from ((_joined(o) if encoders else o) for o in rows if len(o))
@@ -214,7 +213,8 @@ def export(
     Example:
         >>> export(prepared, 'jsonl', 'exported')
     """
-    if format not in ('parquet', 'jsonl'): raise ValueError(f'format={format!r}: choose parquet or jsonl')
+    if format not in ('parquet', 'jsonl'):
+        raise ValueError(f'format={format!r}: choose parquet or jsonl; a folder is given by name: folder=...')
     Path(folder).mkdir(parents=True, exist_ok=True)
     sides = {k:ds for k,ds in (('train', prepared.train), ('eval', prepared.eval)) if ds is not None}
     files = {k: str(Path(folder)/f'{k}.{format}') for k in sides}

@@ -21,9 +21,9 @@ from .encoding import Encoding, encodings_of
 from .prepared import Prepared
 from .rules import Limits, Tally, limits, of_texts, row_sums, statuses
 from .store import MANIFEST, ArrowRows, flat_lists
-from ..files import read_jsonl
+from ..files import frame_rows, read_jsonl
 from ..tokens.encoder import Encoded, Encoder
-from ..tokens.tokenizer import load_tokenizer
+from ..tokens.tokenizer import tokenizer_of
 
 # %% ../../nbs/data/46_rows.ipynb #440bcdf5
 class RowSet:
@@ -218,12 +218,12 @@ def row_set(
     Returns:
         RowSet
     """
-    tokenizer = encoder.tokenizer if isinstance(encoder, Encoder) else encoder
+    tokenizer = None if encoder is None else tokenizer_of(encoder)
     if isinstance(data, RowSet): return data
     if isinstance(data, Prepared): return _of_prepared(data)
     if isinstance(data, TrainingConfig): return ConfigRows(data)
     if isinstance(data, (str, os.PathLike)): return _of_path(Path(data), encoder, tokenizer)
-    if all(hasattr(data, o) for o in ('to_dict', 'columns', 'iloc')): data = data.to_dict('records') # a DataFrame
+    if not _has_tokens(data) and (found := frame_rows(data)) is not None: data = list(found)
     if _is_dataset(data): return StoredRows(_in_order(data).data.table, _known(tokenizer), 'data set')
     if hasattr(data, '__arrow_c_stream__'): data = _of_arrow(data, tokenizer) # Arrow, polars and others
     if isinstance(data, RowSet): return data
@@ -237,6 +237,11 @@ def _of_arrow(data: Any, tokenizer: Any) -> 'RowSet|list[dict]':
     if not {'input_ids', 'labels'} <= set(table.column_names): return table.to_pylist()
     return StoredRows(table, _known(tokenizer), 'table')
 
+def _has_tokens(data: Any) -> bool: # a table with columns of tokens; what is lazy is not asked
+    if hasattr(data, 'collect'): return False
+    names = getattr(data, 'column_names', None) or getattr(data, 'columns', ())
+    return isinstance(names, Iterable) and {'input_ids', 'labels'} <= set(names)
+
 def _of_prepared(p: Prepared) -> StoredRows: return StoredRows(p.stored.table, p.tokenizer, str(p.path), p)
 
 def _is_dataset(data: Any) -> bool: # of `datasets`, with tokens in it
@@ -248,13 +253,13 @@ def _in_order(data: Any) -> Any: return data if getattr(data, '_indices', None) 
 def _known(tokenizer: Any) -> Any:
     if tokenizer is not None: return tokenizer
     raise TypeError('these rows are tokens, and do not know their tokenizer; '
-                    'give one: browse(rows, load_tokenizer("..."))')
+                    'give one, or its name: browse(rows, tokenizer)')
 
 def _encoder(encoder: Any, tokenizer: Any) -> Encoder:
     if isinstance(encoder, Encoder): return encoder
     if tokenizer is not None: return Encoder(tokenizer)
     raise TypeError('these rows are text, and do not know their tokenizer; '
-                    'give an encoder: browse(rows, Encoder(load_tokenizer("...")))')
+                    'give an encoder, or a name: browse(rows, Encoder("..."))')
 
 def _of_list(rows: list, encoder: Any, tokenizer: Any) -> RowSet:
     if rows and all(isinstance(o, Encoded) for o in rows): return RowSet(rows, tokenizer or rows[0].tokenizer)
@@ -296,4 +301,4 @@ def encoder_beside(
             if ds.type=='input_output' and Path(ds.path).name==path.name:
                 boundary = (ds.segmask or {}).get('boundary', 'segment')
                 return Encoder(cfg.tokenizer(), boundary, bool(cfg.train_on_inputs))
-    return Encoder(load_tokenizer('mistralai/Mistral-7B-v0.1'))
+    return Encoder('mistralai/Mistral-7B-v0.1')

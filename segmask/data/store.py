@@ -19,7 +19,7 @@ import numpy as np
 from ..core import IGNORE_INDEX
 from .rules import Limits, Measured, Numbers, Plan, odd_rows, status_counts
 from ..problems import Problem, Problems
-from ..tokens.encoder import arrow_array, list_column
+from ..tokens.engine import arrow_array, list_column
 
 if TYPE_CHECKING: import pyarrow as pa
 
@@ -105,7 +105,9 @@ class ArrowRows(Sequence):
     def __len__(self): return self.table.num_rows
     def __getitem__(self, i): # a number, or a slice, which gives a list
         if isinstance(i, slice): return [self[k] for k in range(len(self))[i]]
-        i = range(len(self))[i]
+        n = len(self)
+        if not -n<=i<n: raise IndexError(f'there is no row {i}; there are {n:,}, counted from 0')
+        i %= n
         b = int(np.searchsorted(self._ends, i, side='right'))-1
         return self.batches[b].slice(i-int(self._ends[b]), 1).to_pylist()[0]
 

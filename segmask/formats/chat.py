@@ -10,12 +10,13 @@ __all__ = ['Span', 'Named', 'cut', 'Rendering', 'trims_spans', 'end_found', 'tra
 import copy
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..core import Segment, Segments
 from .messages import Reader, Turn, chat_options, tools_of
-from .rendering import by_difference, render, turn_spans, words_read
+from .rendering import by_difference, dated, render, turn_spans, words_read
 from .fields import format_error
 from .templates import chat_template
 
@@ -211,6 +212,7 @@ class Chat:
         config, self.options, self.tokenizer = config or {}, chat_options(options or {}), tokenizer
         source = options if options and options.get('chat_template') else config
         self.template = chat_template(source.get('chat_template'), source.get('chat_template_jinja'), tokenizer)
+        self.today, self.dates = dated(self.template, datetime.now())
         self.variables = config.get('chat_template_kwargs') or {}
         self.train_on_inputs = bool(config.get('train_on_inputs'))
         self.reader, self.untrimmed = Reader(self.options, words_read(self.template)), _untrimmed(tokenizer)
@@ -224,7 +226,7 @@ class Chat:
 
     def draw(self, messages: Sequence[Mapping], tools: list|None=None, prompt: bool=False) -> str:
         "What the template makes of messages. Raises `FormatError`"
-        return render(self.tokenizer, self.template, messages, tools, prompt, **self.variables)
+        return render(self.tokenizer, self.today, messages, tools, prompt, **self.variables)
 
     def trains(self, turn: Turn) -> bool: # what the row says goes before what the role says
         """Is this turn trained?

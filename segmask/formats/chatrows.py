@@ -13,7 +13,8 @@ from typing import Any
 
 from ..core import Segment, Segments
 from .chat import Chat, Conversation, Named, Span, as_axolotl, cut, turn_name
-from .contract import WRITERS, Contract, Note, Written, asking, compare_mask, joins, outside, trained_spans
+from .contract import WRITERS, Contract, Note, Written, asking, compare_mask, joins
+from .contract import outside, trained_spans
 from .rendering import by_difference, by_placeholders
 from .fields import FormatError, format_error
 from ..problems import Problem
@@ -45,7 +46,7 @@ def as_written(chat: Chat, contract: Contract, c: Conversation) -> Segments:
 def as_marked(chat: Chat, c: Conversation) -> Segments:
     "A conversation with what the template marks as the assistant's trained, as transformers' `assistant_masks`"
     from transformers.utils.chat_template_utils import render_jinja_template
-    rendered: Any = render_jinja_template([c.messages], c.tools, chat_template=chat.template, # type: ignore
+    rendered: Any = render_jinja_template([c.messages], c.tools, chat_template=chat.today, # type: ignore
         return_assistant_tokens_mask=True, **{**chat.tokenizer.special_tokens_map, **chat.variables})
     (text,), (marks,) = rendered
     names = _names(chat, c, [])
@@ -188,6 +189,8 @@ class ChatRow(Segments):
             notes.append(Note('field-not-rendered', i or 0, f'{name} is nowhere in the text', 0))
         for i,weight in ignored_weights(self.contract.chat, self.raw):
             notes.append(Note('weight-ignored', i, f'{weight:g} counts as 1', 0))
+        if date := next((o for o in self.contract.chat.dates if o in c.text), None):
+            notes.append(Note('date-in-text', 0, f'{date!r} is the date of today', c.text.index(date)))
         return notes
 
     def _of_mask(self, turns: Sequence[Written], encoded: Any) -> list[Note]:

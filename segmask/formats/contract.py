@@ -6,7 +6,7 @@
 __all__ = ['Span', 'WRITERS', 'PROBE', 'CONTRACT_CODES', 'supplied_and_written', 'Ending', 'special_tokens', 'plain', 'ending_of',
            'Written', 'meeting', 'contradiction', 'stopped', 'asking', 'generation_stops', 'Contract', 'Note',
            'trained_spans', 'outside', 'joins', 'compare_mask', 'ids_of', 'rendered', 'template_marks', 'Answer',
-           'answers_in', 'token_parts']
+           'answers_in', 'Marks', 'marks_of', 'token_parts', 'early_starts']
 
 # %% ../../nbs/formats/19_contract.ipynb #26k00004
 import json, re
@@ -246,7 +246,8 @@ class Note(NamedTuple):
     severity: str=''     # '' is that of the code
 
 CONTRACT_CODES = { # code -> (severity, what it means, what to do)
-    'supplied-but-trained': ('warning', 'tokens are trained that inference supplies', 'segmask: {train: written}'),
+    'supplied-but-trained': ('warning', 'tokens are trained that inference supplies',
+                             'segmask: {train: written}; without a template, begin the trained segment behind them'),
     'written-but-masked': ('warning', 'tokens are masked that the model must write itself, in a turn that is trained',
                            'segmask: {train: written}'),
     'history-rewritten': ('warning', 'an earlier turn stands in the row otherwise than the model wrote it',
@@ -255,7 +256,7 @@ CONTRACT_CODES = { # code -> (severity, what it means, what to do)
                           'another chat_template, or chat_template_kwargs that agree with inference'),
     'stop-missing': ('error', 'no token ends the turn', 'name it under eot_tokens, or use a template that writes it'),
     'trained-after-stop': ('info', 'tokens after the stop are trained, which inference never reaches',
-                           'segmask: {train: written}'),
+                           'segmask: {train: written}; without a template, end the trained segment at the stop'),
     'tokens-join': ('info', 'prompt and answer are tokenized otherwise together than one after the other',
                     'segmask: {boundary: prompt} or {expand: turns}'),
     'prompt-refused': ('info', 'the template cannot render what stands before the turn',
@@ -263,6 +264,8 @@ CONTRACT_CODES = { # code -> (severity, what it means, what to do)
     'field-not-rendered': ('error', 'a field of a message leaves no trace in the text',
                            'another chat_template, or drop the field'),
     'weight-ignored': ('warning', 'a weight between 0 and 1 counts as 1 here', 'write 0 or 1, or template-free rows'),
+    'date-in-text': ('info', 'the template writes the date of the day on which it runs',
+                     'a system message of your own, or the date under chat_template_kwargs, if it can be given'),
 }
 
 def trained_spans(row: 'Segments', encoded: Any=None) -> list[Span]:
@@ -418,6 +421,37 @@ def answers_in(
     return out
 
 # %% ../../nbs/formats/19_contract.ipynb #1fcfbb62
+class Marks(NamedTuple):
+    """What a tokenizer's own chat template writes around an answer, in tokens
+
+    Args:
+        cue (tuple[int, ...]): before it, white space at its end aside; empty where that cannot be known
+        supplied (tuple[int, ...]): the same with the white space, as inference supplies it
+        ends (frozenset[int]): any of them ends an answer
+    """
+    cue: tuple[int, ...]      # before it, white space at its end aside; empty where that cannot be known
+    supplied: tuple[int, ...] # the same with the white space, as inference supplies it
+    ends: frozenset[int]      # any of them ends an answer
+
+def marks_of(
+    tokenizer: Any, # with a chat template, or without one
+) -> Marks:
+    """The marks by which answers are found in rows of tokens
+
+    Args:
+        tokenizer (Any): with a chat template, or without one
+
+    Returns:
+        Marks
+    """
+    before = template_marks(tokenizer)[0] if getattr(tokenizer, 'chat_template', None) else ''
+    if not before.strip(): return Marks((), (), frozenset())
+    special, said = special_tokens(tokenizer), [{'role': o, 'content': 'a'} for o in ('user', 'assistant', 'user')]
+    ending = ending_of(lambda messages: rendered(tokenizer, messages, False), special, said[:1], *said[1:])
+    names = {*generation_stops(tokenizer), tokenizer.eos_token, *special.findall(ending.closing)[-1:]} - {None}
+    cue, supplied = (tuple(ids_of(tokenizer, o)) for o in (before.rstrip(), before))
+    return Marks(cue, supplied, frozenset(tokenizer.convert_tokens_to_ids(sorted(names))))
+
 def token_parts(
     ids: Sequence[int], # a row
     tokenizer: Any,     # with a chat template, or without one
@@ -432,16 +466,27 @@ def token_parts(
         list[str]: 'context', 'supplied' or 'written' for each token; empty where no answer of a template is
         found
     """
-    if not getattr(tokenizer, 'chat_template', None): return []
-    before, special = template_marks(tokenizer)[0], special_tokens(tokenizer)
-    if not before.strip(): return []
-    said = [{'role': o, 'content': 'a'} for o in ('user', 'assistant', 'user')]
-    ending = ending_of(lambda messages: rendered(tokenizer, messages, False), special, said[:1], *said[1:])
-    names = {*generation_stops(tokenizer), tokenizer.eos_token, *special.findall(ending.closing)[-1:]} - {None}
-    ends = tokenizer.convert_tokens_to_ids(sorted(names))
-    found = answers_in(np.array(ids), ids_of(tokenizer, before.rstrip()), ids_of(tokenizer, before), ends)
-    out = ['context']*len(ids)
+    out, found = ['context']*len(ids), answers_in(np.array(ids), *marks_of(tokenizer))
     for o in found:
         out[o.cue:o.begin] = ['supplied']*(o.begin-o.cue)
         out[o.begin:o.stop+1] = ['written']*(min(o.stop+1, len(ids))-o.begin)
     return out if found else []
+
+# %% ../../nbs/formats/19_contract.ipynb #c1a0c005
+def early_starts(
+    trained: np.ndarray,       # bool, shape (tokens,)
+    answers: Sequence[Answer], # of the row
+) -> Iterator[tuple[int, slice]]: # (which answer, tokens that are trained though inference supplies them)
+    """Where training begins within the cue of an answer; a prompt that is trained with it is meant so
+
+    Args:
+        trained (np.ndarray): bool, shape (tokens,)
+        answers (Sequence[Answer]): of the row
+
+    Returns:
+        Iterator[tuple[int, slice]]: (which answer, tokens that are trained though inference supplies them)
+    """
+    for n,o in enumerate(answers):
+        early = np.flatnonzero(trained[o.cue:o.begin])
+        if len(early) and trained[o.begin:o.stop].any() and not (o.cue and trained[o.cue-1]):
+            yield n, slice(o.cue+int(early[0]), o.begin)

@@ -47,7 +47,7 @@ def text_of(
     if value is not None: raise format_error(field, f'is {value!r:.40}, not text', 'Write it as a string.')
     if default is not None: return default
     what = 'is null' if field in row else f'is missing ({known(row)})'
-    raise format_error(field, what, 'Write the text, or name the right field in the config.')
+    raise format_error(field, what, 'Write the text, or name the right field in the config.', 'no-field')
 
 # %% ../../nbs/formats/13_fields.ipynb #b5c20c12
 def meant(name: object, names: Iterable[str]) -> str: # 'Did you mean `messages`?', or '' when nothing is near

@@ -4,29 +4,28 @@
 
 # %% auto #0
 __all__ = ['input_output', 'ChatContext', 'chat', 'Lowering', 'lowering', 'check_options', 'check_config', 'lower_all',
-           'to_segments']
+           'numbered_rows', 'to_segments']
 
 # %% ../../nbs/formats/22_formats.ipynb #afe83dce
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ..masks import Rules, rules_from
 from ..problems import Problem, Problems
-from ..core import SegmentError, Segments, segments_problems
+from ..core import SegmentError, Segments, format_of, segments_problems
 from ..files import records
 from .chat import Chat
 from .chatrows import without_conversations, Several, chat_rows, own_options
 from .contract import Contract
-from .instruct import FORMATS, STYLES, Context, Format, register, user_defined, user_keys
+from .instruct import FORMATS, STYLES, Context, Format, register, user_defined, user_keys, with_context
 from .messages import UNREAD, ChatOptions
 from .fields import FormatError, format_error, known, meant
 from .sources import SOURCE_OPTIONS, Rows, number_of, place
 
-if TYPE_CHECKING:
-    from segmask.tokens.encoder import Boundary
-    from transformers import PreTrainedTokenizerBase
+if TYPE_CHECKING: from segmask.tokens.encoder import Boundary
 
 # %% ../../nbs/formats/22_formats.ipynb #e98f4f3c
 @register('input_output', reads=[])
@@ -84,9 +83,9 @@ class Lowering:
     context: Context
     rules: Rules = Rules() # `segmask: {mask: [...]}` of the entry, for what the format has written
 
-    def __call__(self, row: Mapping) -> Segments|Several:
+    def __call__(self, row: Mapping|Segments) -> Segments|Several:
         "The segments of a row. Raises `FormatError`, and TypeError for a format function that returns something else"
-        made = self._lowered(row)
+        made = row if isinstance(row, Segments) else self._lowered(row)
         if not self.rules: return made
         return Several((i, self.rules(s)) for i,s in made) if isinstance(made, Several) else self.rules(made)
 
@@ -110,18 +109,30 @@ class Lowering:
         return self.context.chat.template if isinstance(self.context, ChatContext) else None
 
 # %% ../../nbs/formats/22_formats.ipynb #f0117a70
+_CHATS = 'messages', 'chat', 'openai', 'conversation', 'conversations', 'conversational', 'chatml', 'llama3', 'mistral'
+_PAIRS = 'prompt_completion', 'instruct', 'instruction', 'qa', 'sft', 'question_answer'
+
+def _elsewhere(name: str) -> str: # a sentence, or ''
+    "What a format is called here that others call `name`"
+    plain = name.lower().replace('-', '_')
+    if plain in _CHATS: return 'Conversations are `chat_template`; the template is named in chat_template: chatml.'
+    if plain not in _PAIRS: return ''
+    return 'Prompts and answers are {field_instruction: prompt, field_output: completion, format: "{instruction}"}.'
+
 def _format_of(type: Any) -> tuple[Format, dict]:
     "A format, and the options that its `type:` brings. Raises `FormatError`"
     if isinstance(type, Mapping):
         user_keys(type)
         return Format(user_defined, reads=()), {}
+    if callable(type): return Format(with_context(type)), {}
     if type is not None and not isinstance(type, str):
-        hint = 'Write the name of a format, or a mapping with {format: ...}.'
+        hint = 'Write the name of a format, a mapping with {format: ...}, or a function of a row.'
         raise format_error('type', f'is {type!r:.40}, not the name of a format', hint)
     name, _, style = (type or '').partition(':')
     if name not in FORMATS:
         what = f'is {type!r}, which is no format that is known' if type else 'is missing'
-        hint = f'{meant(name, FORMATS)} Known are {", ".join(FORMATS)}, and a mapping with {{format: ...}}.'
+        names = ', '.join(o for o in FORMATS if '.' not in o)
+        hint = f'{meant(name, FORMATS) or _elsewhere(name)} Known are {names}, and a mapping with {{format: ...}}.'
         raise format_error('type', what, hint.strip(), 'unknown-format')
     if style and style not in STYLES:
         hint = f'Known styles are {", ".join(STYLES)}.'
@@ -129,16 +140,17 @@ def _format_of(type: Any) -> tuple[Format, dict]:
     return FORMATS[name], {**FORMATS[name].presets, **({'style':style} if style else {})}
 
 def lowering(
-    type: str|Mapping|None,                           # as in a config: a name, `name:style`, or a format spelled out
-    tokenizer: 'PreTrainedTokenizerBase|None' = None, # needed by all but `input_output`
-    options: Mapping|None = None,                     # other keys of the data set entry
-    config: Mapping|None = None,                      # keys of the config
+    type: str|Mapping|Callable|None, # a name, `name:style`, a format spelled out, as in a config; or a function
+    tokenizer: Any = None,           # needed by all but `input_output`
+    options: Mapping|None = None,    # other keys of the data set entry
+    config: Mapping|None = None,     # keys of the config
 ) -> tuple[Lowering, 'Boundary']: # (row -> segments, the mode in which these train as axolotl trains the format)
     """The function that lowers rows of a format, and its boundary mode. Raises `FormatError`
 
     Args:
-        type (str|Mapping|None): as in a config: a name, `name:style`, or a format spelled out
-        tokenizer (PreTrainedTokenizerBase|None, default None): needed by all but `input_output`
+        type (str|Mapping|Callable|None): a name, `name:style`, a format spelled out, as in a config; or a
+            function
+        tokenizer (Any, default None): needed by all but `input_output`
         options (Mapping|None, default None): other keys of the data set entry
         config (Mapping|None, default None): keys of the config
 
@@ -158,13 +170,13 @@ def lowering(
 
 # %% ../../nbs/formats/22_formats.ipynb #28f00005
 def check_options(
-    type: str|Mapping|None, # the format
+    type: str|Mapping|Callable|None, # the format
     options: Mapping,       # keys of a data set entry
 ):
     """Raise `FormatError` for options that nobody reads, with the name that was probably meant
 
     Args:
-        type (str|Mapping|None): the format
+        type (str|Mapping|Callable|None): the format
         options (Mapping): keys of a data set entry
     """
     format = _format_of(type)[0]
@@ -198,6 +210,13 @@ def check_config(
 # %% ../../nbs/formats/22_formats.ipynb #28f00008
 _rows = 'Write one object with named fields.'
 
+def _of_other(error: Problems, row: Any) -> Problems:
+    "What is wrong with a row; when it lacks a field and has those of another format, that is the hint"
+    name = format_of(row) if isinstance(row, Mapping) else None
+    if name is None or not any(o.code=='no-field' for o in error.problems): return error
+    hint = f'These are the fields of {name}: name that as the format.'
+    return FormatError(replace(o, hint=hint) if o.code=='no-field' else o for o in error.problems)
+
 def lower_all(
     rows: Iterable[tuple[int, Mapping]],        # (number, row)
     lower: Callable[[Mapping], Any],            # from `lowering`
@@ -228,10 +247,10 @@ def lower_all(
     try:
         for n,row in rows:
             try:
-                if not isinstance(row, Mapping):
+                if not isinstance(row, (Mapping, Segments)):
                     raise format_error('', f'is {type(row).__name__}, not an object', _rows)
                 made = lower(row)
-            except Problems as e: note(e, at(n))
+            except Problems as e: note(_of_other(e, row), at(n))
             except RecursionError: note(format_error('', 'is nested too deeply', 'Write rows of a few levels.'), at(n))
             else:
                 if total: continue
@@ -241,23 +260,41 @@ def lower_all(
     if total: raise FormatError(problems, total)
 
 # %% ../../nbs/formats/22_formats.ipynb #28f00009
+def numbered_rows(
+    rows: Any,        # a list, a DataFrame, ...; or a path
+    options: Mapping, # keys of a data set entry
+) -> tuple[Any, Callable[[int], str]]: # ((number, row) ..., number -> where the row is, for messages)
+    """Rows as people have them, with their places
+
+    Args:
+        rows (Any): a list, a DataFrame, ...; or a path
+        options (Mapping): keys of a data set entry
+
+    Returns:
+        tuple[Any, Callable[[int], str]]: ((number, row) ..., number -> where the row is, for messages)
+    """
+    if not isinstance(rows, (str, os.PathLike)): return enumerate(records(rows)), lambda n: place('row ', n)
+    source = Rows({'path':os.fspath(rows), **options})
+    return source, source.at
+
 def to_segments(
-    rows: Any,                                        # a list, a DataFrame, Arrow, a data set; or a path: a file, ...
-    type: str|Mapping = 'input_output',               # the format, as in a config
-    tokenizer: 'PreTrainedTokenizerBase|None' = None, # whose special tokens are written out
-    train_on_inputs: bool = False,                    # train on prompts too
-    config: Mapping|None = None,                      # other keys of a config, such as `eot_tokens`
-    **options: Any,                                   # keys of a data set entry, such as `field_messages`
+    rows: Any,                     # a list, a DataFrame, Arrow, a data set; or a path: a file, ...
+    type: str|Mapping|Callable = 'input_output', # the format, as in a config; or a function of a row
+    tokenizer: Any = None,         # whose special tokens are written out; an encoder or a name will do
+    train_on_inputs: bool = False, # train on prompts too
+    config: Mapping|None = None,   # other keys of a config, such as `eot_tokens`
+    **options: Any,                # keys of a data set entry, such as `chat_template`, `field_messages`
 ) -> list[Segments]: # one for each row; each knows where it came from
     """Rows of any format in `FORMATS` as segments
 
     Args:
         rows (Any): a list, a DataFrame, Arrow, a data set; or a path: a file, ...
-        type (str|Mapping, default 'input_output'): the format, as in a config
-        tokenizer (PreTrainedTokenizerBase|None, default None): whose special tokens are written out
+        type (str|Mapping|Callable, default 'input_output'): the format, as in a config; or a function of a
+            row
+        tokenizer (Any, default None): whose special tokens are written out; an encoder or a name will do
         train_on_inputs (bool, default False): train on prompts too
         config (Mapping|None, default None): other keys of a config, such as `eot_tokens`
-        **options (Any): keys of a data set entry, such as `field_messages`
+        **options (Any): keys of a data set entry, such as `chat_template`, `field_messages`
 
     Returns:
         list[Segments]: one for each row; each knows where it came from
@@ -269,16 +306,13 @@ def to_segments(
 
     Example:
         >>> to_segments([{'instruction': 'Add 2 and 2.', 'output': '4'}], 'alpaca', tokenizer)
-        >>> to_segments('chat.jsonl', 'chat_template', tokenizer, config={'chat_template': 'chatml'})
+        >>> to_segments('chat.jsonl', 'chat_template', tokenizer, chat_template='chatml')
+        >>> to_segments([{'q': '2+2?', 'a': ' 4'}], lambda row: masked(row['q']) + trained(row['a']))
     """
     check_options(type, options)
     check_config(config or {})
     lower, _ = lowering(type, tokenizer, options, {**(config or {}), 'train_on_inputs':train_on_inputs})
-    at: Callable[[int], str] = lambda n: place('row ', n)
-    if isinstance(rows, str):
-        numbered: Any = Rows({'path':rows, **options})
-        at = numbered.at
-    else: numbered = enumerate(records(rows))
+    numbered, at = numbered_rows(rows, options)
     made = list(lower_all(numbered, lower, at))
     for n,s in made: s.where = at(n)
     return [s for _,s in made]

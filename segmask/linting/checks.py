@@ -11,7 +11,7 @@ __all__ = ['CHECKS', 'Hit', 'Check', 'check', 'injected_space', 'added_space', '
 
 # %% ../../nbs/linting/49_checks.ipynb #881a8810
 import re, unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import chain
 from typing import Any, Literal, NamedTuple
@@ -19,8 +19,10 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from ..problems import visible
+from ..core import IGNORE_INDEX
 from ..formats.chatrows import ChatRow
 from ..formats.contract import CONTRACT_CODES
+from ..formats.instruct import takes
 from ..tokens.skew import matching, parts_at
 from ..tokens.tokenizer import token_text
 from .codes import CODES, SEVERITIES, Code
@@ -59,8 +61,7 @@ class Check(NamedTuple):
     def __call__(self, look: Look) -> list[Hit]:
         "What is wrong with a row; nothing when all is well"
         found = self.find(look)
-        if found is None or found is False: return []
-        if found is True: return [Hit(self.kind.what or self.code)]
+        if found is None or isinstance(found, bool): return [Hit(self.kind.what or self.code)]*bool(found)
         if isinstance(found, (str, Hit)): found = [found]
         return [o if isinstance(o, Hit) else Hit(*((o,) if isinstance(o, str) else o)) for o in found]
 
@@ -96,6 +97,7 @@ def check(
     """
     if severity not in SEVERITIES: raise ValueError(f'severity is {severity!r}; it may be {", ".join(SEVERITIES)}')
     def make(f):
+        if not takes(f, 1): raise TypeError(f'{f!r:.60} is no check: write a function of one argument')
         code = f.__name__.strip('_').replace('_', '-')
         return Check(code, CODES.get(code) or Code(severity, (f.__doc__ or '').strip(), hint), f, sieve)
     return make(find) if find else make
@@ -330,15 +332,17 @@ def _two_bos(b: Block) -> np.ndarray:
 def bos_doubled(r: Look) -> Iterator[Hit]:
     if r.know.bos is not None and r.ids[:2]==[r.know.bos]*2: yield Hit('two of them', 0, around(r.text, 0))
 
-def _ends(r: Look) -> bool: # is the last trained token one that may end a row?
-    return r.last_trained is not None and r.ids[r.last_trained] in r.know.ends
+def _end(r: Look, last: int) -> int|None: # position of a token
+    "The end token of a stretch whose last trained token is `last`; at most three blank ones may follow it"
+    before = range(last, max(-1, last-4), -1)
+    at = next((i for i in before if r.ids[i] in r.know.ends or not r.know.is_blank(r.ids[i])), last)
+    return at if r.ids[at] in r.know.ends else None
 
-def _masked_end(r: Look) -> int|None: # a token
-    "The end token that stands masked behind the last trained one"
-    if r.know.eos is None or r.last_trained is None or _ends(r): return None
-    after = r.ids[r.last_trained+1:r.last_trained+4]
-    first = next((i for i in after if not r.know.is_blank(i)), None)
-    return first if first in r.know.ends else None
+def _masked_end(r: Look, last: int) -> int|None: # a token
+    "The end token that stands masked behind a stretch whose last trained token is `last`"
+    if r.know.eos is None or _end(r, last) is not None: return None
+    at = next((i for i in range(last+1, min(last+4, len(r.ids))) if not r.know.is_blank(r.ids[i])), None)
+    return r.ids[at] if at is not None and r.ids[at] in r.know.ends and r.labels[at]==IGNORE_INDEX else None
 
 def _is_end(b: Block) -> np.ndarray: # bool, of each row
     "Rows whose last trained token may end a row"
@@ -349,19 +353,31 @@ def _may_not_end(b: Block) -> np.ndarray: return (b.n_trained>0) & ~_is_end(b) &
 @check(sieve=lambda b: _is_end(b) & (b.tokens_at(b.last_trained)==b.tokens_at(b.last_trained-1)))
 def eos_doubled(r: Look) -> Iterator[Hit]:
     last = r.last_trained
-    if r.know.eos is not None and last and _ends(r) and r.ids[last-1]==r.ids[last]:
+    if r.know.eos is not None and last and r.ids[last] in r.know.ends and r.ids[last-1]==r.ids[last]:
         yield Hit('two of them', r.last_segment, around(r.text, len(r.text)))
 
-@check(sieve=_may_not_end)
+def _end_near(b: Block, steps: Sequence[int]) -> np.ndarray:
+    "Rows with a trained stretch that has an end token so many places from its last token"
+    out, ends = np.zeros(len(b), bool), b.stretches_end
+    for step in steps:
+        at = np.clip(ends+step, 0, max(0, len(b.source.ids)-1))
+        out[b.row_at(ends[np.isin(b.source.ids[at], [*b.know.ends])])] = True
+    return out
+
+@check(sieve=lambda b: _end_near(b, (1, 2, 3)))
 def eos_masked(r: Look) -> Iterator[Hit]:
-    token = _masked_end(r)
-    if token is None: return
-    yield Hit(f'{r.tokenizer.decode([token])!r} is masked', r.last_segment, around(r.text, len(r.text)))
+    for last in r.stretches_end:
+        token = _masked_end(r, last)
+        if token is None: continue
+        n = r.segment_of(last)
+        at = r.starts[n+1] if n is not None else 0
+        yield Hit(f'{r.tokenizer.decode([token])!r} is masked', n, around(r.text, at))
 
 @check(sieve=_may_not_end)
 def eos_missing(r: Look) -> Iterator[Hit]:
-    if r.know.eos is None or r.last_trained is None or _ends(r) or _masked_end(r) is not None: return
-    last = token_text(r.tokenizer, [r.ids[r.last_trained]])[0]
+    at = r.last_trained
+    if r.know.eos is None or at is None or _end(r, at) is not None or _masked_end(r, at) is not None: return
+    last = token_text(r.tokenizer, [r.ids[at]])[0]
     yield Hit(f'the last trained token is {last!r}', r.last_segment, around(r.text, len(r.text)))
 
 # %% ../../nbs/linting/49_checks.ipynb #99fb6b96
@@ -397,12 +413,39 @@ def target_lost(r: Look) -> Iterator[Hit]:
 
 # %% ../../nbs/linting/49_checks.ipynb #60794882
 def _contract_hits(code: str, r: Look) -> Iterator[Hit]:
+    who = 'turn' if isinstance(r.row, ChatRow) else 'answer'
     for o in r.notes if r.has_text else ():
         if o.code!=code: continue
         at = min(o.at, max(0, len(r.text)-1))
-        yield Hit(f'turn {o.turn+1}: {o.message}', r.segment_at(at), around(r.text, at), o.severity)
+        yield Hit(f'{who} {o.turn+1}: {o.message}', r.segment_at(at), around(r.text, at), o.severity)
 
-_contract = [Check(code, CODES[code], partial(_contract_hits, code), lambda b: b.chats) for code in CONTRACT_CODES]
+def _after_stop(r: Look) -> Iterator[Hit]:
+    for last in r.stretches_end if r.has_text and not isinstance(r.row, ChatRow) else ():
+        end = _end(r, last)
+        if end is None or end==last: continue
+        n, what = r.segment_of(last) or 0, r.tokenizer.decode(r.ids[end+1:last+1])
+        yield Hit(f'{what!r} is trained', n, around(r.text, r.starts[n+1]))
+
+def _of_contract(code: str, r: Look) -> Iterator[Hit]:
+    yield from _contract_hits(code, r)
+    if code=='trained-after-stop': yield from _after_stop(r)
+
+def _may_break(code: str, b: Block) -> np.ndarray:
+    "Conversations; and other rows with training in the cue of an answer, or with an end before the last trained token"
+    if not b.has_text or code not in ('supplied-but-trained', 'trained-after-stop'): return b.chats
+    return b.chats | (_end_near(b, (-1, -2, -3)) if code=='trained-after-stop' else _in_cue(b))
+
+def _in_cue(b: Block) -> np.ndarray:
+    "Rows with a trained token where the template of the tokenizer writes the cue of an answer"
+    ids, out, (cue, supplied, _) = b.source.ids, np.zeros(len(b), bool), b.know.marks
+    if not cue or len(ids)<len(cue): return out
+    windows = np.lib.stride_tricks.sliding_window_view(ids, len(cue))
+    at = np.flatnonzero((windows==np.array(cue)).all(1))
+    n, counted = max(len(cue), len(supplied)), np.append(0, np.cumsum(b.trained))
+    out[b.row_at(at[counted[np.minimum(at+n, len(ids))]>counted[at]])] = True
+    return out
+
+_contract = [Check(code, CODES[code], partial(_of_contract, code), partial(_may_break, code)) for code in CONTRACT_CODES]
 
 # %% ../../nbs/linting/49_checks.ipynb #b61ec725
 CHECKS = [*(o for o in list(globals().values()) if isinstance(o, Check)), *_contract]

@@ -104,7 +104,7 @@ _specials = {
         'the row ends with two end tokens',
         'write it once', True),
     'eos-masked': Code('error',
-        'the end token after the last trained text is masked: the model does not learn to stop',
+        'the end token after a trained text is masked: the model does not learn to stop there',
         'train it', True),
     'pad-is-eos': Code('info',
         'padding and end of sequence are one token: a collator that masks padding by its id masks the end token too',
@@ -169,22 +169,22 @@ CODES = {**_boundaries, **_texts, **_specials, **_amounts, **_contract, **_rows}
 
 # %% ../../nbs/linting/47_codes.ipynb #cee2b3e7
 def known_codes(
-    codes: Iterable[str],       # codes that somebody named
+    codes: str|Iterable[str],   # codes that somebody named; of one string, with commas between
     more: Iterable[str] = (),   # codes of own checks
     where: Callable[[int], str] = lambda i: '', # where each of them stands
 ) -> list[str]: # the same; `Problems` for those that do not exist, with the nearest that do
     """Codes, every one of which exists
 
     Args:
-        codes (Iterable[str]): codes that somebody named
+        codes (str|Iterable[str]): codes that somebody named; of one string, with commas between
         more (Iterable[str], default ()): codes of own checks
         where (Callable[[int], str], default lambda i: ''): where each of them stands
 
     Returns:
         list[str]: the same; `Problems` for those that do not exist, with the nearest that do
     """
-    if isinstance(codes, str): raise ValueError(f'{codes!r} is a string; give a list of codes: [{codes!r}]')
-    codes, there = list(codes), [*CODES, *more]
+    codes = [o.strip() for o in codes.split(',')] if isinstance(codes, str) else list(codes)
+    there = [*CODES, *more]
     if unknown := [Problem(where(i), '', f'there is no code {o!r}', _nearest(o, there), 'unknown-code')
                    for i,o in enumerate(codes) if o not in there]: raise Problems(unknown)
     return codes

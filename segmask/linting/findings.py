@@ -63,18 +63,23 @@ class Group(NamedTuple):
 def _place(where: str, row: Any) -> str:
     return where or ('' if pd.isna(row) else f'row {row}')
 
+def _rows(findings: pd.DataFrame) -> int: # that have one; a row that cannot be read has a place and no number
+    about_config = findings['where'].str.contains(r'\.ya?ml(?::\d+)?$')
+    somewhere = findings[(findings['where']!='') & ~about_config | findings['row'].notna()]
+    return len(somewhere.drop_duplicates(['where', 'row']))
+
 def _groups(
     findings: pd.DataFrame, # from `lint`
     show: int = 3,          # how many places to name
 ) -> list[Group]: # by file, the worst first
     "Findings by file and code"
-    files = findings['where'].str.replace(r'(:\d+| row \d+)$', '', regex=True)
+    files = findings['where'].str.replace(r'(:\d+|(^| )row \d+)$', '', regex=True)
     out = []
     for (file,code),part in findings.groupby([files, 'code'], sort=False):
         first, head = part.iloc[0], part.drop_duplicates(['where', 'row']).head(show)
         places = [o for o in map(_place, head['where'], head['row']) if o]
         if file: places = [o.removeprefix(f'{file}:').removeprefix(f'{file} ') for o in places]
-        out.append(Group(str(file), str(code), first.severity, len(part), int(part['row'].nunique()), places,
+        out.append(Group(str(file), str(code), first.severity, len(part), _rows(part), places,
                          first.message, first.text, first.hint))
     order = list(dict.fromkeys(o.file for o in out))
     return sorted(out, key=lambda o: (order.index(o.file), SEVERITIES.index(o.severity), -o.total))
@@ -191,11 +196,13 @@ def lint_summary(
     Example:
         >>> lint_summary(lint('output.jsonl', encoder))
     """
+    if not {'code', 'where', 'row'} <= set(getattr(findings, 'columns', ())):
+        raise TypeError(f'a {type(findings).__name__} is not what lint returns: lint_summary(lint(rows, encoder))')
     rows = []
     for code,part in findings.groupby('code', sort=False):
         head = part.drop_duplicates(['where', 'row']).head(3)
         places = ', '.join(o for o in map(_place, head['where'], head['row']) if o)
         what = CODES[str(code)].what if code in CODES else ''
-        rows.append((code, part.severity.iloc[0], len(part), part['row'].nunique(), places, what))
+        rows.append((code, part.severity.iloc[0], len(part), _rows(part), places, what))
     rows.sort(key=lambda o: (SEVERITIES.index(o[1]), -o[2]))
     return as_table(rows, columns=['code', 'severity', 'findings', 'rows', 'first', 'what'])

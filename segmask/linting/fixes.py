@@ -12,9 +12,10 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from ..core import Segment, SegmentError, Segments, segments_problems
-from ..files import iter_jsonl, keep_copy, rewrite_lines, stamp
+from ..files import iter_jsonl, keep_copy, records, rewrite_lines, stamp
 from ..problems import Problem
 from .checks import _invisible
+from ..tokens.tokenizer import tokenizer_of
 from .codes import CODES, known_codes
 
 # %% ../../nbs/linting/52_fixes.ipynb #8e7f7f6d
@@ -60,7 +61,7 @@ def _fewer_boundaries(s: Segments, tok) -> Segments:
 
 # %% ../../nbs/linting/52_fixes.ipynb #6c7605fc
 def _need(tok):
-    if tok is None: raise TypeError('BOS and EOS are known to the tokenizer; give one: fix(rows, codes, tokenizer)')
+    if tok is None: raise TypeError('BOS and EOS are known to the tokenizer; give one by name: tokenizer=...')
     return tok
 
 def _without_first(s: Segments, n: int) -> Segments:
@@ -84,7 +85,7 @@ def _bos_first(s: Segments, tok) -> Segments:
 # %% ../../nbs/linting/52_fixes.ipynb #5a4acbef
 def _train_end(segments: list[Segment], start: int, eos: str) -> list[Segment]:
     "The end token that stands masked after segment `start-1` is trained"
-    i = next(i for i in range(start, len(segments)) if segments[i].text.strip())
+    i = next((i for i in range(start, len(segments)) if segments[i].text.strip()), start)
     before, found, rest = segments[i].text.partition(eos)
     if not found or before.strip(): return segments
     new = [_with(segments[i], before), Segment(eos, True, segments[i].origin), _with(segments[i], rest)]
@@ -106,6 +107,15 @@ def _eos_last(s: Segments, tok) -> Segments:
     if after.lstrip().startswith(eos): return _again(s, _train_end(list(s), last+1, eos))
     return _again(s, [*s[:last], _with(s[last], s[last].text+eos), *s[last+1:]])
 
+def _ends_trained(s: Segments, tok) -> Segments:
+    "The end token behind each trained stretch, trained"
+    segments, eos = list(s), _need(tok).eos_token
+    for i in range(len(s)-2, -1, -1):
+        a, b = s[i:i+2]
+        stops = a.label and not b.label and eos and not a.text.rstrip().endswith(eos)
+        if stops: segments = _train_end(segments, i+1, eos)
+    return _eos_last(_again(s, segments), tok)
+
 # %% ../../nbs/linting/52_fixes.ipynb #0239c2a3
 _FIXES: dict[str, Callable[[Segments, Any], Segments]] = {
     'crlf': _plain_lines,
@@ -116,7 +126,7 @@ _FIXES: dict[str, Callable[[Segments, Any], Segments]] = {
     'bos-doubled': _bos_once,
     'bos-missing': _bos_first,
     'eos-missing': _eos_last,
-    'eos-masked': _eos_last,
+    'eos-masked': _ends_trained,
     'eos-doubled': _eos_last,
 }
 
@@ -133,7 +143,7 @@ def _with_labels(row: Any) -> Any:
     return {**row, 'segments': [{**o, 'label': _boolean(o['label'])} if has_label(o) else o for o in segments]}
 
 # %% ../../nbs/linting/52_fixes.ipynb #8e9cceb9
-def fixable(codes: Iterable[str]|None=None) -> list[str]:
+def fixable(codes: str|Iterable[str]|None=None) -> list[str]:
     "Codes that can be mended by a machine; ValueError for one that cannot"
     able = [k for k,o in CODES.items() if o.fixable]
     if codes is None: return able
@@ -145,8 +155,11 @@ def fixable(codes: Iterable[str]|None=None) -> list[str]:
 
 class _Fixer:
     "Fixes one row after the other; None for a row that is dropped"
-    def __init__(self, codes: Iterable[str]|None, tokenizer: Any):
-        self.codes, self.tokenizer, self.seen = fixable(codes), tokenizer, set()
+    def __init__(self, codes: str|Iterable[str]|None, tokenizer: Any):
+        if codes is not None and not isinstance(codes, Iterable):
+            raise TypeError('codes come before the tokenizer, which is given by name: tokenizer=...')
+        self.codes, self.seen = fixable(codes), set()
+        self.tokenizer = None if tokenizer is None else tokenizer_of(tokenizer)
 
     def readable(self, row: Any) -> Any: return _with_labels(row) if 'label-not-boolean' in self.codes else row
 
@@ -159,16 +172,16 @@ class _Fixer:
         return new
 
 def fix(
-    rows: Iterable[Segments|Mapping],  # examples; dictionaries may have labels that are not boolean
-    codes: Iterable[str]|None = None,  # which codes to fix (default: all that can be)
-    tokenizer: Any = None,             # needed for BOS and EOS
+    rows: Any,                         # examples, a DataFrame, ...; dictionaries may have labels that are not boolean
+    codes: str|Iterable[str]|None = None, # which codes to fix (default: all that can be)
+    tokenizer: Any = None,             # needed for BOS and EOS; an encoder or a name will do
 ) -> list[Segments]: # new rows; rows that need nothing are the same objects
     """Rows without what a machine can correct
 
     Args:
-        rows (Iterable[Segments|Mapping]): examples; dictionaries may have labels that are not boolean
-        codes (Iterable[str]|None, default None): which codes to fix (default: all that can be)
-        tokenizer (Any, default None): needed for BOS and EOS
+        rows (Any): examples, a DataFrame, ...; dictionaries may have labels that are not boolean
+        codes (str|Iterable[str]|None, default None): which codes to fix (default: all that can be)
+        tokenizer (Any, default None): needed for BOS and EOS; an encoder or a name will do
 
     Returns:
         list[Segments]: new rows; rows that need nothing are the same objects
@@ -181,7 +194,8 @@ def fix(
         >>> fix([masked('Q: 2+2? A: ') + trained('4')], ['trailing-space'])
         [masked('Q: 2+2? A:') + trained(' 4')]
     """
-    made = map(_Fixer(codes, tokenizer), rows)
+    if isinstance(rows, (str, os.PathLike)): raise TypeError(f'to correct a file: fix_file({str(rows)!r})')
+    made = map(_Fixer(codes, tokenizer), records(rows))
     return [o for o in made if o is not None]
 
 # %% ../../nbs/linting/52_fixes.ipynb #dcb5082e
@@ -219,15 +233,15 @@ def _new_lines(path: str|os.PathLike, fixer: _Fixer) -> tuple[int, dict[int, byt
 
 def fix_file(
     path: str|os.PathLike,             # JSONL, compressed or not
-    codes: Iterable[str]|None = None,  # which codes to fix (default: all that can be)
-    tokenizer: Any = None,             # needed for BOS and EOS
+    codes: str|Iterable[str]|None = None, # which codes to fix (default: all that can be)
+    tokenizer: Any = None,             # needed for BOS and EOS; an encoder or a name will do
 ) -> Fixed:
     """Correct a JSONL file in place; the original is kept beside it
 
     Args:
         path (str|os.PathLike): JSONL, compressed or not
-        codes (Iterable[str]|None, default None): which codes to fix (default: all that can be)
-        tokenizer (Any, default None): needed for BOS and EOS
+        codes (str|Iterable[str]|None, default None): which codes to fix (default: all that can be)
+        tokenizer (Any, default None): needed for BOS and EOS; an encoder or a name will do
 
     Returns:
         Fixed

@@ -412,24 +412,24 @@ def _lint_prepared(p: Prepared, out: Linter):
 # %% ../../nbs/linting/51_linter.ipynb #a2aaff45
 def lint(
     data: Any,                        # rows, a JSONL file, a config (object, keys or YAML file), or a `Prepared`
-    encoder: Encoder|None = None,     # how rows are encoded; a config and a prepared set bring their own
+    encoder: Any = None,              # an `Encoder`, a tokenizer or its name; configs and prepared sets bring their own
     sequence_len: int|None = None,    # the most tokens a row may have; a config brings its own
     excess_length_strategy: Literal['drop', 'truncate'] = 'drop', # what happens to longer ones: 'drop' or 'truncate'
-    ignore: Iterable[str] = (),       # codes that are not reported
-    checks: Sequence[Callable] = (),  # own checks: functions, or made with `@check`
+    ignore: str|Iterable[str] = (),   # codes that are not reported
+    checks: Callable|Sequence[Callable] = (), # own checks: functions, or made with `@check`
 ) -> 'Findings': # a DataFrame: code, severity, where, row, segment, message, text, hint
     """Findings in data, by the codes of `CODES`. Rows are `Segments`, dictionaries, or what has `input_ids` and
     `labels`
 
     Args:
         data (Any): rows, a JSONL file, a config (object, keys or YAML file), or a `Prepared`
-        encoder (Encoder|None, default None): how rows are encoded; a config and a prepared set bring their
-            own
+        encoder (Any, default None): an `Encoder`, a tokenizer or its name; configs and prepared sets bring
+            their own
         sequence_len (int|None, default None): the most tokens a row may have; a config brings its own
         excess_length_strategy (Literal['drop', 'truncate'], default 'drop'): what happens to longer ones:
             'drop' or 'truncate'
-        ignore (Iterable[str], default ()): codes that are not reported
-        checks (Sequence[Callable], default ()): own checks: functions, or made with `@check`
+        ignore (str|Iterable[str], default ()): codes that are not reported
+        checks (Callable|Sequence[Callable], default ()): own checks: functions, or made with `@check`
 
     Returns:
         Findings: a DataFrame: code, severity, where, row, segment, message, text, hint
@@ -446,9 +446,10 @@ def lint(
     """
     from segmask.linting.findings import findings_frame
     if not isinstance(data, Prepared) and _is_config(data): data = TrainingConfig.of(data)
-    own = [o if isinstance(o, Check) else check(o) for o in checks]
+    own = [o if isinstance(o, Check) else check(o) for o in ([checks] if callable(checks) else checks)]
     ignored = known_codes(ignore, [o.code for o in own])
     if isinstance(data, TrainingConfig): ignored += _ignored(data, own)
+    if encoder is not None and not isinstance(encoder, Encoder): encoder = Encoder(encoder)
     out = Linter(own, ignored)
     _lint(data, out, encoder, sequence_len, excess_length_strategy)
     if any(o.differed for o in out.engines) and not isinstance(data, Iterator): # else it cannot be read again
@@ -456,12 +457,12 @@ def lint(
         _lint(data, out, encoder, sequence_len, excess_length_strategy)
     return findings_frame(out.finish())
 
-def _lint(data: Any, out: Linter, encoder: Encoder|None, *limits: Any):
+def _lint(data: Any, out: Linter, encoder: Any, *limits: Any):
     if isinstance(data, Prepared): return _lint_prepared(data, out)
     if isinstance(data, TrainingConfig): return _lint_config(data, out)
     if encoder is None:
-        raise TypeError('rows are judged by the tokenizer that reads them; give an encoder: '
-                        'lint(rows, Encoder(load_tokenizer("...")))')
+        raise TypeError('rows are judged by the tokenizer that reads them; name one: '
+                        'lint(rows, "mistralai/Mistral-7B-v0.1"), or lint(rows, Encoder(...))')
     is_path = isinstance(data, (str, os.PathLike))
     rows = _lines(data, out) if is_path else _segments(records(data), out)
     _lint_rows(rows, out.known(encoder, *limits), out, data if is_path else '')

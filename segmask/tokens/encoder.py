@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Boundary', 'BOUNDARIES', 'PICK', 'Run', 'Piece', 'pieces_of', 'Seam', 'seams_of', 'token_runs', 'Encoded',
            'put_together', 'Columns', 'Flat', 'flatten', 'encoded_rows', 'encoded_columns', 'EncoderError', 'BatchDict',
-           'Encoder', 'arrow_array', 'list_column', 'ids_and_labels', 'debug_line']
+           'Encoder', 'encoded', 'ids_and_labels', 'debug_line']
 
 # %% ../../nbs/tokens/11_encoder.ipynb #82a07b73
 import difflib
@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict, get_args,
 import numpy as np
 
 from ..core import IGNORE_INDEX, RowDict, SegmentError, Segments, segments_problems
-from ..files import SegmentColumns
+from ..files import SegmentColumns, records
 from ..html import QUIET, escape, runs_html, tag
 from ..problems import Problem, Problems, visible
 from .continuing import Speller, Tokens, why_not
-from .engine import Engine
-from .tokenizer import load_tokenizer, token_text
+from .engine import Engine, list_column
+from .tokenizer import token_text, tokenizer_of
 
 if TYPE_CHECKING: import pyarrow as pa
 
@@ -312,7 +312,8 @@ def flatten(
     texts: list[str] = []
     weights: list[float] = []
     counts: list[int] = []
-    for i,row in enumerate(rows):
+    for i,row in enumerate(records(rows)):
+        if isinstance(row, Mapping) and isinstance(row.get('segments'), Segments): row = row['segments']
         if type(row) is not dict and isinstance(row, Segments):
             texts += [o.text for o in row.segments]
             weights += [o.weight for o in row.segments]
@@ -484,19 +485,19 @@ class _ManyRows:
         return encoded_columns(self.engine, flatten(rows, checked), self.boundary, self.train_on_inputs)
 
     def batch(self,
-        rows: Iterable[Segments|Mapping], # examples, or `{"segments": [...]}` dictionaries
+        rows: Any, # examples, or `{"segments": [...]}` dictionaries: a list, a DataFrame, ...
     ) -> 'pa.Table': # `input_ids` list<int32>, `labels` list<int64>, `attention_mask` list<int8>, as axolotl stores
         """Encode many rows at once; equal to calling the encoder with each. `weights` list<float> where they are
         needed
 
         Args:
-            rows (Iterable[Segments|Mapping]): examples, or `{"segments": [...]}` dictionaries
+            rows (Any): examples, or `{"segments": [...]}` dictionaries: a list, a DataFrame, ...
 
         Returns:
             pa.Table: `input_ids` list<int32>, `labels` list<int64>, `attention_mask` list<int8>, as axolotl
             stores
         """
-        return _table(self.columns(rows))
+        return _table(self.columns([{'segments':o} for o in rows['segments']] if _is_batch(rows) else rows))
 
 # %% ../../nbs/tokens/11_encoder.ipynb #4b9fa201
 class Encoder(_ManyRows):
@@ -524,7 +525,7 @@ class Encoder(_ManyRows):
         boundary: Boundary = 'segment', # 'segment' (axolotl's `input_output`), 'prompt' or 'joint'
         train_on_inputs: bool = False,  # train on masked segments too, as the config key of this name makes axolotl do
     ):
-        if not callable(tokenizer): tokenizer = load_tokenizer(tokenizer)
+        tokenizer = tokenizer_of(tokenizer)
         self.tokenizer, self.boundary, self.train_on_inputs = tokenizer, boundary, bool(train_on_inputs)
         self.engine = Engine(tokenizer)
         _check_mode(boundary, self.engine)
@@ -591,57 +592,38 @@ def _table(c: Columns) -> 'pa.Table':
     if c.weights is not None: columns['weights'] = c.weights
     return pa.table({k: list_column(v, c.lens) for k,v in columns.items()})
 
-def arrow_array(
-    values: 'np.ndarray|Sequence[str]', # numbers or texts
-) -> 'pa.Array': # of as many values; numbers are not copied
-    """An Arrow column. (`pa.array` would import pandas, which takes as long as preparing ten thousand rows)
-
-    Args:
-        values (np.ndarray|Sequence[str]): numbers or texts
-
-    Returns:
-        pa.Array: of as many values; numbers are not copied
-    """
-    import pyarrow as pa
-    if isinstance(values, np.ndarray):
-        buffer = pa.py_buffer(np.ascontiguousarray(values))
-        return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, buffer])
-    texts = [o.encode() for o in values]
-    ends = np.cumsum([0, *map(len, texts)], dtype=np.int32)
-    return pa.StringArray.from_buffers(len(texts), pa.py_buffer(ends), pa.py_buffer(b''.join(texts)))
-
-def list_column(
-    values: np.ndarray, # flat values, shape (sum of lens,)
-    lens: np.ndarray,   # length of each row, shape (rows,)
-) -> 'pa.Array': # list<values.dtype>
-    """An Arrow column of lists, without copying the values
-
-    Args:
-        values (np.ndarray): flat values, shape (sum of lens,)
-        lens (np.ndarray): length of each row, shape (rows,)
-
-    Returns:
-        pa.Array: list<values.dtype>
-    """
-    import pyarrow as pa
-    ends = np.concatenate([[0], np.cumsum(lens)]).astype(np.int32)
-    return pa.ListArray.from_arrays(arrow_array(ends), arrow_array(values))
-
 # %% ../../nbs/tokens/11_encoder.ipynb #825d3ce8
+def encoded(
+    row: Any,            # anything that a view may be given
+    tokenizer: Any=None, # an encoder, a tokenizer or a name
+) -> Any: # an example is encoded when there is something to do it with; anything else stays
+    """A row as a view needs it
+
+    Args:
+        row (Any): anything that a view may be given
+        tokenizer (Any, default None): an encoder, a tokenizer or a name
+
+    Returns:
+        Any: an example is encoded when there is something to do it with; anything else stays
+    """
+    if not isinstance(row, Segments) or tokenizer is None: return row
+    return (tokenizer if isinstance(tokenizer, Encoder) else Encoder(tokenizer))(row)
+
 def ids_and_labels(
-    row: Mapping,        # an `Encoded`, or anything with `input_ids` and `labels`
-    tokenizer: Any=None, # needed unless the row is an `Encoded`
+    row: Any,            # an `Encoded`, anything with `input_ids` and `labels`, or an example with an encoder
+    tokenizer: Any=None, # needed unless the row is an `Encoded`; an encoder or a name will do
 ) -> tuple[list[int], list[int], Any]: # (input_ids, labels, tokenizer)
     """What every view needs of an encoded row, checked
 
     Args:
-        row (Mapping): an `Encoded`, or anything with `input_ids` and `labels`
-        tokenizer (Any, default None): needed unless the row is an `Encoded`
+        row (Any): an `Encoded`, anything with `input_ids` and `labels`, or an example with an encoder
+        tokenizer (Any, default None): needed unless the row is an `Encoded`; an encoder or a name will do
 
     Returns:
         tuple[list[int], list[int], Any]: (input_ids, labels, tokenizer)
     """
-    tokenizer = tokenizer if tokenizer is not None else getattr(row, 'tokenizer', None)
+    row = encoded(row, tokenizer)
+    tokenizer = tokenizer_of(tokenizer) if tokenizer is not None else getattr(row, 'tokenizer', None)
     if isinstance(row, Segments) or not isinstance(row, Mapping) or not {'input_ids','labels'} <= set(row):
         raise TypeError('this needs an encoded row with input_ids and labels, '
                         f'not {type(row).__name__}; encode it: Encoder(tokenizer)(row)')
@@ -652,16 +634,16 @@ def ids_and_labels(
     return ids, labels, tokenizer
 
 def debug_line(
-    row: Mapping,           # an `Encoded`, or anything with `input_ids` and `labels`
-    tokenizer: Any=None,    # needed unless the row is an `Encoded`
+    row: Any,               # an `Encoded`, anything with `input_ids` and `labels`, or an example with an encoder
+    tokenizer: Any=None,    # needed unless the row is an `Encoded`; an encoder or a name will do
     text_only: bool=False,  # only the text of the tokens
     color: bool=False,      # for a terminal: masked red, trained green
 ) -> str: # `token(label, id) ...`, then `Total input len: n` and `Count of labels: n`
     """An encoded row as `axolotl preprocess --debug` prints it (axolotl/utils/tokenization.py)
 
     Args:
-        row (Mapping): an `Encoded`, or anything with `input_ids` and `labels`
-        tokenizer (Any, default None): needed unless the row is an `Encoded`
+        row (Any): an `Encoded`, anything with `input_ids` and `labels`, or an example with an encoder
+        tokenizer (Any, default None): needed unless the row is an `Encoded`; an encoder or a name will do
         text_only (bool, default False): only the text of the tokens
         color (bool, default False): for a terminal: masked red, trained green
 

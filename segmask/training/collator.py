@@ -13,6 +13,7 @@ import torch
 
 from ..core import IGNORE_INDEX
 from ..data.batches import plain_batch, weights_of
+from ..tokens.tokenizer import tokenizer_of
 from .tree import Laid, as_tree, in_a_row
 
 # %% ../../nbs/training/60_collator.ipynb #d93fb0c1
@@ -229,7 +230,8 @@ class SegmentCollator(_Layout):
         if share_prefixes not in (True, False, 'auto'):
             raise ValueError(f"share_prefixes is {share_prefixes!r}; write True, False or 'auto'")
         if keep_trained: _check_transformers()
-        ids = (getattr(tokenizer, k, None) for k in ('pad_token_id', 'eos_token_id'))
+        self.tokenizer = None if tokenizer is None else tokenizer_of(tokenizer)
+        ids = (getattr(self.tokenizer, k, None) for k in ('pad_token_id', 'eos_token_id'))
         self.pad_id = next((o for o in ids if isinstance(o, int)), 0)
         self.keep_trained, self.cut_tail, self.pack = keep_trained, cut_tail, pack
         self.share_prefixes, self.report = share_prefixes, report

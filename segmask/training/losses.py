@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..core import IGNORE_INDEX, Segments
 from ..html import LEGEND, PRE_STYLE, QUIET, as_table, escape, heat, run_style, tag
 from ..tokens.encoder import Encoder, ids_and_labels
-from ..tokens.tokenizer import load_tokenizer
+from ..tokens.tokenizer import load_tokenizer, tokenizer_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,22 +57,27 @@ def _known(model: Any, row: Any, tokenizer: Any) -> tuple[Any, Any, Any]: # (mod
     "Whatever was given, as a model and an encoded row. A model's own tokenizer is the last that is tried"
     if hasattr(model, 'tokenizer') and hasattr(model, 'output_dir'): # a TrainResult
         model, tokenizer = model.model, tokenizer or model.tokenizer
+    if not hasattr(model, 'config'):
+        what = f'{model!r:.60} is no model'
+        raise TypeError(f'{what}; load it: AutoModelForCausalLM.from_pretrained({str(model)!r:.60})')
     name = getattr(model.config, '_name_or_path', '')
-    if tokenizer is None and not hasattr(row, 'tokenizer') and name: tokenizer = load_tokenizer(name)
+    if isinstance(tokenizer, Encoder) and isinstance(row, Segments): row = tokenizer(row)
+    if tokenizer is not None: tokenizer = tokenizer_of(tokenizer)
+    elif not hasattr(row, 'tokenizer') and name: tokenizer = load_tokenizer(name)
     if isinstance(row, Segments) and tokenizer is not None: row = Encoder(tokenizer)(row)
     return model, row, tokenizer
 
 def loss_table(
     model: Any,          # any causal language model, or a `TrainResult`; it is not changed
     row: Any,            # an `Encoded`, a stored row with `input_ids` and `labels`, or `Segments`
-    tokenizer: Any=None, # of the row (default: what the row or the model knows)
+    tokenizer: Any=None, # of the row, or an encoder (default: what the row or the model knows)
 ) -> 'pd.DataFrame': # columns token, label, id, trained, loss (nats; nan for the first), and segment for an `Encoded`
     """Loss of every token of a row, masked text included
 
     Args:
         model (Any): any causal language model, or a `TrainResult`; it is not changed
         row (Any): an `Encoded`, a stored row with `input_ids` and `labels`, or `Segments`
-        tokenizer (Any, default None): of the row (default: what the row or the model knows)
+        tokenizer (Any, default None): of the row, or an encoder (default: what the row or the model knows)
 
     Returns:
         pd.DataFrame: columns token, label, id, trained, loss (nats; nan for the first), and segment for an
@@ -157,6 +162,8 @@ def show_losses(
     Example:
         >>> show_losses(loss_table(model, encoder(row)))
     """
+    if not hasattr(table, 'itertuples'):
+        raise TypeError(f'a {type(table).__name__} is no table: show_losses(loss_table(model, row))')
     if column not in table:
         raise ValueError(f'there is no column {column!r}; there are {", ".join(map(str, table.columns))}')
     if not full>0: raise ValueError(f'full is {full}; it must be above 0')

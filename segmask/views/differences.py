@@ -18,6 +18,7 @@ from ..data.rows import RowSet, StoredRows, row_set
 from ..data.store import flat_lists
 from ..html import FAINT, ORANGE, PRE_STYLE, QUIET, RED, View, as_table, counted, legend, plain, tag
 from ..problems import visible
+from ..tokens.tokenizer import tokenizer_of
 from .tokens import Token, drawn_parts, run_html, tip, tokens_of, weighted
 
 if TYPE_CHECKING: import pandas as pd
@@ -314,8 +315,11 @@ def diff(
     Example:
         >>> diff(encoder(row), Encoder(tokenizer)(row))
     """
+    if isinstance(names, str) or not all(isinstance(o, str) for o in names):
+        raise TypeError('names are two texts; rows under two encoders: diff(a, b), where each row is encoded')
     if _is_row(a) and _is_row(b):
-        known = tokenizer or getattr(a, 'tokenizer', None) or getattr(b, 'tokenizer', None)
+        given = None if tokenizer is None else tokenizer_of(tokenizer)
+        known = given or getattr(a, 'tokenizer', None) or getattr(b, 'tokenizer', None)
         x, y = (tokens_of(o, getattr(o, 'tokenizer', None) or known) for o in (a, b))
         return RowDiff(x, y, names)
     sets: list[Any] = [None, None]
@@ -337,5 +341,5 @@ def _needing(o: Any, known: Any) -> RowSet:
     try: return row_set(o, known)
     except TypeError as e:
         if known is not None: raise
-        how = 'diff(a, b, Encoder(load_tokenizer("..."))) for text, diff(a, b, load_tokenizer("...")) for tokens'
+        how = 'diff(a, b, Encoder("...")) for text, diff(a, b, tokenizer) for tokens'
         raise TypeError(f'neither side knows the tokenizer of its rows; give it: {how}') from e

@@ -21,20 +21,22 @@ from ..html import Plot, Series, chart, counted, length_bins, number, percent
 def share_bins(
     shares: np.ndarray, # numbers from 0 to 1
     n: int=20,          # the most bins, but for one at each end
-) -> np.ndarray: # edges, from 0 to 1
-    """Bins of a round width where nearly all shares lie, and one at each end for the rest
+) -> np.ndarray: # edges
+    """Bins of a round width where nearly all shares lie, and one at each end for the rest, where there is any
 
     Args:
         shares (np.ndarray): numbers from 0 to 1
         n (int, default 20): the most bins, but for one at each end
 
     Returns:
-        np.ndarray: edges, from 0 to 1
+        np.ndarray: edges
     """
     lo, hi = np.quantile(shares, [.01, .99]) if len(shares) else (0., 1.)
     width = next((w for w in (.001, .002, .005, .01, .02) if hi-lo<w*(n-1)), .05)
     first, last = np.floor(lo/width+1e-9), min(np.floor(hi/width+1e-9)+1, round(1/width))
-    return np.unique(np.concatenate([[0.], np.arange(first, last+1)*width, [1.]]).round(6))
+    edges = np.arange(first, last+1)*width
+    rest = [v for v,some in ((0., shares<edges[0]), (1., shares>edges[-1])) if some.any()]
+    return np.unique([*edges, *rest]).round(6)
 
 def _bars(names: Sequence[str], counts: Sequence, width: int=40) -> str:
     "A histogram in text"
@@ -118,7 +120,7 @@ def plot_lengths(
     names = [f'{a:,}–{b-1:,}' if b-a>1 else f'{a:,}' for a,b in zip(edges, edges[1:])]
     over = '' if limit is None else f'\n{counted(int((whole>limit).sum()), "row")} longer than sequence_len {limit:,}'
     text = f'tokens of a row, {size}\n{_twin(names, tokens, edges)}{over}'
-    return _histogram(tokens, edges, number, f'{", ".join(sets)}: {size}', 'tokens of a row', text, limit)
+    return _histogram(tokens, edges, number, f'{size}: {", ".join(sets)}', 'tokens of a row', text, limit)
 
 # %% ../../nbs/views/57_plots.ipynb #a3521486
 def plot_trained_share(
@@ -143,7 +145,7 @@ def plot_trained_share(
     learned, total = (int(_pooled(sets, f).sum()) for f in (lambda s: s.trained, lambda s: s.tokens))
     none, edges = int((whole==0).sum()), share_bins(whole)
     empty = f'; nothing in {counted(none, "row")}' if none else ''
-    title = f'{", ".join(sets)}: {learned/max(total, 1):.0%} of {total:,} tokens are trained{empty}'
+    title = f'{learned/max(total, 1):.0%} of {total:,} tokens are trained{empty}: {", ".join(sets)}'
     names = [f'{percent(a)}–{percent(b)}' for a,b in zip(edges, edges[1:])]
     text = f'trained share, {counted(len(whole), "row")}, nothing in {none:,}\n{_twin(names, shares, edges)}'
     return _histogram(shares, edges, percent, title, 'share of a row that is trained', text)
@@ -228,7 +230,7 @@ def plot_lost(
     series = [o for k,s in sets.items() for o in _losses('' if one else f'{k}: ', s, at)]
     text = '\n'.join((f'{k}:\n' if not one else '') + _lost_text(s, limit) for k,s in sets.items())
     uprights = {limit: f'sequence_len {limit:,}'} if limit is not None and limit<=longest*1.5 else {}
-    return chart(series, f'{", ".join(sets)}: trained tokens lost', 'sequence_len', 'share lost', text,
+    return chart(series, f'trained tokens lost: {", ".join(sets)}', 'sequence_len', 'share lost', text,
                  y_text=percent, uprights=uprights)
 
 # %% ../../nbs/views/57_plots.ipynb #7fa9df28

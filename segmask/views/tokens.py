@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..core import IGNORE_INDEX
 from ..formats.chatrows import ChatRow, row_parts
 from ..formats.contract import token_parts
-from ..html import (BLUE, FAINT, PART_STYLE, PART_WORDS, PRE_STYLE, QUIET, View, as_table, escape, legend, run_style,
-                          tag)
+from ..html import (BLUE, FAINT, PART_STYLE, PART_WORDS, PRE_STYLE, QUIET, View, as_table, escape, legend,
+                          run_style, tag)
 from ..problems import visible
-from ..tokens.encoder import Encoded, debug_line, ids_and_labels
+from ..tokens.encoder import Encoded, debug_line, encoded, ids_and_labels
 from ..tokens.tokenizer import token_text
 
 if TYPE_CHECKING:
@@ -114,18 +114,19 @@ def parts_of(
     return [chars[max(a, b-1)] for a,b in spans]
 
 def tokens_of(
-    row: Mapping,        # an `Encoded`, or anything with `input_ids` and `labels`
-    tokenizer: Any=None, # needed unless the row is an `Encoded`
+    row: Any,            # an `Encoded`, anything with `input_ids` and `labels`, or an example with an encoder
+    tokenizer: Any=None, # needed unless the row is an `Encoded`; an encoder or a name will do
 ) -> list[Token]:
     """The tokens of a row, with what is known of each
 
     Args:
-        row (Mapping): an `Encoded`, or anything with `input_ids` and `labels`
-        tokenizer (Any, default None): needed unless the row is an `Encoded`
+        row (Any): an `Encoded`, anything with `input_ids` and `labels`, or an example with an encoder
+        tokenizer (Any, default None): needed unless the row is an `Encoded`; an encoder or a name will do
 
     Returns:
         list[Token]
     """
+    row = encoded(row, tokenizer)
     ids, labels, tokenizer = ids_and_labels(row, tokenizer)
     none: list[None] = [None]*len(ids)
     segs, spans = (row.segment or none, row.offsets or none) if isinstance(row, Encoded) else (none, none)
@@ -316,15 +317,15 @@ _SIGNS = ' &nbsp;· space &nbsp;⏎ line break &nbsp;→ tab &nbsp;‹E2› byte
 def weighted(tokens: Sequence[Token]) -> bool: return any(0<t.weight<1 for t in tokens)
 
 def show_tokens(
-    row: Mapping,         # an `Encoded`, or anything with `input_ids` and `labels`
-    tokenizer: Any=None,  # needed unless the row is an `Encoded`
+    row: Any,             # an `Encoded`, anything with `input_ids` and `labels`, or an example with an encoder
+    tokenizer: Any=None,  # needed unless the row is an `Encoded`; an encoder or a name will do
     limit: int=250_000,   # the most bytes of HTML, about; a row that needs more is drawn with less detail
 ) -> View: # static HTML without scripts; `print` it for text
     """A row as text, what is trained and what is masked told apart with and without colour
 
     Args:
-        row (Mapping): an `Encoded`, or anything with `input_ids` and `labels`
-        tokenizer (Any, default None): needed unless the row is an `Encoded`
+        row (Any): an `Encoded`, anything with `input_ids` and `labels`, or an example with an encoder
+        tokenizer (Any, default None): needed unless the row is an `Encoded`; an encoder or a name will do
         limit (int, default 250000): the most bytes of HTML, about; a row that needs more is drawn with less
             detail
 
@@ -347,15 +348,14 @@ def show_tokens(
 
 # %% ../../nbs/views/54_tokens.ipynb #070460b9
 def token_table(
-    row: Mapping,        # an `Encoded`, or anything with `input_ids` and `labels`, such as a row of a prepared set
-    tokenizer: Any=None, # needed unless the row is an `Encoded`
+    row: Any,            # an `Encoded`, anything with `input_ids` and `labels`, or an example with an encoder
+    tokenizer: Any=None, # needed unless the row is an `Encoded`; an encoder or a name will do
 ) -> 'pd.DataFrame': # columns token (decoded by itself), label, id, piece, and weight where one is between 0 and 1
     """Token, label and id of an encoded row, a line for each token
 
     Args:
-        row (Mapping): an `Encoded`, or anything with `input_ids` and `labels`, such as a row of a prepared
-            set
-        tokenizer (Any, default None): needed unless the row is an `Encoded`
+        row (Any): an `Encoded`, anything with `input_ids` and `labels`, or an example with an encoder
+        tokenizer (Any, default None): needed unless the row is an `Encoded`; an encoder or a name will do
 
     Returns:
         pd.DataFrame: columns token (decoded by itself), label, id, piece, and weight where one is between 0
@@ -367,6 +367,7 @@ def token_table(
     Example:
         >>> token_table(encoder(row))
     """
+    row = encoded(row, tokenizer)
     ids, labels, tokenizer = ids_and_labels(row, tokenizer)
     tokens = tokens_of(row, tokenizer)
     texts, pieces = [visible(tokenizer.decode(i)) for i in ids], [t.text for t in tokens]
@@ -381,15 +382,15 @@ def _mask_style(line: 'pd.Series') -> list[str]:
     return [where]*2 + ['']*(len(line)-2)
 
 def style_tokens(
-    row: Mapping,        # an `Encoded`, or anything with `input_ids` and `labels`
-    tokenizer: Any=None, # needed unless the row is an `Encoded`
+    row: Any,            # an `Encoded`, anything with `input_ids` and `labels`, or an example with an encoder
+    tokenizer: Any=None, # needed unless the row is an `Encoded`; an encoder or a name will do
     limit: int=500,      # the most tokens; pandas needs a second for every two thousand
 ) -> 'Styler': # columns token, mask, label, id, segment, characters; escaped, with a stable uuid
     """`token_table` with colours, as a pandas Styler
 
     Args:
-        row (Mapping): an `Encoded`, or anything with `input_ids` and `labels`
-        tokenizer (Any, default None): needed unless the row is an `Encoded`
+        row (Any): an `Encoded`, anything with `input_ids` and `labels`, or an example with an encoder
+        tokenizer (Any, default None): needed unless the row is an `Encoded`; an encoder or a name will do
         limit (int, default 500): the most tokens; pandas needs a second for every two thousand
 
     Returns:
@@ -416,14 +417,14 @@ def style_tokens(
 
 # %% ../../nbs/views/54_tokens.ipynb #7952c663
 def shifted_table(
-    row: Mapping,        # an `Encoded`, or anything with `input_ids` and `labels`
-    tokenizer: Any=None, # needed unless the row is an `Encoded`
+    row: Any,            # an `Encoded`, anything with `input_ids` and `labels`, or an example with an encoder
+    tokenizer: Any=None, # needed unless the row is an `Encoded`; an encoder or a name will do
 ) -> 'pd.DataFrame': # columns reads (last token that is seen), predicts, loss (is it trained?), target (its label)
     """What the model predicts at each position, and whether it is trained to
 
     Args:
-        row (Mapping): an `Encoded`, or anything with `input_ids` and `labels`
-        tokenizer (Any, default None): needed unless the row is an `Encoded`
+        row (Any): an `Encoded`, anything with `input_ids` and `labels`, or an example with an encoder
+        tokenizer (Any, default None): needed unless the row is an `Encoded`; an encoder or a name will do
 
     Returns:
         pd.DataFrame: columns reads (last token that is seen), predicts, loss (is it trained?), target (its

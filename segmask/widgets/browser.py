@@ -20,8 +20,8 @@ from ..linting.linter import Linter
 from ..problems import Problems, visible
 from ..tokens.encoder import BOUNDARIES, Encoder
 from .browsing import Browsing, boundary_of, left_out, set_boundary
-from .drawing import (differing, filters_drawing, findings_drawing, how, list_drawing, loss_drawing, picture_of,
-    row_drawing, script, where_of)
+from .drawing import (differing, filters_drawing, findings_drawing, how, list_drawing, loss_drawing,
+    picture_of, row_drawing, script)
 from .query import Query
 from .work import SHORT, Work, lint_rows
 
@@ -256,7 +256,7 @@ class Browser(Drawn):
         from IPython.display import display
         data = super()._repr_mimebundle_()
         bundle = data[0] if isinstance(data, tuple) else data or {}
-        display({**bundle, 'text/plain': f'{visible(self.state.set.name)}: {visible(where_of(self.state))}'}, raw=True)
+        display({**bundle, 'text/plain': f'{visible(self.state.set.name)}: run this cell to work with it'}, raw=True)
         self._shown = None
         self._twin = display(self._hidden(), display_id=True)
 

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['script', 'one_for_one', 'row_drawing', 'Places', 'place_of', 'findings_drawing', 'list_drawing', 'filters_drawing',
-           'loss_drawing', 'differing', 'how', 'where_of', 'findings_html', 'picture_of']
+           'loss_drawing', 'differing', 'how', 'asked', 'where_of', 'findings_html', 'picture_of']
 
 # %% ../../nbs/widgets/88_drawing.ipynb #9cdd1ec8
 from collections.abc import Mapping, Sequence
@@ -17,12 +17,13 @@ import numpy as np
 from ..core import IGNORE_INDEX, Segments
 from ..data.rows import WrittenRows
 from ..data.rules import STATUSES
-from ..html import View, escape, length_bins, note, plain, tag
+from ..html import View, counted, escape, length_bins, note, plain, tag
 from ..linting.codes import CODES, SEVERITIES
 
 from ..tokens.encoder import Encoded
 from ..views.tokens import glyphs, parts_of, show_tokens
 
+from .changes import TWICE
 from .query import Query, hits, token_hits
 
 if TYPE_CHECKING:
@@ -216,7 +217,7 @@ def _beginning(state: 'Browsing', i: int, most: int=60) -> str:
     s = state.set
     if isinstance(s, WrittenRows):
         if not s.rows[i].segments: return 'removed when it is saved'
-        text = '⚑ ' if s.rows[i].extra.get('flag') else ''
+        text = '⚑ '*bool(s.rows[i].extra.get('flag')) + '⧉ twice when it is saved: '*(TWICE in s.rows[i].extra)
         for o in s.rows[i]:
             text += o.text[:most]
             if len(text)>=most: break
@@ -294,17 +295,33 @@ def how(state: 'Browsing') -> str:
     trains = ', train_on_inputs' if enc is not None and enc.train_on_inputs else ''
     return f'tokenizer of {getattr(tok, "name_or_path", "") or type(tok).__name__}{trains}'
 
+def _bounds(low: Any, high: Any, text: Any) -> str:
+    if low is None or high is None: return f'at least {text(low)}' if high is None else f'at most {text(high)}'
+    return f'{text(low)} to {text(high)}'
+
+def asked(q: Query) -> str: # '' where nothing is asked
+    """What a query asks, in words
+
+    Returns:
+        str: '' where nothing is asked
+    """
+    within = '' if q.within=='all' else f' in {q.within} text'
+    out = [f'“{q.text}”{" as an expression"*q.regex}{within}'] if q.text else []
+    if q.tokens!=(None, None): out.append(_bounds(*q.tokens, '{:,}'.format) + ' tokens')
+    if q.share!=(None, None): out.append(_bounds(*q.share, '{:.0%}'.format) + ' trained')
+    return ', '.join([*out, *q.codes, *[q.status]*bool(q.status)])
+
 def where_of(state: 'Browsing') -> str:
     "Which row is in view, in words"
     query, rows = state.view
     i, n = state.row, len(state.set)
     place = 'no row is in view' if i is None else f'row {i} of {n:,}, {state.set.where(i)}'
-    return place + (f'; {len(rows):,} row{"s"*(len(rows)!=1)} with {query!r}' if query else '')
+    return place + (f'; {counted(len(rows), "row")} with {asked(query)}' if query else '')
 
 def findings_html(found: 'Sequence[Finding]') -> str:
     "Findings, each code once"
     out = ''
-    for code in dict.fromkeys(f.code for f in found):
+    for code in dict.fromkeys(f.code for f in sorted(found, key=lambda o: SEVERITIES.index(o.severity))):
         same = [f for f in found if f.code==code]
         count = f' ({len(same)})' if len(same)>1 else ''
         name = tag('b', escape(same[0].severity)) + ' ' + tag('code', escape(code))

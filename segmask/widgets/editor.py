@@ -117,6 +117,8 @@ def _split(editor: 'Editor', m: dict):
 def _reset(editor: 'Editor', m: dict): editor.state.reset(_row(editor, m))
 @does(EDIT, 'flag')
 def _flag(editor: 'Editor', m: dict): editor.state.flag(_row(editor, m))
+@does(EDIT, 'duplicate')
+def _duplicate(editor: 'Editor', m: dict): editor.state.duplicate(_row(editor, m))
 @does(EDIT, 'remove')
 def _remove(editor: 'Editor', m: dict): editor.state.remove(_row(editor, m))
 @does(EDIT, 'undo')

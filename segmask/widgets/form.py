@@ -262,7 +262,7 @@ class Form(anywidget.AnyWidget):
         from IPython.display import display
         data = super()._repr_mimebundle_()
         bundle = data[0] if isinstance(data, tuple) else data or {}
-        display({**bundle, 'text/plain': f'a form over {self.path}'}, raw=True)
+        display({**bundle, 'text/plain': f'{self.path}: run this cell to change it'}, raw=True)
         self._twin = display(self._hidden(), display_id=True)
     def _repr_mimebundle_(self, **kw):
         data = super()._repr_mimebundle_(**kw)

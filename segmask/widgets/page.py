@@ -15,7 +15,7 @@ from ..files import write_beside
 from ..html import escape
 from ..problems import visible
 from .browsing import Browsing
-from .drawing import findings_drawing, how, list_drawing, row_drawing, script
+from .drawing import findings_drawing, how, list_drawing, loss_drawing, row_drawing, script
 
 # %% ../../nbs/widgets/89_page.ipynb #a093782e
 def run_lengths(values: Any) -> list[list]: # [[value, how many], ...]
@@ -82,10 +82,11 @@ def page_data(
     rows, found = [], []
     for i in numbers:
         enc = state.set[i]
-        rows.append(packed(row_drawing(enc, state.set.tokenizer), vocabulary))
+        losses = dict(loss=loss_drawing(state.scoring.of(i, enc), enc['labels'])) if state.model is not None else {}
+        rows.append(packed(row_drawing(enc, state.set.tokenizer), vocabulary) | losses)
         found.append(findings_drawing(state.found.get(i, []), enc))
     head = dict(name=visible(state.set.name), rows=len(numbers), how=visible(how(state)), boundary='', editable=False,
-                offline=True)
+                offline=True, model=state.model is not None)
     return dict(head=head, vocabulary=vocabulary, rows=rows, found=found, lines=list_drawing(state, 0, most))
 
 def page_html(
@@ -124,6 +125,7 @@ def write_page(
     path: str|os.PathLike,    # the HTML file
     encoder: Any=None,        # an `Encoder` or a tokenizer, where the data does not bring its own
     most: int=500,            # the most rows
+    model: Any=None,          # a causal language model or a `TrainResult`, to show its loss on each token
 ) -> Page:
     """Write rows into one HTML file that anyone can open
 
@@ -132,11 +134,13 @@ def write_page(
         path (str|os.PathLike): the HTML file
         encoder (Any, default None): an `Encoder` or a tokenizer, where the data does not bring its own
         most (int, default 500): the most rows
+        model (Any, default None): a causal language model or a `TrainResult`, to show its loss on each token
 
     Returns:
         Page
     """
     state = data if isinstance(data, Browsing) else Browsing(data, encoder)
+    if model is not None: state.score_with(model)
     html = page_html(page_data(state, most)).encode()
     with write_beside(path) as f: f.write(html)
     return Page(str(path), min(most, len(state.rows)), len(state.set), len(html))

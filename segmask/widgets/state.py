@@ -20,7 +20,7 @@ from ..linting.linter import Linter
 from ..problems import Problem
 from ..tokens.encoder import Encoded, Encoder
 from .browsing import Browsing
-from .changes import Preview, Rule, Step, changed, merge, preview, relabel, rewrite, split, toggle
+from .changes import TWICE, Preview, Rule, Step, changed, merge, preview, relabel, rewrite, split, toggle
 from .drafts import Draft, Replayed, as_line, left_draft, put_step, replay
 from .work import SHORT, lint_rows
 
@@ -149,9 +149,12 @@ def _changed_outside(path: Path) -> Problem:
 def _line(row: Segments) -> int: return int((row.where or '').rpartition(':')[2])
 
 def _write(path: Path, rows: dict[int, Segments]) -> Path: # the copy of the original
-    "Put rows into lines of a file; an empty row takes its line away"
+    "Put rows into lines of a file; an empty row takes its line away, a doubled one gets a second"
     backup = keep_copy(path)
-    line = lambda r: json.dumps(r.to_dict(), ensure_ascii=False).encode() if r.segments else None
+    def line(r: Segments) -> bytes|None:
+        if not r.segments: return None
+        kept = {k: v for k,v in r.to_dict().items() if k!=TWICE}
+        return b'\n'.join([json.dumps(kept, ensure_ascii=False).encode()]*(2 if TWICE in r.extra else 1))
     rewrite_lines(path, {n: line(r) for n,r in rows.items()})
     return backup
 
@@ -175,7 +178,7 @@ class DraftedFile(Changing):
         super().__init__(WrittenRows(rows, encoder, str(path)))
         self.left, self.draft = left_draft(self.path), Draft(self.path)
         self._first = 0 # number of the first step that is not saved; -1 when saved steps were taken back
-        self._past: list[Step] = [] # steps before rows were taken out of the file
+        self._past: list[Step] = [] # steps before rows of the file got new numbers
 
     def change(self, code: str, after: dict[int, Segments]) -> bool:
         with self.lock:
@@ -236,17 +239,18 @@ class EditedFile(DraftedFile):
             if not n: return Saved(str(self.path), 0, None)
             if self.stale: raise SegmentError([_changed_outside(self.path)])
             gone = [i for i in self.dirty if not self[i].segments]
+            more = any(TWICE in self[i].extra for i in self.dirty)
             if len(gone)==len(self.set): raise ValueError('every row would be removed; delete the file instead')
             backup = _write(self.path, {_line(self.saved[i]): self[i] for i in self.dirty})
             self._stamp, self.saved = stamp(self.path), list(self.set.rows)
             self._dirty.clear()
             self._first = len(self._undo)
             self.draft.remove()
-            if gone: self._anew()
+            if gone or more: self._anew()
             return Saved(str(self.path), n, str(backup))
 
     def _anew(self):
-        "Rows were taken out of the file: the others have new numbers, so earlier steps cannot be undone"
+        "The file has other rows now: they have new numbers, so earlier steps cannot be undone"
         past, place = [*self._past, *self.steps, Step('e.save()', {}, {})], self.position
         encoder = self.set.encoder or self.set.encoder_of(0)
         Changing.__init__(self, WrittenRows(read_jsonl(self.path), encoder, str(self.path)))
@@ -254,6 +258,12 @@ class EditedFile(DraftedFile):
         self.move(place)
 
 # %% ../../nbs/widgets/87_state.ipynb #273f81d0
+def _with_key(row: Segments, key: str) -> Segments:
+    "A row with a key set to true, or without it where it was there"
+    extra = {k: v for k,v in row.extra.items() if k!=key}
+    if key not in row.extra: extra[key] = True
+    return Segments(row, extra, row.where)
+
 class EditedRows(EditedFile):
     "What can be done to a row of the file"
     def mask(self, row: int, start: int, end: int):
@@ -282,9 +292,10 @@ class EditedRows(EditedFile):
         self.change(f'e.reset({row})', {row: self.saved[row]})
     def flag(self, row: int):
         "Write `\"flag\": true` beside the segments of a row, for later; or take it away"
-        extra = {k: v for k,v in self[row].extra.items() if k!='flag'}
-        if 'flag' not in self[row].extra: extra['flag'] = True
-        self.change(f'e.flag({row})', {row: Segments(self[row], extra, self[row].where)})
+        self.change(f'e.flag({row})', {row: _with_key(self[row], 'flag')})
+    def duplicate(self, row: int):
+        "Write a row twice when it is saved, the copy below it; or do not, when asked again"
+        self.change(f'e.duplicate({row})', {row: _with_key(self[row], TWICE)})
     def remove(self, row: int):
         "Take a row out of the file when it is saved; until then it can be undone"
         self.change(f'e.remove({row})', {row: Segments((), self[row].extra, self[row].where)})

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from notebooks import BROWSER, EDITOR, SETUP, lab
+from notebooks import BROWSER, EDITOR, SETUP, lab, need
 
 MISSING = [o for o in ('jupyterlab', 'ipykernel', 'playwright', 'anywidget') if importlib.util.find_spec(o) is None]
 if not Path(os.environ.get('RIG_CHROMIUM', '/usr/bin/chromium')).exists(): MISSING.append('chromium')
@@ -17,10 +17,11 @@ def pytest_collection_modifyitems(items):
 def pytest_terminal_summary(terminalreporter):
     if MISSING and terminalreporter.stats.get('skipped'): terminalreporter.write_line(f'BROWSER TESTS WERE SKIPPED: this machine has no {", ".join(MISSING)}', yellow=True, bold=True)
 
-@pytest.fixture(scope='session')
-def light(tmp_path_factory):
-    "An editor and a browser, in the light theme"
-    with lab(tmp_path_factory, 'light', SETUP, EDITOR, BROWSER) as rig:
+@pytest.fixture(scope='session', params=['jupyterlab', pytest.param('notebook', marks=pytest.mark.browser)])
+def light(request, tmp_path_factory):
+    "An editor and a browser, in the light theme of JupyterLab, then of Notebook 7"
+    need(request.param)
+    with lab(tmp_path_factory, 'light', SETUP, EDITOR, BROWSER, app=request.param) as rig:
         rig.open().run_all()
         assert not rig.errors() and not rig.widget_failures(), (rig.errors(), rig.widget_failures())
         yield rig

@@ -1,6 +1,8 @@
 "Notebooks that the browser tests open"
-import json, os
+import importlib.util, json, os
 from pathlib import Path
+
+import pytest
 
 root = Path(__file__).parents[2]
 
@@ -31,6 +33,11 @@ BROWSER = '''
 b = browse(rows + [masked('<s>nothing</s>')], enc)
 b
 '''
+
+APPS = ['jupyterlab', 'notebook']
+def need(app: str):
+    "JupyterLab, or Notebook 7"
+    if importlib.util.find_spec(app) is None: pytest.skip(f'this machine has no {app}')
 
 def notebook(path: Path, *cells: str) -> Path:
     cell = lambda s: dict(cell_type='code', id=f'c{abs(hash(s))%10**8}', metadata={}, source=s.strip(), execution_count=None, outputs=[])

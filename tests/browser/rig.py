@@ -20,7 +20,6 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright, Error as PWError
 
 CHROMIUM = os.environ.get('RIG_CHROMIUM', '/usr/bin/chromium')
-APP = os.environ.get('RIG_APP', 'jupyterlab') # or 'notebook': Notebook 7
 # --host-resolver-rules: the browser can name nothing but loopback, whatever a page asks for
 CHROME_ARGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
                '--disable-background-networking', '--disable-component-update', '--disable-sync',
@@ -101,8 +100,11 @@ class Browser:
         with contextlib.suppress(Exception): self.browser.close()
 
 class LabRig(Browser):
-    def __init__(self, notebook, theme='light', timeout=180, beside=False, keep_outputs=False, python=None, keep_going=False, **kw):
+    def __init__(self, notebook, theme='light', timeout=180, beside=False, keep_outputs=False, python=None, keep_going=False,
+                 app='jupyterlab', # or 'notebook': Notebook 7
+                 **kw):
         super().__init__(color_scheme=theme, **kw)
+        self.app = app
         self.nb, self.theme, self.timeout, self.beside = Path(notebook).resolve(), theme, timeout, beside
         self.keep_outputs, self.python, self.keep_going, self.times, self.server = keep_outputs, python, keep_going, {}, None
     def _t(self, name, t0): self.times[name] = round(time.time() - t0, 2)
@@ -148,9 +150,9 @@ class LabRig(Browser):
                    JUPYTERLAB_SETTINGS_DIR=str(self.tmp/'settings'), JUPYTERLAB_WORKSPACES_DIR=str(self.tmp/'workspaces'),
                    JUPYTER_TOKEN=self.token, JUPYTER_PLATFORM_DIRS='1')   # token by environment: not in `ps`
         self.log = self.tmp/'server.log'
-        server = dict(jupyterlab='LabApp', notebook='JupyterNotebookApp')[APP]
-        quiet = ['extension_manager=readonly', 'news_url=None', 'check_for_updates_class=jupyterlab.NeverCheckForUpdate'] * (APP == 'jupyterlab')
-        self.server = subprocess.Popen([sys.executable, '-m', APP, '--no-browser', '--allow-root',
+        server = dict(jupyterlab='LabApp', notebook='JupyterNotebookApp')[self.app]
+        quiet = ['extension_manager=readonly', 'news_url=None', 'check_for_updates_class=jupyterlab.NeverCheckForUpdate'] * (self.app == 'jupyterlab')
+        self.server = subprocess.Popen([sys.executable, '-m', self.app, '--no-browser', '--allow-root',
             '--ServerApp.ip=127.0.0.1', f'--ServerApp.port={self.port}', '--ServerApp.port_retries=0',
             f'--ServerApp.root_dir={root}', '--ServerApp.terminals_enabled=False',
             f'--{server}.expose_app_in_browser=True',         # window.jupyterapp: run commands, read the model
@@ -162,7 +164,7 @@ class LabRig(Browser):
     # -- JupyterLab ------------------------------------------------------------
     def open(self):
         t0 = time.time(); p = self.page; p.set_default_timeout(self.timeout*1000)
-        place = dict(jupyterlab='lab/tree', notebook='notebooks')[APP]
+        place = dict(jupyterlab='lab/tree', notebook='notebooks')[self.app]
         p.goto(f'http://127.0.0.1:{self.port}/{place}/{self.copy.name}?reset&token={self.token}')
         p.wait_for_function('() => window.jupyterapp && window.jupyterapp.restored && true')
         p.evaluate('async () => { await window.jupyterapp.restored; }')

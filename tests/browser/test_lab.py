@@ -3,7 +3,7 @@ import json, shutil, subprocess, time
 from pathlib import Path
 
 import pytest
-from notebooks import EDITOR, SETUP, lab
+from notebooks import APPS, EDITOR, SETUP, lab, need
 from test_smoke import drag, labels, states
 
 pytestmark = pytest.mark.browser
@@ -79,7 +79,7 @@ def test_search(light, browser):
     says(light, browser, 'hit 1 of 1')
     browser.get_by_role('button', name='a regular expression').click()
     search.fill('^ 1[0-4]</s>')
-    browser.get_by_label('search within').select_option('trained')
+    browser.get_by_role('button', name='search trained text only').click()
     prints(light, 'b.rows.tolist()', '[8, 9, 10]')
     search.fill('(')
     says(light, browser, 'no regular expression')
@@ -144,7 +144,7 @@ def test_finding_mistakes_in_many_rows(light, browser):
     "How far it is stands in the button, and a click on it stops it"
     light.kernel("from segmask.widgets.browsing import Browsing\nkeep_b, b.state = b.state, Browsing(rows*175, enc)\nb.draw()")
     says(light, browser, 'of 7,525')
-    check = browser.locator('.sm-check')
+    check = browser.locator('.sm-check').first # the other one scores
     check.click()
     light.until(lambda: check.inner_text().startswith('checked '))
     assert check.inner_text().endswith(' of 7,525 ✕')
@@ -196,6 +196,18 @@ def test_findings_beside_the_text(light, editor):
     light.until(lambda: 'trailing-space' in found.inner_text())
     editor.locator('.sm-finding').first.click()
     light.until(lambda: editor.locator('.sm-sel').count()>0)
+
+def test_rows_flagged_doubled_removed(light, editor):
+    first = editor.locator('.sm-line')
+    def do(what, row, says_so):
+        light.kernel(f'e.command("jump", row={row})')
+        editor.get_by_role('button', name=what).click()
+        light.until(lambda: says_so in first.nth(row).inner_text())
+    do('flag row', 0, '⚑'), do('duplicate row', 1, 'twice when it is saved'), do('remove row', 2, 'removed when it is saved')
+    editor.get_by_role('button', name='save', exact=True).click()
+    says(light, editor, '3 rows changed')
+    prints(light, "[sm.read_jsonl('rows.jsonl')[i] == rows[k] for i, k in enumerate((0, 1, 1, 3))]", str([True]*4))
+    light.until(lambda: [o in first.nth(2).inner_text() for o in ('Ann has', 'twice')], [True, False])
 
 def test_errors_are_shown(light, editor):
     light.kernel("""
@@ -293,7 +305,7 @@ def test_other_boundaries_and_weights(light, editor):
     prints(light, '[o.weight for o in e.state[0]]', '[1.0, 0.25, 1.0, 0.0, 1.0]')
 
 def test_narrow(light, editor):
-    light.page.set_viewport_size(dict(width=760, height=900))
+    light.page.set_viewport_size(dict(width=680, height=900))
     try:
         light.until(lambda: editor.bounding_box()['width']<700)
         box = editor.bounding_box()
@@ -303,6 +315,53 @@ def test_narrow(light, editor):
             assert b['height']>60 and b['width']>200 and b['x']+b['width']<=box['x']+box['width']+1, (o, b)
     finally: light.page.set_viewport_size(light.size)
     assert editor.bounding_box()['height']<=900
+
+CLICKS = """() => { window.__clicks = 0; const typed = e => e.type === 'keydown' && e.target.matches('input');
+    for (const k of ['pointerdown', 'keydown']) document.addEventListener(k, e => { if (!typed(e)) window.__clicks += 1; }, true); }"""
+
+def test_clicks(light, editor):
+    "Five tasks, in clicks, drags and keys; typing a text is not counted"
+    page, done = light.page, {}
+    editor.get_by_role('button', name='rule …').click()
+    editor.get_by_placeholder('to (or nothing)').fill('')
+    editor.get_by_role('button', name='rule …').click()
+    page.evaluate(CLICKS)
+    def task(name):
+        done[name] = page.evaluate('() => { const n = window.__clicks; window.__clicks = 0; return n; }')
+    task('')
+    drag(light, editor, 3, 5)
+    page.keyboard.press('m')
+    prints(light, 'e.state.dirty', '[0]')
+    task('mask a phrase')
+    editor.locator('.sm-seg').nth(0).click()
+    prints(light, 'len(e.state.steps)', '2')
+    editor.get_by_role('button', name='save', exact=True).click()
+    says(light, editor, 'the original is')
+    task('flip a segment and save')
+    editor.get_by_role('button', name='rule …').click() # its first field has the focus, what stands in it is selected
+    page.keyboard.type('pens')
+    says(light, editor, '4 characters at 1 place in 1 row')
+    editor.get_by_role('button', name='apply').click()
+    prints(light, 'e.state.dirty', '[1]')
+    task('a rule on all rows')
+    editor.get_by_role('button', name='rule …').click()
+    task('')
+    page.keyboard.press('/')
+    page.keyboard.type('Half')
+    editor.get_by_role('button', name='search masked text only').click()
+    prints(light, 'e.rows.tolist()', '[2]')
+    task('search in masked text')
+    page.keyboard.press('Escape')
+    light.kernel('e.command("query", query={}); e.command("jump", row=0)')
+    light.until(lambda: editor.locator('.sm-where').inner_text()[:6], 'row 0 ')
+    task('')
+    page.keyboard.press('n')
+    light.until(lambda: editor.locator('.sm-picked').count(), 1)
+    task('next finding')
+    del done['']
+    print(done)
+    most = dict(zip(done, (2, 2, 3, 2, 1)))
+    assert all(done[k]<=most[k] for k in most), done
 
 @pytest.fixture(scope='module')
 def axe(tmp_path_factory):
@@ -388,6 +447,57 @@ def test_a_page_without_a_kernel(tmp_path):
         box.locator('.sm-picked').wait_for()
         assert 'nothing-trained' in box.inner_text() and box.locator('img').count()==0
         assert not b.page_errors and not b.console_errors and not b.blocked
+
+COMPARED = """
+from segmask.training.comparison import Comparison
+run = lambda seed, word: dict(seed=seed, answer_loss=[1., 2.], rest_loss=[3., 4.], answer_tokens=[2, 2], rest_tokens=[3, 3], generated=[word, 'a'],
+    expected=[word, 'b'], trained_tokens=9, seconds=1., memory=1., steps=3, learning_rate=.1, curve=[[1, 2.], [2, 1.5]])
+compared = Comparison({k: [run(i, k) for i in (0, 1)] for k in ('masked', 'unmasked')}, ['Q: 1+1?'], str, notes=['Two seeds.'])
+prepared = sm.preprocess('config.yaml', dict(sequence_len=20))
+for o in (show_tokens(enc(rows[0])), compared, sm.lint(rows, enc), prepared, prepared.report, sm.plot_lengths(prepared), sm.diff(Encoder(tok)(rows[0]), enc(rows[0])),
+          sm.inference_skew(rows[0], Encoder(tok)), sm.show_losses(sm.loss_table(model, enc(rows[0]), tok)), e.picture, f.picture): display(o)"""
+
+@pytest.mark.parametrize('theme', ['light', 'dark'])
+def test_accessible_in_every_state(tmp_path_factory, axe, theme):
+    "Losses, a second boundary mode, flags, the form, static views and a page have no violations of axe-core"
+    from rig import Browser
+    with lab(tmp_path_factory, theme, SETUP, EDITOR, SCORED, FORM, 'from IPython.display import display'+COMPARED) as rig:
+        rig.open().run_all()
+        assert not rig.errors()
+        rig.page.evaluate(axe)
+        found = {}
+        def look(state, sel):
+            rig.page.wait_for_timeout(500)
+            found[state] = rig.page.evaluate(RUN_AXE, sel)
+        editor, scored = (rig.page.locator('.segmask-box').nth(i) for i in (0, 1))
+        scored.get_by_role('button', name='loss', exact=True).click()
+        scored.get_by_role('button', name='score rows').click()
+        prints(rig, 'bool((s.state.scoring.means>0).all())', 'True')
+        for what in ('flag row', 'duplicate row'): editor.get_by_role('button', name=what).click()
+        editor.get_by_label('second boundary mode', exact=True).select_option('segment')
+        editor.get_by_label('search', exact=True).fill('e')
+        rig.until(lambda: editor.locator('.sm-other [data-i]').count()>0)
+        drag(rig, editor, 3, 5)
+        look('losses, flags, a second mode, hits, a selection', '.segmask-box')
+        editor.get_by_role('button', name='plain text').click()
+        rig.kernel('e.command("jump", row=1); e.command("remove"); s.state.check(); s.draw(); e.say("a note", "error", [["reload", "again"]])')
+        scored.get_by_role('button', name='filters').click()
+        look('plain text, a removed row, filters, an error', '.segmask-box')
+        form = rig.page.locator('.segmask-form')
+        for i in range(form.get_by_role('tab').count()):
+            form.get_by_role('tab').nth(i).click()
+            look(f'the form: {form.get_by_role("tab").nth(i).inner_text()}', '.segmask-form')
+        look('static views', '.jp-Cell:last-of-type .jp-OutputArea-output')
+        rig.kernel("from segmask.widgets.page import write_page\nwrite_page(rows, 'page.html', enc)")
+        page = rig.copy.parent/'page.html'
+        with Browser(color_scheme=theme) as b:
+            b.page.goto(f'file://{page}')
+            b.page.locator('[data-i]').first.wait_for()
+            b.page.get_by_label('search', exact=True).fill('e')
+            b.page.evaluate(axe)
+            found['a page'] = b.page.evaluate(RUN_AXE, 'html')
+        print(theme, {k: len(v) for k,v in found.items()})
+        assert not any(found.values()), {k: v for k,v in found.items() if v}
 
 CONTRAST = """sel => {
     const f = v => { v /= 255; return v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4; };
@@ -532,18 +642,20 @@ def test_32000_tokens(tmp_path_factory, tmp_path):
         assert max(o for o,_ in drawn.values())<=100 and max(python.values())<=300
         assert not rig.errors()
 
-def test_opening_without_a_kernel(tmp_path_factory, tmp_path):
+@pytest.mark.parametrize('app', APPS)
+def test_opening_without_a_kernel(tmp_path_factory, tmp_path, app):
     "What is saved shows the mask to somebody who runs nothing, trusted or not, and with every style stripped"
     from rig import LabRig
-    with lab(tmp_path_factory, 'light', SETUP, EDITOR, 'show_tokens(enc(rows[0]))') as rig:
+    need(app)
+    with lab(tmp_path_factory, 'light', SETUP, EDITOR, 'show_tokens(enc(rows[0]))', app=app) as rig:
         rig.open().run_all()
         shown = rig.page.locator('[class^=sm-picture]')
         assert shown.count()==1 and not shown.is_visible() # the widget is there
         rig.save(tmp_path/'saved.ipynb')
     outputs = [o for c in json.loads((tmp_path/'saved.ipynb').read_text())['cells'] for o in c['outputs']]
     plain = [''.join(o['data'].get('text/plain', '')) for o in outputs if 'application/vnd.jupyter.widget-view+json' in o.get('data', {})]
-    assert plain and plain[0]=='rows.jsonl: row 0 of 43, rows.jsonl:1'
-    with LabRig(tmp_path/'saved.ipynb', keep_outputs=True, timeout=120) as rig:
+    assert plain and plain[0]=='rows.jsonl: run this cell to work with it'
+    with LabRig(tmp_path/'saved.ipynb', keep_outputs=True, timeout=120, app=app) as rig:
         rig.open().wait_idle()
         page = rig.page
         assert page.locator('.jp-OutputArea-output ins').count()>10
@@ -611,6 +723,7 @@ s"""
 def test_losses(tmp_path_factory):
     "A model's loss on each token, in the text and in the list, in strengths that everybody can tell"
     import base64
+    from rig import Browser
     with lab(tmp_path_factory, 'light', SETUP, EDITOR, SCORED) as rig:
         rig.open().run_all()
         assert not rig.errors()
@@ -633,6 +746,12 @@ def test_losses(tmp_path_factory):
         box.get_by_role('button', name='sort by mean loss').click()
         prints(rig, 's.view["sort"], int(s.rows[0]) == int(s.state.scoring.means.argmin())', "loss True")
         rig.until(lambda: ' 0.' in box.locator('.sm-line').first.inner_text().replace('\n', ' '))
+        rig.kernel("from segmask.widgets.page import write_page\nwrite_page(s.state, 'losses.html')")
+        with Browser() as b: # a page brings them along
+            b.page.goto(f'file://{rig.copy.parent}/losses.html')
+            b.page.get_by_role('button', name='loss', exact=True).click()
+            b.page.locator('.sm-l8').first.wait_for()
+            assert 'mean loss: trained' in b.page.locator('.sm-where').inner_text() and not b.page_errors
         low, high = (next(i for i in range(1, len(seen)) if seen[i]==k and len(box.locator(f'[data-i="{i}"]').inner_text())>2) for k in (0, 8))
         cdp = rig.ctx.new_cdp_session(rig.page)
         rig.kernel('s.command("jump", row=0)')

@@ -7,8 +7,9 @@ def labels(rig): return json.loads(rig.kernel("print(json.dumps([l != -100 for l
 def drag(rig, box, a, b):
     "Press on token a, move to token b, let go"
     box.scroll_into_view_if_needed()
-    box.locator(f'[data-i="{a}"]').scroll_into_view_if_needed()
-    at = [box.locator(f'[data-i="{i}"]').bounding_box() for i in (a, b)]
+    token = lambda i: box.locator(f'[data-i="{i}"]').first # a second boundary mode may stand beside
+    token(a).scroll_into_view_if_needed()
+    at = [token(i).bounding_box() for i in (a, b)]
     x, y = ((o['x']+o['width']/2, o['y']+o['height']/2) for o in at)
     m = rig.page.mouse
     m.move(*x), m.down(), m.move((x[0]+y[0])/2, (x[1]+y[1])/2), m.move(*y), m.up()

@@ -109,6 +109,7 @@ function build(r, seg, c) {
     span.dataset.i = String(i);
     span.className = (lit ? 'sm-t' : 'sm-m') + (r.sp[i] === '1' ? ' sm-special' : i && seg[i] !== seg[i - 1] ? ' sm-edge' : ' sm-tok') + ('swr'.includes(r.p[i] || '-') ? ` sm-${r.p[i]}-part` : '') + (r.nats ? ` sm-l${level(r, i)}` : '');
     c.spans.push(span);
+    if (t[0] === '·' && i > c.a) all.append(document.createElement('wbr')); // lines break before words
     all.append(span);
     if (t.endsWith('⏎') && i < c.b - 1) all.append('\n');
   }
@@ -378,22 +379,22 @@ function sidePane(tell) {
         const k = items.push({ ...o, code: g.code, fixable: g.fixable }) - 1;
         return button(o.message, o.text ? `select: ${o.text}` : 'about the whole row', () => tell.pick(k), { className: 'sm-finding' });
       });
-      const fixes = editable && g.fixable ? [make('span', { className: 'sm-fixes' }, button('fix', `fix ${g.code} in this row`, () => tell.mend(g.code, false), { 'aria-label': `fix ${g.code} in this row` }),
-        button('in all', `fix ${g.code} in all rows in view`, () => tell.mend(g.code, true), { 'aria-label': `fix ${g.code} in all rows in view` }))] : [];
+      const fixes = editable && g.fixable ? [make('div', { className: 'sm-fixes' }, button('fix', `fix ${g.code} in this row`, () => tell.mend(g.code, false), { 'aria-label': `fix ${g.code} in this row` }),
+        button('fix in all rows', `fix ${g.code} in all rows in view`, () => tell.mend(g.code, true), { 'aria-label': `fix ${g.code} in all rows in view` }))] : [];
       const head = make('div', { className: 'sm-code' }, make('span', { className: 'sm-severity', textContent: g.severity }), ' ',
-        make('code', { textContent: g.code }), g.items.length > 1 ? ` ${g.items.length}` : '', ...fixes);
+        make('code', { textContent: g.code }), g.items.length > 1 ? ` ${g.items.length}` : '');
       const more = g.items.length > 50 ? [make('div', { className: 'sm-hint', textContent: `and ${g.items.length - 50} more` })] : [];
       return make('div', { className: `sm-group-of sm-of-${g.severity}`, role: 'group', 'aria-label': `${g.severity} ${g.code}` }, head, ...lines, ...more,
-        make('div', { className: 'sm-hint', textContent: g.hint }));
+        make('div', { className: 'sm-hint', textContent: g.hint }), ...fixes);
     }));
   }
   /** @param {Row} r @param {boolean} editable */
   function drawSegments(r, editable) {
     const most = 150;
-    refill(chips, make('div', { className: 'sm-title', textContent: many(r.runs.length, editable ? 'segment' : 'stretch').replace('stretchs', 'stretches') }), ...r.runs.slice(0, most).map(([text, weight], n) => {
+    refill(chips, make('div', { className: 'sm-title', textContent: many(r.runs.length, r.s.length ? 'segment' : 'stretch').replace('stretchs', 'stretches') }), ...r.runs.slice(0, most).map(([text, weight], n) => {
       const shown = [...text.slice(0, 60)].slice(0, 28).join('').replaceAll(' ', '·').replaceAll('\n', '⏎').replaceAll('\t', '→');
       const name = make('span', { className: 'sm-said', textContent: `segment ${n}, ${weight ? 'trained' : 'masked'}: ` });
-      const chip = button('', editable ? 'turn it around' : '', () => editable && tell.turn(n), { className: 'sm-seg' });
+      const chip = button('', editable ? 'turn it around' : '', () => editable && tell.turn(n), { className: 'sm-seg' + (weight ? ' sm-lit' : '') });
       chip.append(name, `${weight ? '●' : '○'} ${shown}${text.length > 28 ? '…' : ''}`);
       if (editable) press(chip, !!weight);
       else chip.disabled = true;
@@ -421,7 +422,7 @@ function bars(title, pick) {
   function draw(data, picked, label, ready) {
     const most = Math.max(1, ...data.map(o => o[2]));
     const on = data.find(o => o[0] === picked[0] && o[1] === picked[1]);
-    name.textContent = title + (on ? ': ' + label(on) : '');
+    name.textContent = title + (on ? ': ' + label(on) : data.length ? `, ${label([data[0][0], data[data.length - 1][1], 0])}` : '');
     refill(box, ...data.map(o => {
       const fill = make('span'), b = button('', `${label(o)}: ${many(o[2], 'row')}`, () => o === on ? pick(null, null) : pick(o[0], o[1]), { 'aria-label': `${title} ${label(o)}: ${many(o[2], 'row')}`, 'aria-pressed': o === on, disabled: !o[2] || !ready });
       fill.style.height = o[2] ? Math.max(2, 44 * o[2] / most) + 'px' : '0';
@@ -454,7 +455,7 @@ function ruleDrawer(send, generation) {
   for (const o of [kase, word, regex, marks]) o.onclick = () => { press(o, !pressed(o)); ask(); };
   return {
     el: make('div', { className: 'sm-drawer', role: 'group', 'aria-label': 'A rule for all rows in view' }, make('div', { className: 'sm-row' }, what, weight, find, to, regex, kase, word, marks, within, role, turn, apply), said, samples),
-    focus: () => find.focus(), ask,
+    focus: () => { find.focus(); find.select(); }, ask,
     /** @param {any} p */
     draw(p) {
       said.textContent = p.error || p.said || '';
@@ -468,7 +469,7 @@ function ruleDrawer(send, generation) {
 
 /** The widgets of `browse` and `edit`. @param {{model: Model, el: HTMLElement}} where */
 function renderRows({ model, el }) {
-  const id = `segmask-${model.get('uid')}-${++views}`, root = make('div', { className: 'sm-box segmask-box' });
+  const id = `segmask-${model.get('uid')}-${++views}`, root = make('div', { className: 'sm-box segmask-box' + (model.get('head').offline ? ' sm-page' : '') });
   root.setAttribute('data-lm-suppress-shortcuts', 'true');
   const hide = make('style', { textContent: `.sm-picture-${model.get('uid')} { display: none !important; }` }); // the picture is for readers without a kernel
   /** @param {string} what */
@@ -480,9 +481,9 @@ function renderRows({ model, el }) {
   const name = make('b'), how = make('span', { className: 'sm-how' }), dirty = make('span', { className: 'sm-dirty', role: 'status' });
   const boundary = choice('boundary mode', [['segment', 'segment'], ['prompt', 'prompt'], ['joint', 'joint']]);
   boundary.onchange = () => send('boundary', { boundary: boundary.value });
-  const beside = choice('second boundary mode', [['', 'alone'], ['segment', 'beside segment'], ['prompt', 'beside prompt'], ['joint', 'beside joint']]);
+  const beside = choice('second boundary mode', [['', 'nothing'], ['segment', 'segment'], ['prompt', 'prompt'], ['joint', 'joint']]);
   beside.onchange = () => send('beside', { boundary: beside.value });
-  const modes = make('span', { className: 'sm-modes' }, 'boundary ', boundary, ' ', beside);
+  const modes = make('span', { className: 'sm-modes' }, 'boundary ', boundary, ' beside it ', beside);
 
   // rows: move and find
   const box = make('input', { type: 'number', min: 0, 'aria-label': 'row number', title: 'row number', className: 'sm-number' });
@@ -490,7 +491,7 @@ function renderRows({ model, el }) {
   const of = make('span', { className: 'sm-of' });
   const search = make('input', { type: 'search', placeholder: 'search (/)', 'aria-label': 'search', className: 'sm-search' });
   const kase = flag('Aa', 'capitals matter'), word = flag('word', 'whole words only'), regex = flag('.*', 'a regular expression');
-  const within = choice('search within', [['all', 'all text'], ['trained', 'trained text'], ['masked', 'masked text']]);
+  const within = ['trained', 'masked'].map(o => flag(o, `search ${o} text only`));
   const hits = make('span', { className: 'sm-hits' });
   const maskHits = button('mask all hits', 'mask every hit in all rows in view', () => send('hits', { label: false, generation: view().generation }));
   const trainHits = button('train all hits', 'train every hit in all rows in view', () => send('hits', { label: true, generation: view().generation }));
@@ -504,7 +505,7 @@ function renderRows({ model, el }) {
     else nextHit(e.shiftKey ? -1 : 1);
   });
   for (const [o, k] of /** @type {[Element, string][]} */ ([[kase, 'case'], [word, 'word'], [regex, 'regex']])) /** @type {any} */ (o).onclick = () => { press(o, !pressed(o)); ask({ [k]: pressed(o), text: search.value }); };
-  within.onchange = () => ask({ within: within.value });
+  within.forEach((o, k) => { o.onclick = () => ask({ within: pressed(o) ? 'all' : ['trained', 'masked'][k], text: search.value }); });
   const opener = (/** @type {string} */ text, /** @type {string} */ hint, /** @type {string} */ which) => button(text, hint, () => open(which), { 'aria-expanded': 'false', className: 'sm-opener', 'data-drawer': which });
   const working = make('span', { className: 'sm-work' }), bar = make('progress', { 'aria-label': 'progress' }), doing = make('span', { role: 'status' });
   const stop = () => { stopped = true; send('stop'); };
@@ -522,31 +523,35 @@ function renderRows({ model, el }) {
   }
   const check = worker('find mistakes', 'lint the rows in view', 'check', 'checking', 'checked'), score = worker('score rows', 'mean loss of the rows in view', 'score', 'scoring', 'scored');
   score.el.hidden = !head().model;
+  const copy = choice('copy', [['', 'copy …'], ['text', 'text'], ['json', 'JSON'], ['ids', 'token ids'], ['python', 'Python']]);
+  copy.onchange = () => { if (copy.value) send('copy', { what: copy.value }); copy.value = ''; };
+  const swap = button('plain text', 'tokens or plain text (w)', () => flip(), { 'aria-pressed': 'false' });
+  const heat = button('loss', 'colour tokens by what the model makes of them (l)', () => warm(), { 'aria-pressed': 'false', hidden: !head().model });
+  const viewing = make('span', { className: 'sm-steps sm-viewing' }, heat, swap, copy);
   const rows = make('div', { className: 'sm-row', role: 'group', 'aria-label': 'Rows: move and find' },
     button('prev', 'the row before (k)', () => go(-1), { 'aria-label': 'prev row' }), box, of, button('next', 'the row after (j)', () => go(1), { 'aria-label': 'next row' }),
-    search, kase, word, regex, within, hits, opener('filters', 'length, trained share, status, findings', 'filters'),
+    group('Search', search, kase, word, regex), group('Search only', make('span', { className: 'sm-label', textContent: 'only' }), ...within, hits), opener('filters', 'length, trained share, status, findings', 'filters'),
     check.el, score.el, working, opener('? keys', 'all keys', 'help'));
 
-  if (head().offline) { check.el.remove(); rows.querySelector('[data-drawer=filters]')?.remove(); } // these need a kernel
+  if (head().offline) { check.el.remove(); score.el.remove(); rows.querySelector('[data-drawer=filters]')?.remove(); } // these need a kernel
 
   // what one does to the text
   const act = (/** @type {string} */ what, more = {}) => send(what, { n: row().n, key: row().key, ...selection, ...more });
   const undo = button('undo', 'undo (ctrl-z)', () => send('undo')), redo = button('redo', 'redo (ctrl-shift-z)', () => send('redo'));
   const save = button('save', 'write the file and keep the original beside it (ctrl-s)', () => send('save'), { className: 'sm-main-button' });
   const weight = make('input', { type: 'number', min: 0, max: 1, step: .05, value: '0.5', 'aria-label': 'weight of the selection', title: 'weight', className: 'sm-weight' });
-  const copy = choice('copy', [['', 'copy …'], ['text', 'text'], ['json', 'JSON'], ['ids', 'token ids'], ['python', 'Python']]);
-  copy.onchange = () => { if (copy.value) send('copy', { what: copy.value }); copy.value = ''; };
-  const swap = button('plain text', 'tokens or plain text (w)', () => flip(), { 'aria-pressed': 'false' });
-  const heat = button('loss', 'colour tokens by what the model makes of them (l)', () => warm(), { 'aria-pressed': 'false', hidden: !head().model });
-  const tools = make('div', { className: 'sm-row', role: 'group', 'aria-label': 'Change the mask' });
-  const editing = [button('mask', 'mask what is selected (m)', () => act('mask')), button('train', 'train what is selected (t)', () => act('train')),
-    button('turn around', 'turn the segment around (x)', () => act('toggle')), button('weigh', 'train what is selected, with this weight', () => act('weigh', { weight: Number(weight.value) })), weight,
-    button('split', 'cut the segment where the selection begins', () => act('split')), button('join', 'join the segment with the next one', () => act('join')),
-    button('edit text', 'change the text of the segment', () => act('text')), make('span', { className: 'sm-gap' }), undo, redo, button('reset row', 'take back all changes of this row', () => act('reset')),
-    button('flag row', 'flag this row for later, in the file; again takes the flag away', () => act('flag')), button('remove row', 'take this row out of the file when it is saved', () => act('remove')),
-    make('span', { className: 'sm-gap' }), opener('rule …', 'change all rows in view', 'rule'), maskHits, trainHits, opener('Python', 'the code that repeats all this', 'python'), save];
-  tools.append(...editing);
-  tools.hidden = !head().editable;
+  const steps = make('span', { className: 'sm-steps' }, undo, redo, save);
+  /** A button about the row as a whole. @param {string} text @param {string} hint @param {string} what */
+  const whole = (text, hint, what) => button(text, hint, () => act(what), { 'aria-label': `${text} row` });
+  const tools = make('div', { className: 'sm-row', role: 'group', 'aria-label': 'Change the mask' },
+    group('Selection', button('mask', 'mask what is selected (m)', () => act('mask')), button('train', 'train what is selected (t)', () => act('train')),
+      button('weigh', 'train what is selected, with this weight', () => act('weigh', { weight: Number(weight.value) })), weight),
+    group('Segment', make('span', { className: 'sm-label', textContent: 'segment' }), button('turn around', 'train it where it was masked, mask it where it was trained (x)', () => act('toggle')),
+      button('split', 'cut the segment where the selection begins', () => act('split')), button('join', 'join the segment with the next one', () => act('join')), button('edit text', 'change the text of the segment', () => act('text'))),
+    group('Row', make('span', { className: 'sm-label', textContent: 'row' }), whole('reset', 'take back all changes of this row', 'reset'), whole('flag', 'flag this row for later, in the file; again takes the flag away', 'flag'),
+      whole('duplicate', 'write this row twice when it is saved, the copy below it; again takes that back', 'duplicate'), whole('remove', 'take this row out of the file when it is saved', 'remove')),
+    group('All rows in view', make('span', { className: 'sm-label', textContent: 'all rows' }), opener('rule …', 'change all rows in view', 'rule'), maskHits, trainHits, opener('Python', 'the code that repeats all this', 'python')));
+  tools.hidden = steps.hidden = !head().editable;
 
   const note = make('div', { className: 'sm-note', role: 'alert' }), offer = make('div', { className: 'sm-note sm-offer' });
   // drawers
@@ -568,15 +573,16 @@ function renderRows({ model, el }) {
 
   const hovered = (/** @type {string} */ text, /** @type {number|null} */ segment) => { info.textContent = text || chosen(); side.hover(segment); };
   const pane = textPane({ select: s => select(s), hover: hovered }, 'Text of the row. Press ? for keys.');
-  const second = textPane({ select: () => second.paint(-1, -2), hover: hovered }, 'The row in the second boundary mode'), caption = make('small');
-  const other = make('div', { className: 'sm-other', hidden: true });
+  const second = textPane({ select: () => second.paint(-1, -2), hover: hovered }, 'The row in the second boundary mode'), caption = make('small'), title = make('small', { hidden: true });
+  const first = make('div', { className: 'sm-pane' }, title, pane.el), other = make('div', { className: 'sm-pane sm-other', hidden: true });
   const list = rowList((what, more) => { if (what === 'at' || what === 'go') leave(); send(what, more); }, id, !!head().model);
   const side = sidePane({ pick: k => pick(k), mend: (c, all) => send('mend', { code: c, all, n: row().n, generation: view().generation }), turn: n => send('turn', { n: row().n, segment: n }), over: n => pane.segment(n) });
   const where = make('div', { className: 'sm-where' }), legend = make('span', { className: 'sm-legend' }, make('span', { className: 'sm-t', textContent: 'trained' }), ' ', make('span', { className: 'sm-m', textContent: 'masked' })), parts = make('span');
   const ramp = make('span', { className: 'sm-heat', hidden: true }, 'loss 0 ', make('span', { className: 'sm-ramp' }), ` ${MOST} nats`);
+  const differs = make('span', { className: 'sm-differs', textContent: 'differs', hidden: true });
   const info = make('div', { className: 'sm-info' }), spoken = make('div', { className: 'sm-said', 'aria-live': 'polite' });
-  const middle = make('div', { className: 'sm-middle' }, make('div', { className: 'sm-over' }, where, heat, swap, copy), make('div', { className: 'sm-panes' }, pane.el, other), make('div', { className: 'sm-foot' }, info, legend, parts, ramp));
-  root.append(hide, make('div', { className: 'sm-head' }, name, how, modes, dirty), rows, tools, note, offer, shelf, make('div', { className: 'sm-main' }, list.el, middle, side.el), spoken);
+  const middle = make('div', { className: 'sm-middle' }, make('div', { className: 'sm-panes' }, first, other)), foot = make('div', { className: 'sm-foot' }, info, legend, differs, parts, ramp);
+  root.append(hide, make('div', { className: 'sm-head' }, name, how, modes, make('span', { className: 'sm-last' }, dirty, steps)), rows, tools, note, offer, shelf, make('div', { className: 'sm-over' }, where, viewing), make('div', { className: 'sm-main' }, list.el, middle, side.el), foot, spoken);
   el.append(root);
 
   function chosen() {
@@ -653,16 +659,18 @@ function renderRows({ model, el }) {
   function drawView() {
     const v = view();
     box.max = String(Math.max(0, head().rows - 1));
-    if (document.activeElement !== box) box.value = row().n < 0 ? '' : String(row().n);
+    drawNumber();
     of.textContent = `of ${count(head().rows)}` + (v.asked ? ` · ${count(v.shown)} in view` : '');
     query = { ...query, ...v.query, text: document.activeElement === search && search.value !== query.text ? query.text : v.query.text };
     if (document.activeElement !== search) search.value = v.query.text;
     press(kase, v.query.case); press(word, v.query.word); press(regex, v.query.regex);
-    within.value = v.query.within;
+    within.forEach((o, k) => press(o, v.query.within === ['trained', 'masked'][k]));
     drawHits();
     list.draw(v, model.get('lines'));
   }
+  const drawNumber = () => { if (document.activeElement !== box) box.value = row().n < 0 ? '' : String(row().n); };
   function drawRow() {
+    drawNumber(); // the row and the view may come in either order
     const r = row(), losses = model.get('loss') || {};
     if (losses.n === r.n && losses.key === r.key && losses.nats) r.nats = losses.nats;
     else if (!pressed(heat)) delete r.nats;
@@ -692,11 +700,12 @@ function renderRows({ model, el }) {
   }
   function drawOther() {
     const text = model.get('other'), o = text ? JSON.parse(text) : null;
-    other.hidden = !o;
+    other.hidden = title.hidden = differs.hidden = !o;
     beside.value = o ? o.boundary : '';
     other.replaceChildren(...(o ? [caption, second.el] : []));
     if (!o) return;
-    caption.textContent = `${o.boundary}: ${o.said}` + (o.hits.length ? ', outlined where it differs' : ', the same tokens and labels');
+    title.textContent = `${head().boundary}: ${row().said}`;
+    caption.textContent = `${o.boundary}: ` + (o.hits.length ? o.said : 'the same tokens and labels');
     second.draw(o, 'tokens');
   }
   const askLoss = later(n => { if (row().n === n) send('score-row'); }, 50);
@@ -920,13 +929,14 @@ function found(runs, q) {
 function offline(data) {
   const none = { text: '', regex: false, case: true, word: false, within: 'all', tokens: [null, null], share: [null, null], codes: [], status: '' };
   const heard = /** @type {Record<string, Function[]>} */ ({}), all = data.rows.map((/** @type {any} */ _, /** @type {number} */ k) => k);
-  let order = all, position = 0, sort = 'number', query = { ...none }, shown = all, generation = 0, from = 0, to = 60;
+  let order = all, position = 0, heated = false, sort = 'number', query = { ...none }, shown = all, generation = 0, from = 0, to = 60;
   const state = /** @type {Record<string, any>} */ ({ uid: 'page', head: data.head, note: {}, work: {}, filters: {}, preview: {}, loss: {}, other: '', code: '' });
-  const value = (/** @type {number} */ k, /** @type {string} */ key) => data.lines[k][/** @type {Record<string, number>} */ ({ number: 0, tokens: 2, share: 3, findings: 4 })[key]];
+  const value = (/** @type {number} */ k, /** @type {string} */ key) => data.lines[k][/** @type {Record<string, number>} */ ({ number: 0, tokens: 2, share: 3, findings: 4, loss: 6 })[key]];
   function update() {
     const k = shown[position], row = k == null ? { n: -1, key: '', t: [], id: [], l: '', sp: '', p: '', s: [], a: [], b: [], runs: [], hits: [], said: '', where: '' } : unpacked(data, k);
     if (k != null && query.text) row.hits = /** @type {any} */ (found(row.runs, query).map(([a, b]) => [row.a.length ? row.b.findIndex(o => o > a) : -1, row.a.length ? row.a.findLastIndex(o => o < b) : -1, a, b]));
-    const next = { text: JSON.stringify(row), view: { shown: shown.length, position, sort, generation, asked: !!query.text, query }, lines: { from, rows: shown.slice(from, to).map((/** @type {number} */ k) => data.lines[k]) }, found: { n: row.n, key: row.key, state: '', groups: k == null ? [] : data.found[k] }, note: state.note };
+    const next = { text: JSON.stringify(row), view: { shown: shown.length, position, sort, generation, asked: !!query.text, query }, lines: { from, rows: shown.slice(from, to).map((/** @type {number} */ k) => data.lines[k]) }, found: { n: row.n, key: row.key, state: '', groups: k == null ? [] : data.found[k] },
+      loss: heated && k != null ? { n: row.n, key: row.key, state: '', ...data.rows[k].loss } : {}, note: state.note };
     const changed = Object.entries(next).filter(([name, v]) => JSON.stringify(v) !== JSON.stringify(state[name]));
     Object.assign(state, next);
     for (const [name] of changed) for (const f of heard['change:' + name] || []) f();
@@ -940,7 +950,7 @@ function offline(data) {
   /** @type {Record<string, (m: any) => void>} */
   const does = {
     go: m => { const n = Math.max(1, shown.length); position = m.around ? (position + m.by + n) % n : Math.max(0, Math.min(n - 1, position + m.by)); },
-    at: m => { position = m.position; }, window: m => { from = m.from; to = m.to; },
+    at: m => { position = m.position; }, window: m => { from = m.from; to = m.to; }, losses: m => { heated = m.on; },
     jump: m => { const k = shown.findIndex((/** @type {number} */ k) => data.lines[k][0] >= m.row); position = k < 0 ? Math.max(0, shown.length - 1) : k; },
     sort: m => { sort = m.sort; arrange(); },
     query: m => { const before = query; query = { ...none, ...m.query }; generation += 1; try { arrange(); } catch (e) { query = before; state.note = { text: String(e), kind: 'error' }; } },
