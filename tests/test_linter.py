@@ -4,6 +4,7 @@ from pathlib import Path
 from runpy import run_path
 
 import pytest
+import trl
 
 from families import FAMILIES, family
 from segmask.config.config import TrainingConfig
@@ -301,6 +302,21 @@ def test_a_sieve_loses_no_finding(name, monkeypatch):
                 without_sieves(m)
                 assert found==plain(lint(rows, enc, **limits))
             assert len({o[0] for o in found})>12
+
+CUES = ['<|im_start|>user\n', '<|im_start|>assistant\n', '<|im_start|>assistant', '<|im_end|>', '\n', 'Hi', '4', '<think>\n\n</think>\n\n', ' ', '</s>', '<|im_start|>']
+
+@pytest.mark.parametrize('boundary', ['segment', 'prompt', 'joint'])
+def test_a_sieve_loses_no_finding_about_answers(boundary, monkeypatch):
+    "Rows in which somebody wrote the marks of the tokenizer's template by hand"
+    tok = load_tokenizer(MISTRAL, {'eos_token':'<|im_end|>'}, ['<|im_start|>'])
+    tok.chat_template = (Path(trl.__file__).parent/'chat_templates/qwen3.jinja').read_text()
+    rng, enc = random.Random(17), Encoder(tok, boundary)
+    segment = lambda: Segment(''.join(rng.choice(CUES) for _ in range(rng.randint(1, 4))), rng.random()<.5)
+    rows = [Segments(segment() for _ in range(rng.randint(1, 6))) for _ in range(400)]
+    found = plain(lint(rows, enc))
+    without_sieves(monkeypatch)
+    assert found==plain(lint(rows, enc))
+    assert {'supplied-but-trained', 'trained-after-stop', 'eos-masked'} <= {o[0] for o in found}
 
 @pytest.mark.parametrize('name', FAMILIES)
 def test_a_row_of_a_block_is_the_row_by_itself(name):

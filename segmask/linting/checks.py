@@ -445,7 +445,8 @@ def _in_cue(b: Block) -> np.ndarray:
     out[b.row_at(at[counted[np.minimum(at+n, len(ids))]>counted[at]])] = True
     return out
 
-_contract = [Check(code, CODES[code], partial(_of_contract, code), partial(_may_break, code)) for code in CONTRACT_CODES]
+_checked = lambda code: Check(code, CODES[code], partial(_of_contract, code), partial(_may_break, code))
+_contract = list(map(_checked, CONTRACT_CODES))
 
 # %% ../../nbs/linting/49_checks.ipynb #b61ec725
 CHECKS = [*(o for o in list(globals().values()) if isinstance(o, Check)), *_contract]

@@ -419,14 +419,6 @@ def token_block(
     none, no_weights = np.zeros(len(lens), np.int64), np.zeros(0, np.float32)
     return Block(Source(ids, labels, lens, in_arrow([]), no_weights, none, sizes=none[:0]), know, True, has_text=False)
 
-# %% ../../nbs/linting/48_look.ipynb #c1a0c007
-def early_notes(r: 'Look') -> list[Note]:
-    "Answers of a row without a template whose training begins within what inference supplies"
-    if not r.know.marks.cue: return []
-    early = early_starts(np.array(r.labels)!=IGNORE_INDEX, answers_in(np.array(r.ids), *r.know.marks))
-    told = lambda at: f'{r.know.tok.decode(r.ids[at])!r} is trained'
-    return [Note('supplied-but-trained', n, told(at), r.starts[r.segment_of(at.start) or 0]) for n,at in early]
-
 # %% ../../nbs/linting/48_look.ipynb #342d89f5
 class _Tokens:
     "The tokens of one row"
@@ -488,14 +480,9 @@ class _Tokens:
         if most is None or self.know.strategy!='truncate' or len(self.labels)<=most: return 0
         return sum(o!=IGNORE_INDEX for o in self.labels[most:])
 
-# %% ../../nbs/linting/48_look.ipynb #b10c000a
-class Look(_Tokens):
-    """A row and all that is known of it. A check reads what it needs
-
-    Args:
-        block (Block): rows
-        at (int): which of them
-    """
+# %% ../../nbs/linting/48_look.ipynb #b10c000b
+class _Placed(_Tokens):
+    "The text and the tokens of one row, and where they are"
     def __init__(self,
         block: Block, # rows
         at: int,      # which of them
@@ -554,6 +541,17 @@ class Look(_Tokens):
         """
         return bisect_right(self.starts, char)-1 if char<self.starts[-1] else None
 
+# %% ../../nbs/linting/48_look.ipynb #c1a0c007
+def early_notes(r: 'Look') -> list[Note]:
+    "Answers of a row without a template whose training begins within what inference supplies"
+    if not r.know.marks.cue: return []
+    early = early_starts(np.array(r.labels)!=IGNORE_INDEX, answers_in(np.array(r.ids), *r.know.marks))
+    told = lambda at: f'{r.know.tok.decode(r.ids[at])!r} is trained'
+    return [Note('supplied-but-trained', n, told(at), r.starts[r.segment_of(at.start) or 0]) for n,at in early]
+
+# %% ../../nbs/linting/48_look.ipynb #b10c000a
+class Look(_Placed):
+    "A row and all that is known of it. A check reads what it needs"
     @cached_property
     def spaces(self) -> list[tuple[int, bool]]: # (number of a segment, can an edit avoid it?)
         """Segments before which tokenizing alone puts a space
