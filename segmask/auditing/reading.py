@@ -249,7 +249,7 @@ def folder_data(path: Path) -> Any:
         files = [str(path)] if path.suffix==suffix else sorted(map(str, path.glob(f'*{suffix}')))
         if files: return datasets.load_dataset(kind, data_files=files, split='train', streaming=True)
     raise Problems([Problem(str(path), '', 'holds no prepared set, no Parquet and no Arrow files',
-                            'Name a folder that save_to_disk wrote, or a .parquet file.')])
+                            'Name a folder that save_to_disk wrote, or a .parquet file. Rows of text: lint.')])
 
 # %% ../../nbs/auditing/79_reading.ipynb #ee4a930a
 @dataclass

@@ -21,7 +21,7 @@ from .encoding import Encoding, encodings_of
 from .prepared import Prepared
 from .rules import Limits, Tally, limits, of_texts, row_sums, statuses
 from .store import MANIFEST, ArrowRows
-from ..files import read_jsonl, records
+from ..files import frame_rows, read_jsonl
 from ..tokens.encoder import Encoded, Encoder
 from ..tokens.tokenizer import tokenizer_of
 
@@ -237,7 +237,7 @@ def row_set(
     if isinstance(data, Prepared): return _of_prepared(data)
     if isinstance(data, TrainingConfig): return ConfigRows(data)
     if isinstance(data, (str, os.PathLike)): return _of_path(Path(data), encoder, tokenizer)
-    if hasattr(data, 'iloc'): data = list(records(data)) # a DataFrame
+    if not _has_tokens(data) and (found := frame_rows(data)) is not None: data = list(found)
     if _is_dataset(data): return StoredRows(_in_order(data).data.table, _known(tokenizer), 'data set')
     if hasattr(data, '__arrow_c_stream__'): data = _of_arrow(data, tokenizer) # Arrow, polars and others
     if isinstance(data, RowSet): return data
@@ -250,6 +250,11 @@ def _of_arrow(data: Any, tokenizer: Any) -> 'RowSet|list[dict]':
     table = data if isinstance(data, pa.Table) else pa.table(data)
     if not {'input_ids', 'labels'} <= set(table.column_names): return table.to_pylist()
     return StoredRows(table, _known(tokenizer), 'table')
+
+def _has_tokens(data: Any) -> bool: # a table with columns of tokens; what is lazy is not asked
+    if hasattr(data, 'collect'): return False
+    names = getattr(data, 'column_names', None) or getattr(data, 'columns', ())
+    return isinstance(names, Iterable) and {'input_ids', 'labels'} <= set(names)
 
 def _of_prepared(p: Prepared) -> StoredRows: return StoredRows(p.stored.table, p.tokenizer, str(p.path), p)
 

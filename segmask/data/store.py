@@ -105,7 +105,9 @@ class ArrowRows(Sequence):
     def __len__(self): return self.table.num_rows
     def __getitem__(self, i): # a number, or a slice, which gives a list
         if isinstance(i, slice): return [self[k] for k in range(len(self))[i]]
-        i = range(len(self))[i]
+        n = len(self)
+        if not -n<=i<n: raise IndexError(f'there is no row {i}; there are {n:,}, counted from 0')
+        i %= n
         b = int(np.searchsorted(self._ends, i, side='right'))-1
         return self.batches[b].slice(i-int(self._ends[b]), 1).to_pylist()[0]
 

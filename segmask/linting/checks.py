@@ -55,8 +55,7 @@ class Check(NamedTuple):
     def __call__(self, look: Look) -> list[Hit]:
         "What is wrong with a row; nothing when all is well"
         found = self.find(look)
-        if found is None or found is False: return []
-        if found is True: return [Hit(self.kind.what or self.code)]
+        if found is None or isinstance(found, bool): return [Hit(self.kind.what or self.code)]*bool(found)
         if isinstance(found, (str, Hit)): found = [found]
         return [o if isinstance(o, Hit) else Hit(*((o,) if isinstance(o, str) else o)) for o in found]
 
