@@ -77,7 +77,7 @@ def _near(path: Path) -> str:
     names = [o.name for o in path.parent.iterdir()] if path.parent.is_dir() else []
     near = difflib.get_close_matches(path.name, names, 1)
     if near: return f'Did you mean {path.parent/near[0]}?'
-    return f'Looked in {path.parent.resolve().name or "/"}/; check the path.'
+    return f'Looked in {path.parent.resolve().name}/; check the path.'
 
 # %% ../nbs/05_files.ipynb #1b103791
 def _stretches(path) -> Iterator[tuple[int,bytes]]:

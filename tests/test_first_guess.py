@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from datasets import Dataset
 
-from segmask import (Encoder, Segments, SegmentCollator, audit, browse, check, convert, debug_line, fix, lint, lint_summary, loss_table,
+from segmask import (Encoder, Segments, SegmentCollator, audit, browse, check, convert, debug_line, diff, fix, lint, lint_summary, loss_table,
                      masked, plot_lengths, read_jsonl, register, show_batch, show_losses, show_tokens, to_segments, token_table, trained,
                      write_jsonl)
 from segmask.formats.instruct import FORMATS
@@ -102,6 +102,10 @@ WRONG = dict(
     chat_unread=(lambda enc: enc(CHAT[0]), "'chat_template'"),
     prompts=(lambda enc: enc({'prompt': 'Q', 'completion': 'A'}), r"masked\(row\['prompt'\]\) \+ trained\(row\['completion'\]\)"),
     no_encoder=(lambda enc: lint([ROW]), 'name one'),
+    many_rows=(lambda enc: enc([ROW, ROW]), r'encoder.batch\(rows\)'),
+    a_frame=(lambda enc: enc(pd.DataFrame(PAIRS)), r'encoder.batch\(rows\)'),
+    audit_of_text=(lambda enc: audit([ROW], enc), r'lint\(rows, encoder\)'),
+    two_encoders=(lambda enc: diff([ROW], [ROW], enc, enc), r'diff\(one\(row\), other\(row\)\)'),
     a_function=(lambda enc: Encoder(lambda text: [1]), 'names no tokenizer'),
 )
 
