@@ -1975,6 +1975,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                         'segmask.tokens.encoder._cut': ('tokens/encoder.html#_cut', 'segmask/tokens/encoder.py'),
                                         'segmask.tokens.encoder._drawn': ('tokens/encoder.html#_drawn', 'segmask/tokens/encoder.py'),
                                         'segmask.tokens.encoder._is_batch': ('tokens/encoder.html#_is_batch', 'segmask/tokens/encoder.py'),
+                                        'segmask.tokens.encoder._is_many': ('tokens/encoder.html#_is_many', 'segmask/tokens/encoder.py'),
                                         'segmask.tokens.encoder._of_map': ('tokens/encoder.html#_of_map', 'segmask/tokens/encoder.py'),
                                         'segmask.tokens.encoder._runs': ('tokens/encoder.html#_runs', 'segmask/tokens/encoder.py'),
                                         'segmask.tokens.encoder._segments': ('tokens/encoder.html#_segments', 'segmask/tokens/encoder.py'),

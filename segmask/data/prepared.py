@@ -18,7 +18,7 @@ from ..config.config import ConfigError, TrainingConfig
 from .rules import STATUSES, Source, conversations, held_back
 from .store import MANIFEST, ArrowRows, broken, read_manifest, read_set
 from ..formats.sources import line_and_turn
-from ..html import escape, plain, table_html, tag
+from ..html import counted, escape, plain, table_html, tag
 from ..problems import Problem
 
 if TYPE_CHECKING:
@@ -58,7 +58,8 @@ class Report:
         t = self.totals
         lost = [f'{t[o]:,} {o}' for o in STATUSES[1:] if t[o]]
         share = t['trained tokens']/max(t['tokens'], 1)
-        return (f'{t["read"]:,} rows read, {t["stored"]:,} stored' + (f' ({", ".join(lost)})' if lost else '') +
+        read = f'{counted(t["read"], "row")} read, {t["stored"]:,} stored'
+        return (read + (f' ({", ".join(lost)})' if lost else '') +
                 f'; {t["tokens"]:,} tokens, {t["trained tokens"]:,} trained ({share:.0%})')
 
     def _repr_html_(self) -> str: # the first and last rows that were not simply kept

@@ -570,6 +570,7 @@ class Encoder(_ManyRows):
             SegmentError: a dictionary is no row
         """
         if _is_batch(row): return _of_map(self, row)
+        if _is_many(row): raise TypeError('these are many rows, and one is asked for; encoder.batch(rows) takes many')
         return self.many([row if isinstance(row, Segments) else Segments.from_dict(row)])[0]
 
 # %% ../../nbs/tokens/11_encoder.ipynb #c9e94b20
@@ -577,6 +578,9 @@ def _is_batch(row) -> bool:
     "Is this a batch of `Dataset.map(batched=True)`: `{'segments': [[...], [...]]}`?"
     segs = row.get('segments') if isinstance(row, Mapping) and not isinstance(row, Segments) else None
     return isinstance(segs, list) and bool(segs) and isinstance(segs[0], list)
+
+def _is_many(row: Any) -> bool: # a DataFrame, or a list of examples
+    return hasattr(row, 'columns') or isinstance(row, list) and any(isinstance(o, Segments) for o in row)
 
 def _of_map(encoder: Encoder, batch: Mapping) -> dict[str, list]:
     "A batch of `Dataset.map`, which wants the same columns every time: a data set that knows weights gets them always"
