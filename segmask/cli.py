@@ -6,9 +6,10 @@
 __all__ = ['COMMANDS', 'parser', 'main']
 
 # %% ../nbs/99_cli.ipynb #59ad75ba
-import argparse, contextlib, os, sys
+import argparse, contextlib, difflib, os, sys
 from collections.abc import Iterator, Sequence
 from importlib import import_module
+from typing import Any
 
 from .problems import Problems, visible
 
@@ -45,14 +46,14 @@ def parser(
     """
     about = 'See, edit, check and prove which tokens a language model is trained on.'
     main = argparse.ArgumentParser('segmask', description=about)
-    main.add_argument('--version', action='version', version=f'segmask {_version()}')
+    main.add_argument('-V', '--version', action='version', version=f'segmask {_version()}')
     subs = main.add_subparsers(dest='command', required=True, metavar='COMMAND')
     for name,(module,help) in COMMANDS.items():
         p = subs.add_parser(name, help=help, description=help)
         if command in (None, name): _fill(p, name, module)
     p = subs.add_parser('completion', help='Print a script that completes commands and options in a shell')
     p.add_argument('shell', choices=['bash', 'zsh', 'tcsh'], help='such as: eval "$(segmask completion bash)"')
-    p.set_defaults(run=_completion, json=False, quiet=False)
+    p.set_defaults(run=lambda args: _completion(args), json=False, quiet=False)
     return main
 
 def _fill(p: argparse.ArgumentParser, name: str, module: str):
@@ -61,12 +62,6 @@ def _fill(p: argparse.ArgumentParser, name: str, module: str):
     getattr(found, f'{name}_arguments')(p)
     if name!='config': import_module('segmask.commands.output').common_arguments(p)
     p.set_defaults(run=getattr(found, f'{name}_run'))
-
-def _completion(args: argparse.Namespace) -> int:
-    try: import shtab
-    except ImportError: raise ValueError('completion needs shtab: pip install shtab') from None
-    print(shtab.complete(parser(), args.shell))
-    return 0
 
 # %% ../nbs/99_cli.ipynb #b96033ac
 @contextlib.contextmanager
@@ -98,8 +93,12 @@ def main(
         int: exit status
     """
     if argv is None: _settings()
-    argv = list(sys.argv[1:] if argv is None else argv)
-    args = parser(next((o for o in argv if not o.startswith('-')), '')).parse_args(argv)
+    argv = _as_meant(list(sys.argv[1:] if argv is None else argv))
+    command = next((o for o in argv if not o.startswith('-')), '')
+    if command and command not in (*COMMANDS, 'completion'): return _error(_unknown(command))
+    whole = parser(command)
+    args, rest = whole.parse_known_args(argv)
+    if rest: return _error(_left_over(whole, command, rest))
     try:
         with _silence(args.quiet): status = args.run(args)
         sys.stdout.flush()
@@ -115,3 +114,51 @@ def main(
 def _named(e: BaseException) -> str:
     from segmask.commands.output import named
     return named(str(e)) or type(e).__name__
+
+# %% ../nbs/99_cli.ipynb #517a56e9
+def _as_meant(argv: list[str]) -> list[str]: # `segmask help lint`, and nothing at all
+    if argv[:1]==['help']: argv = argv[1:]
+    elif argv: return argv
+    return [*argv, '--help']
+
+def _unknown(command: str) -> str:
+    near = difflib.get_close_matches(command, COMMANDS, 1)
+    return f'segmask: there is no command {command!r}. ' + (
+        f'Did you mean {near[0]}?' if near else f'There are {", ".join(COMMANDS)} and completion.')
+
+_OTHERS = {'--tokenizer': '--base-model', '--model': '--base-model', '-m': '--base-model', '-n': '--row',
+           '--line': '--row', '--index': '--row', '--select': '--code', '--max-length': '--sequence-len'}
+
+def _own(p: argparse.ArgumentParser) -> dict[str, Any]: # command -> its parser
+    return next((dict(o.choices) for o in p._actions if isinstance(o, argparse._SubParsersAction)), {})
+
+def _left_over(whole: argparse.ArgumentParser, command: str, rest: list[str]) -> str:
+    "What is wrong with arguments that a command does not take"
+    own = _own(whole)[command]
+    name, known = rest[0].partition('=')[0], list(own._option_string_actions)
+    said = f'segmask {command}: ' + ('there is no option' if name.startswith('-') else 'one too many:') + f' {name!r}. '
+    near = [_OTHERS.get(name), *difflib.get_close_matches(name, known, 1)]
+    if name.startswith('-') and (found := [o for o in near if o in known]): return f'{said}Did you mean {found[0]}?'
+    hint = 'The file to write is given with -o. ' if '--output' in known and not name.startswith('-') else ''
+    return f'{said}{hint}`segmask {command} --help` lists what it takes.'
+
+# %% ../nbs/99_cli.ipynb #595e8d09
+def _completion(args: argparse.Namespace) -> int:
+    try: import shtab
+    except ImportError: raise ValueError('completion needs shtab: pip install shtab') from None
+    whole = parser()
+    _complete(whole, shtab.FILE, shtab.DIRECTORY)
+    print(shtab.complete(whole, args.shell))
+    return 0
+
+def _complete(p: argparse.ArgumentParser, file: dict, folder: dict):
+    "Say what a shell can complete: files, folders, and words of which there are few"
+    from segmask.commands.sets import FORMATS, TEMPLATES
+    from segmask.linting.codes import CODES
+    words = {'CODE': sorted(CODES), 'TYPE': sorted(FORMATS), 'NAME': sorted(TEMPLATES)}
+    paths = dict.fromkeys(('PATH', 'FILE', 'CONFIG', 'DATA', 'A', 'B'), file)
+    paths |= dict.fromkeys(('FOLDER', 'MODEL'), folder)
+    for sub in _own(p).values(): _complete(sub, file, folder)
+    for action in p._actions:
+        if action.metavar in words: action.choices = words[str(action.metavar)]
+        elif action.metavar in paths: action.complete = paths[str(action.metavar)] # type: ignore[attr-defined]

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Note', 'open_bytes', 'iter_jsonl', 'read_jsonl', 'SegmentColumns', 'segment_columns', 'Stamp', 'stamp',
-           'write_beside', 'records', 'line_of', 'write_jsonl', 'keep_copy', 'rewrite_lines']
+           'write_beside', 'records', 'frame_rows', 'line_of', 'write_jsonl', 'keep_copy', 'rewrite_lines']
 
 # %% ../nbs/05_files.ipynb #c0de0019
 import difflib, gzip, json, os, re, shutil, tempfile, time, zlib
@@ -77,7 +77,7 @@ def _near(path: Path) -> str:
     names = [o.name for o in path.parent.iterdir()] if path.parent.is_dir() else []
     near = difflib.get_close_matches(path.name, names, 1)
     if near: return f'Did you mean {path.parent/near[0]}?'
-    return f'Looked in {path.parent.resolve().name or "/"}/; check the path.'
+    return f'Looked in {path.parent.resolve().name}/; check the path.'
 
 # %% ../nbs/05_files.ipynb #1b103791
 def _stretches(path) -> Iterator[tuple[int,bytes]]:
@@ -395,12 +395,23 @@ def records(
         Iterable[Any]: rows one by one: dictionaries, or what the iterable holds
     """
     if isinstance(rows, (Segments, Mapping)): return [rows]
-    if hasattr(rows, 'iloc') and hasattr(rows, 'columns'): return _of_pandas(rows)
+    if (found := frame_rows(rows)) is not None: return found
     if hasattr(rows, '__arrow_c_stream__'): return _of_arrow(rows)
     if isinstance(rows, Iterable) and not isinstance(rows, (str, bytes)): return rows
     raise TypeError(f'{type(rows).__name__} holds no rows; give a list, a DataFrame, a data set or a prepared set')
 
-def _of_pandas(rows: Any) -> list[dict]: # an empty cell is null, as in JSON
+def frame_rows(
+    rows: Any,
+) -> Iterable[Any]|None: # None for what is neither
+    """The rows of a DataFrame of pandas or polars, or what stands in a column. An empty cell is null, as in JSON
+
+    Returns:
+        Iterable[Any]|None: None for what is neither
+    """
+    if hasattr(rows, 'collect_schema') and hasattr(rows, 'collect'): rows = rows.collect() # a lazy one
+    if hasattr(rows, 'iter_rows'): return rows.iter_rows(named=True)
+    if hasattr(rows, 'to_list') and hasattr(rows, 'dtype'): return rows.to_list()
+    if not hasattr(rows, 'iloc'): return None
     return rows.astype(object).where(rows.notna(), None).to_dict('records')
 
 def _of_arrow(rows: Any) -> Iterator[dict]:

@@ -1,7 +1,8 @@
 """A Ray cluster on this machine, in a process of its own, which can be killed when it hangs
 
 On a busy machine Ray's two agents, which are Python, take more than the 15 seconds after which a raylet ends itself. It waits
-for files with their ports: these are written here before it starts. `python ray_cluster.py CPUS...` starts a node each."""
+for files with their ports: these are written here before it starts, and what no test needs is left out (autoscaler, dashboard,
+monitor of logs). `python ray_cluster.py CPUS...` starts a node each."""
 import os, select, shutil, socket, subprocess, sys, tempfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import psutil
 
 ROOT = str(Path(__file__).parents[1])
-PATIENCE = 90 # seconds for a cluster to come up; it is tried twice
+PATIENCE = 120 # seconds for a cluster to come up; it is tried twice
 os.environ.update(RAY_agent_register_timeout_ms='300000', RAY_gcs_server_port_wait_time_s='90', RAY_worker_register_timeout_seconds='300',
                   RAY_raylet_start_wait_time_s='300', RAY_enable_metrics_collection='0', RAY_USAGE_STATS_ENABLED='0') # read when ray is imported
 
@@ -59,7 +60,8 @@ def ray_cluster(*cpus: int):
 def free_port() -> int:
     with socket.create_server(('127.0.0.1', 0)) as s: return s.getsockname()[1]
 
-def write_ports_first():
+def make_patient():
+    "Patch the class that starts a node's processes"
     from ray._private.node import Node
     from ray._raylet import persist_port
     start = Node.start_raylet
@@ -67,14 +69,16 @@ def write_ports_first():
         for o in ('metrics_agent_port', 'metrics_export_port', 'dashboard_agent_listen_port'): persist_port(self._session_dir, self._node_id, o, -1)
         return start(self, *args, **kwargs)
     Node.start_raylet = start_raylet
+    Node.start_api_server = lambda self, **kwargs: setattr(self, '_webui_url', '')
 
 def main(cpus: list[int]):
     import ray
     from ray.cluster_utils import Cluster
     out, sys.stdout = sys.stdout, sys.stderr
-    write_ports_first()
+    make_patient()
     cluster = Cluster()
-    nodes = [cluster.add_node(num_cpus=n, include_dashboard=False, object_store_memory=128<<20, runtime_env_agent_port=free_port()) for n in cpus]
+    few = dict(no_monitor=True, include_log_monitor=False, object_store_memory=128<<20)
+    nodes = [cluster.add_node(num_cpus=n, runtime_env_agent_port=free_port(), **few) for n in cpus]
     ray.init(address=cluster.address, log_to_driver=False, logging_level='ERROR')
     ray.get(ray.remote(lambda: 0).remote()) # so that a worker has started
     ray.shutdown()

@@ -198,8 +198,17 @@ def test_start(tmp_path):
 
 def test_completion(tmp_path):
     pytest.importorskip('shtab')
-    script = run('completion', 'bash', cwd=tmp_path).stdout
-    assert '--sequence-len' in script and 'preprocess' in script
+    script = tmp_path/'segmask.bash'
+    script.write_text(run('completion', 'bash', cwd=tmp_path).stdout)
+    (tmp_path/'rows.jsonl').touch()
+    def completed(*words):
+        code = f'source {script}; COMP_WORDS=(segmask {" ".join(words)}); COMP_CWORD={len(words)}; _shtab_segmask; echo "${{COMPREPLY[@]}}"'
+        return subprocess.run(['bash', '-c', code], capture_output=True, text=True, cwd=tmp_path).stdout.split()
+    assert completed('prep')==['preprocess'] and completed('lint', '--seq')==['--sequence-len']
+    assert completed('lint', '--ignore', 'eos-m')==completed('audit', '--ignore', 'eos-m')==['eos-masked', 'eos-missing']
+    assert completed('convert', '--chat-template', 'chat')==['chatml'] and completed('convert', '--type', 'share')==['sharegpt']
+    assert completed('lint', 'ro')==completed('config', 'check', 'ro')==['rows.jsonl']
+    for shell in ('zsh', 'tcsh'): assert 'eos-masked' in run('completion', shell, cwd=tmp_path).stdout
 
 def test_mask(folder):
     "A rule changes the mask before rows are shown or looked at"

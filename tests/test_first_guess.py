@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from datasets import Dataset
 
-from segmask import (Encoder, Segments, SegmentCollator, audit, browse, check, convert, debug_line, fix, lint, lint_summary, loss_table,
+from segmask import (Encoder, Segments, SegmentCollator, audit, browse, check, convert, debug_line, diff, fix, lint, lint_summary, loss_table,
                      masked, plot_lengths, read_jsonl, register, show_batch, show_losses, show_tokens, to_segments, token_table, trained,
                      write_jsonl)
 from segmask.formats.instruct import FORMATS
@@ -102,6 +102,10 @@ WRONG = dict(
     chat_unread=(lambda enc: enc(CHAT[0]), "'chat_template'"),
     prompts=(lambda enc: enc({'prompt': 'Q', 'completion': 'A'}), r"masked\(row\['prompt'\]\) \+ trained\(row\['completion'\]\)"),
     no_encoder=(lambda enc: lint([ROW]), 'name one'),
+    many_rows=(lambda enc: enc([ROW, ROW]), r'encoder.batch\(rows\)'),
+    a_frame=(lambda enc: enc(pd.DataFrame(PAIRS)), r'encoder.batch\(rows\)'),
+    audit_of_text=(lambda enc: audit([ROW], enc), r'lint\(rows, encoder\)'),
+    two_encoders=(lambda enc: diff([ROW], [ROW], enc, enc), r'diff\(one\(row\), other\(row\)\)'),
     a_function=(lambda enc: Encoder(lambda text: [1]), 'names no tokenizer'),
 )
 
@@ -120,3 +124,62 @@ def test_backends_and_files(encoder, small_model, tmp_path):
     backend, wanted = encoder.tokenizer.backend_tokenizer, encoder(ROW).input_ids
     backend.save(str(tmp_path/'own.json'))
     for o in (backend, tmp_path/'own.json', f'{small_model}/tokenizer.json'): assert Encoder(o)(ROW).input_ids==wanted
+
+@pytest.fixture
+def shell(tmp_path, monkeypatch, capsys, small_model):
+    "Runs the command in this process: (status, standard output, standard error)"
+    import json
+    from segmask.cli import main
+    monkeypatch.chdir(tmp_path)
+    write_jsonl([ROW]*3, 'rows.jsonl')
+    (tmp_path/'chat.jsonl').write_text(json.dumps(CHAT[0])+'\n')
+    keys = dict(base_model=small_model, datasets=[dict(path='rows.jsonl', type='input_output')], sequence_len=64,
+                learning_rate=1e-4, micro_batch_size=1, gradient_accumulation_steps=1)
+    (tmp_path/'run.yaml').write_text(json.dumps(keys))
+    def run(line):
+        capsys.readouterr()
+        try: status = main(line.replace('MODEL', small_model).split())
+        except SystemExit as e: status = e.code
+        return status, *capsys.readouterr()
+    return run
+
+# what is typed, the status, what is said
+TYPED = [
+    ('', 0, 'positional arguments'), ('help lint', 0, '--sequence-len'), ('-V', 0, 'segmask '),
+    ('lnt rows.jsonl', 2, 'Did you mean lint?'), ('polish', 2, 'There are preprocess'),
+    ('lint rows.jsonl --tokenizer MODEL', 2, 'Did you mean --base-model?'),
+    ('lint rows.jsonl --boundry prompt', 2, 'Did you mean --boundary?'),
+    ('show rows.jsonl 3', 2, 'segmask show --help'),
+    ('convert chat.jsonl out.jsonl --type chat_template', 2, 'The file to write is given with -o'),
+    ('convert chat.jsonl --base-model MODEL', 2, 'write --type chat_template'),
+    ('convert chat.jsonl --base-model MODEL --chat-template chatml -o -', 0, '1 row\n'),
+    ('lint rows.jsonl --base-model MODEL --ignore bos-missing,eos-missing --code bos-missing,eos-missing', 0, 'nothing found'),
+    ('lint rows.jsonl --base-model MODEL --ignore eos-mising', 2, "Did you mean 'eos-missing'?"),
+    ('lint chat.jsonl --base-model MODEL --chat-template chatml --json', 1, '"split-marker"'),
+    ('preprocess rows.jsonl', 2, 'segmask config new rows.jsonl'), ('train rows.jsonl', 2, 'is data, not a config'),
+    ('audit rows.jsonl --base-model MODEL', 2, 'Rows of text: lint'), ('audit run.yaml', 1, 'Prepared: 3 rows'), ('audit run.yaml --ignore eos-mising', 2, "Did you mean 'eos-missing'?"),
+    ('show nowhere', 2, 'nowhere'), ('export nowhere', 2, 'there is no folder nowhere'),
+    ('config set run.yaml learning_rat=1', 2, 'Did you mean `learning_rate`?'),
+]
+
+@pytest.mark.parametrize(['line', 'status', 'said'], TYPED, ids=[o or 'nothing' for o,*_ in TYPED])
+def test_a_shell(line, status, said, shell):
+    found, out, err = shell(line)
+    assert (found, said in out+err)==(status, True), out+err
+
+def test_nothing_to_annotate(shell): assert shell('lint rows.jsonl --base-model MODEL --code crlf --format github')[1]==''
+
+def test_the_folder_of_prepared_sets(shell):
+    from segmask import Prepared, preprocess
+    made = preprocess('run.yaml')
+    assert Prepared('last_run_prepared').path==made.path and shell('show last_run_prepared')[0]==0
+    with pytest.raises(IndexError, match='no row 9; there are 3'): made[9]
+    preprocess({**made.config.to_dict(), 'seed': 7})
+    with pytest.raises(ValueError, match='2 prepared sets; name one'): Prepared('last_run_prepared')
+    assert 'name one, such as' in shell('export last_run_prepared')[2]
+
+def test_configs():
+    from segmask import TrainingConfig, preprocess, train
+    with pytest.raises(TypeError, match=r"TrainingConfig.load\('run.yaml'\)"): TrainingConfig('run.yaml')
+    for f in (preprocess, train):
+        with pytest.raises(TypeError, match='Rows go into a file'): f([ROW])

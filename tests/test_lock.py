@@ -104,3 +104,16 @@ def test_it_does_not_depend_on_the_machine(locked, tmp_path_factory):
     run('preprocess', 'run.yaml', '--engine', 'raw', cwd=other)
     run('lock', 'run.yaml', cwd=other)
     assert (other/'run.lock').read_bytes()==(locked/'run.lock').read_bytes()
+
+def test_annotations_and_many_configs(locked, said):
+    assert '4 rows, all as locked' in said('--check', '--format', 'github')
+    (locked/'other.yaml').write_text((locked/'run.yaml').read_text())
+    said('other.yaml')
+    assert said('other.yaml', '--check').count('all as locked')==2
+    write(locked, [edited(text=' 4')[2], *edited(text=' 4')[1:]])
+    out = said('--check', '--format', 'github', status=1).splitlines()
+    notes = [o for o in out if o.startswith('::')]
+    assert notes==['::error file=rows.jsonl,line=1,title=lock%2C other ids::not as locked: other ids (2 findings). Hint: if that is meant: segmask lock run.yaml']
+    found = json.loads(said('other.yaml', '--check', '--format', 'json', status=1))
+    assert [o['same'] for o in found]==[False, False]
+    assert 'one config' in said('other.yaml', '--file', 'a.lock', status=2)

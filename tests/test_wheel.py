@@ -93,14 +93,27 @@ def test_the_action(env, project):
     shell('segmask lock training_config.yaml', env, project)
     assert '3 rows, all as locked' in compare()
     (project/'good.jsonl').write_text((project/'good.jsonl').read_text().replace('" 2"', '" 3"'))
-    assert 'good.jsonl:2: other ids' in compare(status=1)
+    out = compare(status=1)
+    assert 'good.jsonl:2: other ids' in out and '::error file=good.jsonl,line=2,title=lock%2C other ids::not as locked' in out
 
 def test_the_hooks(env, project):
-    "As pre-commit calls them: the entry, then all files whose names match"
-    for hook in yaml.safe_load((HERE/'.pre-commit-hooks.yaml').read_text()):
+    "As pre-commit calls them: the entry, its arguments, then all files whose names match"
+    hooks = {o['id']: o for o in yaml.safe_load((HERE/'.pre-commit-hooks.yaml').read_text())}
+    def call(id, status=0):
+        hook = hooks[id]
         files = sorted(p.name for p in project.iterdir() if re.search(hook['files'], p.name))
-        out = shell(f'{hook["entry"]} {" ".join(files)}', env, project, int(hook['id']=='segmask-lint'))
-        assert len(files)==2 and 'eos-masked' in out if hook['id']=='segmask-lint' else files==['training_config.yaml']
+        assert files
+        given = [*hook.get('args', []), *(files if hook.get('pass_filenames', True) else [])]
+        return files, shell(f'{hook["entry"]} {" ".join(given)}', env, project, status)
+    files, out = call('segmask-lint', 1)
+    assert len(files)==2 and 'eos-masked' in out
+    assert call('segmask-config-check')[0]==['training_config.yaml']
+    assert 'segmask lock training_config.yaml' in call('segmask-lock', 2)[1] # there is no lockfile yet
+    shell('segmask lock training_config.yaml', env, project)
+    assert '3 rows, all as locked' in call('segmask-lock')[1]
+    (project/'good.jsonl').write_text((project/'good.jsonl').read_text().replace('" 2"', '" 3"'))
+    assert 'good.jsonl:2: other ids' in call('segmask-lock', 1)[1]
+    assert set(hooks)=={'segmask-lint', 'segmask-config-check', 'segmask-lock'}
 
 def test_the_guide_for_assistants(env, wheel, tmp_path):
     "Its blocks, to the letter, in an empty folder"

@@ -27,6 +27,19 @@ TEXTS = dict(texts())
 def test_words_that_are_avoided(words): assert [k for k,v in TEXTS.items() if words in v] == []
 
 def test_lessons_show_what_is_printed():
-    lessons = {k: json.loads(v) for k,v in TEXTS.items() if k.startswith('nbs/tutorials/')}
+    lessons = {k: json.loads(v) for k,v in TEXTS.items() if k.startswith(('nbs/tutorials/', 'nbs/index'))}
     shown = {k: ''.join(c['source']) for k,c in lessons.items() if c['cell_type']=='code'}
-    assert [k for k,s in shown.items() if not re.match(r'#\|\s*hide', s) and re.search('redirect_stderr|quietly', s)] == []
+    assert [k for k,s in shown.items() if re.search('redirect_stderr|quietly', s)] == []
+
+def test_the_figures_of_the_readme_have_a_source():
+    said = TEXTS['README.md']
+    threads = re.findall(r'^ *@bug\(', '\n'.join(v for k,v in cells('nbs/tutorials/other_peoples_bugs.ipynb')), re.M)
+    assert f'[{len(threads)} public bugs]' in said
+    pythons = re.search(r"python: \[(.*?)\]", (ROOT/'.github/workflows/test.yml').read_text())[1].replace("'", '').split(', ')
+    assert f'Python {pythons[0]} to {pythons[-1]}' in said
+    assert set(re.findall(r'axolotl (\d[\d.]*\d)', said))==set(re.findall(r'axolotl (\d[\d.]*\d)', (ROOT/'tests/goldens.py').read_text()))
+    # anything else that is counted would need a line above
+    prose = re.sub(r'```.*?```|`[^`]*`|\]\([^)]*\)', '', said, flags=re.S)
+    assert set(re.findall(r'\d[\d.,]*', prose)) <= {'0', '1', str(len(threads)), '0.19', '2.0.', '2.0'}
+
+def cells(path): return [(k, ''.join(json.loads(v)['source'])) for k,v in TEXTS.items() if k.startswith(path)]

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core import IGNORE_INDEX
+from ..core import IGNORE_INDEX, Segments
 from ..data.batches import same_random_numbers
 from ..problems import Problem, Problems
 
@@ -142,7 +142,9 @@ def padding_of(batch: Mapping, row: int, length: int) -> np.ndarray: # bool, sha
 def check_columns(batch: Any, where: str):
     if isinstance(batch, Mapping) and {'input_ids', 'labels'} <= set(batch): return
     has = ', '.join(map(str, batch)) if isinstance(batch, Mapping) else f'a {type(batch).__name__}'
-    hint = 'Give the trainer, or the DataLoader with its collator: labels are made there.'
+    if isinstance(batch, Segments):
+        hint = 'Encode it: [encoder(row) for row in rows]. What is wrong with its text: lint(rows, encoder).'
+    else: hint = 'Give the trainer, or the DataLoader with its collator: labels are made there.'
     raise Problems([Problem(where, '', f'has no input_ids and labels (it is: {has})', hint, 'no-labels')])
 
 def batch_to_rows(
@@ -249,7 +251,7 @@ def folder_data(path: Path) -> Any:
         files = [str(path)] if path.suffix==suffix else sorted(map(str, path.glob(f'*{suffix}')))
         if files: return datasets.load_dataset(kind, data_files=files, split='train', streaming=True)
     raise Problems([Problem(str(path), '', 'holds no prepared set, no Parquet and no Arrow files',
-                            'Name a folder that save_to_disk wrote, or a .parquet file.')])
+                            'Name a folder that save_to_disk wrote, or a .parquet file. Rows of text: lint.')])
 
 # %% ../../nbs/auditing/79_reading.ipynb #ee4a930a
 @dataclass

@@ -14,22 +14,29 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .output import MISTRAL, emit, say
+from .output import MISTRAL, codes_argument, emit, say
+from ..html import counted
 
 if TYPE_CHECKING: from segmask.data.prepared import Prepared
 
 # %% ../../nbs/commands/97_auditing.ipynb #458abbaa
 def audit_arguments(p: argparse.ArgumentParser):
-    p.add_argument('path', metavar='FOLDER', help='a prepared folder (axolotl\'s or ours), or Parquet or Arrow files')
+    p.add_argument('path', metavar='PATH',
+                   help='a config, a prepared folder (axolotl\'s or ours), or Parquet or Arrow files')
     p.add_argument('--base-model', metavar='MODEL', help=f'the tokenizer: a folder or a hub id (default: {MISTRAL})')
     p.add_argument('--rows', type=int, default=200, metavar='N', help='how many rows to look at (default: 200)')
-    p.add_argument('--ignore', action='append', default=[], metavar='CODE', help='a code that is meant')
+    codes_argument(p, '--ignore', 'a code that is meant')
     p.add_argument('--show', metavar='CODE', help='draw the first rows with this finding')
 
 def audit_run(args: argparse.Namespace) -> int: # 1 when there is an error
     from segmask.auditing.report import Audit, audit
+    from segmask.auditing.checks import AUDIT_CODES
+    from segmask.commands.sets import is_config, prepared_of
+    from segmask.linting.codes import known_codes
+    known_codes(args.ignore, AUDIT_CODES)
     if args.rows<1: raise ValueError(f'--rows is {args.rows}; give a number from 1')
-    found = audit(args.path, tokenizer_for(args), args.rows)
+    data = prepared_of(args.path) if is_config(args.path) else args.path
+    found = audit(data, tokenizer_for(args, data), args.rows)
     kept = [f for f in found.found if f.hit.code not in args.ignore]
     found = Audit(found.what, found.rows, found.held, kept, found.tokenizer, found.hints)
     if args.show: print(found.show(args.show))
@@ -37,13 +44,13 @@ def audit_run(args: argparse.Namespace) -> int: # 1 when there is an error
     if not args.show: emit(args, dict(ok=found.ok, codes=found.codes, findings=records), found)
     return int(not found.ok)
 
-def tokenizer_for(args: argparse.Namespace) -> Any:
+def tokenizer_for(args: argparse.Namespace, data: Any) -> Any:
     "The tokenizer that was named, or that a prepared set of ours names"
     from segmask.commands.sets import is_prepared
+    from segmask.data.prepared import Prepared
     from segmask.tokens.tokenizer import load_tokenizer
-    if args.base_model is None and is_prepared(args.path):
-        from segmask.data.prepared import Prepared
-        return Prepared(args.path).tokenizer
+    if args.base_model is None and not isinstance(data, Prepared) and is_prepared(data): data = Prepared(data)
+    if args.base_model is None and isinstance(data, Prepared): return data.tokenizer
     if args.base_model is None: say(f'segmask: judged by the tokenizer of {MISTRAL}; --base-model names another')
     return load_tokenizer(args.base_model or MISTRAL)
 
@@ -66,7 +73,7 @@ def row_letters(
 def _of_batch(batch: Any, weighted: bool) -> Iterator[str]:
     import numpy as np
     from segmask.core import IGNORE_INDEX
-    from segmask.data.rows import flat_lists
+    from segmask.data.store import flat_lists
     columns = (flat_lists(batch.column(k)) for k in ('input_ids', 'labels', 'attention_mask'))
     (ids, lens), (labels, _), (seen, _) = columns
     trained = labels!=IGNORE_INDEX
@@ -232,6 +239,12 @@ class Changed(NamedTuple):
     order: bool                 # is the order, or the split, another one?
     causes: list[str]           # what is different in what rows depend on
 
+    @property
+    def same(self) -> bool: return not self.rows and not self.order
+    def to_dict(self) -> dict:
+        rows = [dict(where=where, what=what) for where,what in self.rows]
+        return dict(same=self.same, order=self.order, causes=self.causes, rows=rows)
+
 def changed(old: Lock, new: Lock) -> Changed:
     "Compare two locks"
     names = dict.fromkeys([*new.rows, *old.rows])
@@ -266,35 +279,49 @@ def _causes(old: dict, new: dict) -> Iterator[str]:
 
 # %% ../../nbs/commands/97_auditing.ipynb #lk000016
 def lock_arguments(p: argparse.ArgumentParser):
-    p.add_argument('config', metavar='CONFIG', help='a training config (YAML)')
+    p.add_argument('config', metavar='CONFIG', nargs='+', help='a training config (YAML)')
     p.add_argument('--check', action='store_true', help='compare with the lockfile; the status is 1 when they differ')
     p.add_argument('--file', metavar='FILE', help='the lockfile (default: the name of the config, ending in .lock)')
+    p.add_argument('--format', choices=['text', 'json', 'github'], default='text',
+                   help='how differences are printed (default: %(default)s)')
 
 def lock_run(args: argparse.Namespace) -> int:
+    if args.file and len(args.config)>1: raise ValueError('--file names the lockfile of one config')
+    args.json = args.json or args.format=='json'
+    done = [_locked(args, o) for o in args.config]
+    data = [o for _,o,_ in done]
+    emit(args, data if len(data)>1 else data[0], '\n'.join(text for *_,text in done))
+    return max(status for status,*_ in done)
+
+def _locked(args: argparse.Namespace, config: str) -> tuple[int, dict, str]: # (status, for programs, for people)
     from segmask.data.prepare import preprocess
     from segmask.files import write_beside
-    file = Path(args.file or Path(args.config).with_suffix('.lock'))
-    old = read_lock(file, args.config) if args.check else None
-    new = lock_of(preprocess(args.config))
+    file = Path(args.file or Path(config).with_suffix('.lock'))
+    old = read_lock(file, config) if args.check else None
+    new = lock_of(preprocess(config))
     n = sum(len(o) for lines in new.rows.values() for o in lines)
-    if old is not None: return _compared(args, changed(old, new), n, file)
+    if old is not None:
+        found = changed(old, new)
+        notes = _annotated(found, file, config) if args.format=='github' else []
+        return int(not found.same), found.to_dict(), '\n'.join([_told(found, n, file, config), *notes])
     with write_beside(file) as f: f.write(str(new).encode())
-    emit(args, dict(path=str(file), rows=n), f'{file}: {n:,} rows locked')
-    return 0
+    return 0, dict(path=str(file), rows=n), f'{file}: {counted(n, "row")} locked'
 
-def _compared(args: argparse.Namespace, found: Changed, n: int, file: Path) -> int: # the status
-    same = not found.rows and not found.order
-    records = [dict(where=w, what=o) for w,o in found.rows]
-    data = dict(same=same, order=found.order, causes=found.causes, rows=records)
-    emit(args, data, _told(found, n, file, args.config))
-    return int(not same)
+def _annotated(found: Changed, file: Path, config: str) -> list[str]:
+    "What has changed as the commands of a GitHub workflow, a line for each kind in each file"
+    from segmask.linting.findings import Finding, findings_frame
+    from segmask.linting.reports import annotations
+    hint = f'if that is meant: segmask lock {config}'
+    other = [(f'{file}:1', 'another order, or split')] if found.order and not found.rows else []
+    note = lambda where, what: Finding(f'lock, {what}', 'error', where, None, None, f'not as locked: {what}', '', hint)
+    return annotations(findings_frame([note(*o) for o in [*found.rows, *other]])).splitlines()
 
 def _told(found: Changed, n: int, file: Path, config: str) -> str:
     "What has changed, the first 20 rows by name"
     causes = [f'  {o}' for o in found.causes]
-    if not found.rows and not found.order:
+    if found.same:
         more = ['changed, without effect on any row:', *causes] if causes else []
-        return '\n'.join([f'{file}: {n:,} rows, all as locked', *more])
+        return '\n'.join([f'{file}: {counted(n, "row")}, all as locked', *more])
     rows = [f'  {w}: {o}' for w,o in found.rows[:20]]
     more = [f'  and {len(found.rows)-20:,} more; --json lists all'] if len(found.rows)>20 else []
     other = f'{len(found.rows):,} row{"s differ" if len(rows)>1 else " differs"}'

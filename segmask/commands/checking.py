@@ -11,8 +11,10 @@ from pathlib import Path
 from runpy import run_path
 from typing import Any
 
-from .output import MISTRAL, colored, emit, given, named, pair, reading_arguments, say
+from .output import (
+    MISTRAL, codes_argument, colored, emit, given, kind_of, named, pair, reading_arguments, say)
 from ..config.config import TrainingConfig
+from ..config.paths import split_key
 from ..config.yamltext import dotted
 from ..files import keep_copy
 from ..linting.codes import CODES, SEVERITIES, at_least, known_codes
@@ -35,9 +37,8 @@ def lint_arguments(p: argparse.ArgumentParser):
                    help='a config, a prepared folder, or data: a file, a folder, a data set on the hub, - for stdin')
     reading_arguments(p)
     p.add_argument('--sequence-len', type=int, metavar='N', help='the most tokens that a row may have')
-    p.add_argument('--code', action='append', metavar='CODE',
-                   help='only this kind of finding; may be given several times: ' + ', '.join(CODES))
-    p.add_argument('--ignore', action='append', default=[], metavar='CODE', help='not this kind of finding')
+    codes_argument(p, '--code', 'only this kind of finding')
+    codes_argument(p, '--ignore', 'not this kind of finding')
     p.add_argument('--checks', action='append', default=[], metavar='FILE',
                    help='a Python file with checks of your own: functions made with @check')
     p.add_argument('--details', type=int, nargs='?', const=50, metavar='N',
@@ -48,16 +49,17 @@ def lint_arguments(p: argparse.ArgumentParser):
                    help='the severity from which on the exit status is 1 (default: %(default)s)')
     p.add_argument('--format', choices=['text', 'json', 'sarif', 'github'], default='text',
                    help='how findings are printed (default: %(default)s)')
+    p.epilog = f'Codes: {", ".join(CODES)}.'
 
 def lint_run(args: argparse.Namespace) -> int:
     import pandas as pd
     checks = own_checks(args.checks)
-    known_codes(args.code or (), [o.code for o in checks])
+    known_codes([*args.code, *args.ignore], [o.code for o in checks])
     parts, fixed = zip(*(_linted(args, o, checks) for o in args.path))
     found: Any = pd.concat(parts) if len(parts)>1 else parts[0]
     if args.code: found = found[found.code.isin(args.code)]
     found['where'] = found['where'].map(named)
-    print(_report(args, found, [f for o in fixed for f in o]))
+    if text := _report(args, found, [f for o in fixed for f in o]): print(text)
     return int(found.severity.isin(at_least(args.fail_on)).any())
 
 def _linted(args: argparse.Namespace, name: str, checks: list) -> tuple[Any, list]: # (findings, what was fixed)
@@ -117,11 +119,11 @@ def _lintable(args: argparse.Namespace, path: str) -> tuple[Any, Any]: # what `l
         tok = load_tokenizer(name)
         rows, boundary = examples(args, path, tok)
         return rows, Encoder(tok, boundary)
-    if args.type in (None, 'input_output') and not args.set and source_of(path).lines:
+    if kind_of(args)=='input_output' and not args.set and source_of(path).lines:
         from segmask.tokens.encoder import Encoder
         from segmask.tokens.tokenizer import load_tokenizer
         return path, Encoder(load_tokenizer(name), args.boundary or 'segment')
-    entry = {'path':path, 'type':args.type or 'input_output', **dict(args.set)}
+    entry = {'path':path, 'type':kind_of(args), **dict(args.set)}
     if args.boundary: entry['segmask'] = {**(entry.get('segmask') or {}), 'boundary':args.boundary}
     longest = args.sequence_len or 1<<30
     keys = dict(base_model=name, datasets=[entry], sequence_len=longest, chat_template=args.chat_template)
@@ -218,7 +220,11 @@ def _set_arguments(p: argparse.ArgumentParser):
     p.add_argument('--yes', action='store_true', help='write without asking')
 
 def _set(args: argparse.Namespace) -> int:
-    return _write(TrainingConfig.load(args.config).with_keys(dict(args.pairs), args.unset), Path(args.config), args)
+    cfg = TrainingConfig.load(args.config).with_keys(dict(args.pairs), args.unset)
+    changed = {split_key(o)[0] for o,_ in args.pairs}
+    for o in cfg.check():
+        if o.key and split_key(o.key)[0] in changed: say(f'segmask: {o}')
+    return _write(cfg, Path(args.config), args)
 
 def _write(cfg: TrainingConfig, path: Path, args: argparse.Namespace, backup: bool=False) -> int:
     diff, old = cfg.diff(path), path.exists()

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from .output import (
-    BOUNDARIES, MISTRAL, colored, emit, given, mask_argument, named, pair, reading_arguments, say, written)
+    BOUNDARIES, MISTRAL, colored, emit, given, kind_of, mask_argument, named, pair, reading_arguments, say, written)
 from ..config.config import TrainingConfig, ignored_keys
 from ..config.yamltext import dotted
-from ..core import Segments
+from ..core import Segments, format_of
 from ..data.exchange import convert, export
 from ..data.packing import pack_prepared
 from ..data.prepare import preprocess
@@ -26,6 +26,7 @@ from ..data.prepared import Prepared
 from ..formats.formats import FORMATS, lower_all, lowering
 from ..formats.sources import Rows, SourceError
 from ..formats.templates import TEMPLATES
+from ..html import counted
 from ..masks import rules_from
 from ..problems import Problem
 from ..tokens.encoder import Encoder, debug_line
@@ -33,7 +34,8 @@ from ..tokens.tokenizer import load_tokenizer
 
 # %% ../../nbs/commands/94_sets.ipynb #b18da703
 def is_config(path: str|Path) -> bool: return Path(path).suffix in ('.yaml', '.yml')
-def is_prepared(path: str|Path) -> bool: return (Path(path)/'segmask.json').exists()
+def is_prepared(path: str|Path) -> bool: # or a folder of prepared sets
+    return (Path(path)/'segmask.json').exists() or any(Path(path).glob('*/segmask.json'))
 
 def prepared_of(path: str) -> Prepared: # of a config or a prepared folder
     return preprocess(path) if is_config(path) else Prepared(path)
@@ -56,7 +58,7 @@ def examples(args: argparse.Namespace, path: str, tok: Any) -> tuple[Iterator[Se
     "(rows of any format, one by one; their boundary mode)"
     options = dict(args.set)
     source = source_of(path, **options)
-    lower, boundary = lowering(args.type or 'input_output', tok, options, {'chat_template':args.chat_template})
+    lower, boundary = lowering(kind_of(args), tok, options, {'chat_template':args.chat_template})
     rules, numbered = rules_from(args.mask), lower_all(source, lower, source.at)
     rows = (Segments(rules(s).segments, s.extra, source.at(n)) for n,s in numbered)
     return rows, args.boundary or boundary
@@ -181,7 +183,7 @@ def convert_run(args: argparse.Namespace) -> int:
         entry = data if isinstance(data, dict) else {}
         options['segmask'] = with_mask(options.get('segmask') or entry.get('segmask'), args.mask)
     made = written(args.output, lambda path: convert(data, kind, path, tok, config, **options))
-    if args.output=='-': say(f'{made.rows:,} rows')
+    if args.output=='-': say(counted(made.rows, 'row'))
     else: emit(args, made._asdict(), made)
     return 0
 
@@ -194,13 +196,20 @@ def _to_convert(args: argparse.Namespace) -> tuple[Any, Any, Any, dict, dict]:
             raise ValueError(f'there is no data set {args.dataset}; {path} has {len(cfg.datasets)}, counted from 0')
         entry = cfg.datasets[args.dataset].model_dump(exclude_unset=True)
         return entry, args.type or entry.get('type'), cfg.tokenizer(), cfg.model_dump(exclude_unset=True), {}
-    if not args.type: raise ValueError('--type is missing: write the format of the data, such as --type alpaca')
+    if not (args.type or args.chat_template): raise ValueError(f'--type is missing: {_type_hint(path)}')
     source_of(path, **dict(args.set))
     special = dict(args.special_token) or None
     added = args.token or None
     config = dict(train_on_inputs=args.train_on_inputs, chat_template=args.chat_template,
                   special_tokens=special, tokens=added)
-    return path, args.type, load_tokenizer(args.base_model, special, added), config, dict(args.set)
+    return path, kind_of(args), load_tokenizer(args.base_model, special, added), config, dict(args.set)
+
+# %% ../../nbs/commands/94_sets.ipynb #3d9b88e4
+def _type_hint(path: str) -> str: # for data without a type
+    _, row = next(iter(source_of(path)), (0, {}))
+    name = format_of(row) if isinstance(row, dict) else None
+    if name: return f'these are rows of {name}; write --type {name}'
+    return 'write the format of the data, such as --type alpaca'
 
 def export_arguments(p: argparse.ArgumentParser):
     p.add_argument('path', metavar='PATH', help='a training config, or a prepared folder')

@@ -91,6 +91,11 @@ class ReadConfig(TrainingFields):
     _read: dict|None = PrivateAttr(None)             # what the file said, as `to_dict` gives it
     _why: dict = PrivateAttr(default_factory=dict)   # key -> reason, written as a comment
 
+    if not TYPE_CHECKING:
+        def __new__(cls, *args, **values):
+            if args: raise TypeError(f'keys are given by name; to read a file: {cls.__name__}.load({args[0]!r:.60})')
+            return super().__new__(cls)
+
     @classmethod
     def load(cls, path: str|os.PathLike) -> Self:
         """Read a config
@@ -139,6 +144,9 @@ class ReadConfig(TrainingFields):
             Self
         """
         if isinstance(config, cls): return config
+        if not isinstance(config, (str, os.PathLike, Mapping)):
+            what = f'a {type(config).__name__} is no config; give a YAML file, a TrainingConfig or its keys'
+            raise TypeError(f'{what}. Rows go into a file that it names: write_jsonl(rows, "rows.jsonl")')
         return checked(cls, config) if isinstance(config, Mapping) else cls.load(config) # type: ignore[arg-type]
 
 # %% ../../nbs/config/36_config.ipynb #c9ae0658
@@ -195,6 +203,9 @@ class ConfigFile(ReadConfig):
 
 # %% ../../nbs/config/36_config.ipynb #c9ae0659
 def _text_of(path: str|os.PathLike) -> str:
+    if str(path).endswith(('.jsonl', '.jsonl.gz', '.jsonl.zst', '.csv', '.parquet')):
+        hint = f'Write a config for it: segmask config new {path} --base-model MODEL.'
+        raise ConfigError([Problem(str(path), '', 'is data, not a config', hint, 'type')])
     try:
         with open_bytes(path) as f: raw = f.read()
         return raw.decode('utf-8-sig')
@@ -269,7 +280,7 @@ class TrainingConfig(CheckedConfig):
     """A training config with axolotl's keys. Keys that are not listed are kept as they are
 
     Raises:
-        ConfigError: with every value that cannot be, its line and key
+        ValueError: a value cannot be. `load` and `of` raise a ConfigError, with the line and key of each
 
     Example:
         >>> config = TrainingConfig(base_model='mistralai/Mistral-7B-v0.1', datasets=[{'path': 'output.jsonl'}])

@@ -40,6 +40,8 @@ def estimate_text(
     shown = '{:.1%}' if share else '{:.3f}'
     return shown.format(e.mean) + ('' if math.isnan(lo) else f' ({shown.format(lo)} to {shown.format(hi)})')
 
+def _p(p: float) -> str: return 'p < 0.001' if p<.001 else f'p = {p:.3f}'
+
 def pair_text(
     o: Pair,         # two arms
     measure: str,    # of what
@@ -63,11 +65,11 @@ def pair_text(
     corrected = f', corrected for {n} pairs' if n>1 else ''
     if not o.p<.05:
         seen = f'no difference between {o.a} and {o.b} can be seen'
-        return f'{measure.capitalize()}: {seen} ({size}, p = {o.p:.3f}{corrected}).'
+        return f'{measure.capitalize()}: {seen} ({size}, {_p(o.p)}{corrected}).'
     first, second = (o.a, o.b) if (d>0)!=measure.startswith('loss') else (o.b, o.a)
     lo, hi = sorted((abs(lo), abs(hi)))
     return (f'{measure.capitalize()}: {first} is better than {second} by {abs(d):.2f}{unit} '
-            f'(95 % interval {lo:.2f} to {hi:.2f}, p = {o.p:.3f}{corrected}).')
+            f'(95 % interval {lo:.2f} to {hi:.2f}, {_p(o.p)}{corrected}).')
 
 def _and(words: Sequence[str]) -> str:
     return words[0] if len(words)==1 else f'{", ".join(words[:-1])} and {words[-1]}'

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..core import Segments
-from ..data.rows import RowSet, StoredRows, flat_lists, row_set
+from ..data.rows import RowSet, StoredRows, row_set
+from ..data.store import flat_lists
 from ..html import FAINT, ORANGE, PRE_STYLE, QUIET, RED, View, as_table, counted, legend, plain, tag
 from ..problems import visible
+from ..tokens.encoder import Encoder
 from ..tokens.tokenizer import tokenizer_of
 from .tokens import Token, drawn_parts, run_html, tip, tokens_of, weighted
 
@@ -314,8 +316,8 @@ def diff(
     Example:
         >>> diff(encoder(row), Encoder(tokenizer)(row))
     """
-    if isinstance(names, str) or not all(isinstance(o, str) for o in names):
-        raise TypeError('names are two texts; rows under two encoders: diff(a, b), where each row is encoded')
+    if any(isinstance(o, Encoder) for o in (a, b, names)):
+        raise TypeError('give rows, each encoded by its encoder: diff(one(row), other(row))')
     if _is_row(a) and _is_row(b):
         given = None if tokenizer is None else tokenizer_of(tokenizer)
         known = given or getattr(a, 'tokenizer', None) or getattr(b, 'tokenizer', None)
