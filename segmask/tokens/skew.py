@@ -148,12 +148,9 @@ def parts_at(
     Returns:
         int: the length of the shorter one when it begins the other
     """
-    start, end = 0, min(len(one), len(other))
-    while start<end: # equal up to `start`, different before or at `end`
-        middle = (start+end+1)//2
-        if one[start:middle]==other[start:middle]: start = middle
-        else: end = middle-1
-    return start
+    end = min(len(one), len(other))
+    part = next((i for i in range(0, end, 16) if one[i:i+16]!=other[i:i+16]), end) # lists compare faster than we do
+    return next((i for i in range(part, end) if one[i]!=other[i]), end)
 
 def _skew(e: Encoded, char: int, at: int, prompt: str, hint: str, continued: Callable[[], Encoded|None]) -> Skew:
     tok, before = e.tokenizer, e.input_ids[:at]
