@@ -322,7 +322,8 @@ def lint_lines(path: Path, n: int, sizes: tuple[int, int]=(100_000, 500_000)) ->
     took, memory = r['lint'], lint_memory(path.parent, sizes)
     return [f'`lint` over the short segments takes {took[2]:.2f} times the CPU time of raw `encode_batch_fast` over the same texts ({took[3]:.2f} CPU seconds; wall time {took[1]:.2f} times). '
             'Every one of these rows has findings, most of them for each of its segments: the tokenizer puts a space before it.', '',
-            f'Each further row without findings takes {memory:.0f} bytes of anonymous memory (between {sizes[0]:,} and {sizes[1]:,} rows).']
+            f'Each further row without findings takes {memory:.0f} bytes of anonymous memory (between {sizes[0]:,} and {sizes[1]:,} rows). '
+            f'The machine had a load of {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores; {n} rounds.']
 
 def command_lines(folder: Path, example: Path, many: Path, n: int) -> list[str]:
     lines = ['`segmask preprocess --debug` against `axolotl preprocess --debug`, the whole process, medians; wall time, and CPU time in brackets.', '',
