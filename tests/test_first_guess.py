@@ -158,6 +158,11 @@ TYPED = [
     ('lint chat.jsonl --base-model MODEL --chat-template chatml --json', 1, '"split-marker"'),
     ('preprocess rows.jsonl', 2, 'segmask config new rows.jsonl'), ('train rows.jsonl', 2, 'is data, not a config'),
     ('audit rows.jsonl --base-model MODEL', 2, 'Rows of text: lint'), ('audit run.yaml', 1, 'Prepared: 3 rows'), ('audit run.yaml --ignore eos-mising', 2, "Did you mean 'eos-missing'?"),
+    ('train run.yaml --learning_rate 1e-4', 2, 'segmask config set CONFIG learning_rate=...'),
+    ('preprocess run.yaml --debug_num_examples 1', 2, 'Did you mean --debug-num-examples?'),
+    ('view rows.jsonl --open', 2, 'segmask view --help'),
+    ('lint rows.jsonl --base-model MODEL --sequence-len -5', 2, 'give 1 or more'),
+    ('config new chat.jsonl --base-model MODEL --chat-template chatml -o -', 0, 'chat_template: chatml'),
     ('show nowhere', 2, 'nowhere'), ('export nowhere', 2, 'there is no folder nowhere'),
     ('config set run.yaml learning_rat=1', 2, 'Did you mean `learning_rate`?'),
 ]
@@ -183,3 +188,13 @@ def test_configs():
     with pytest.raises(TypeError, match=r"TrainingConfig.load\('run.yaml'\)"): TrainingConfig('run.yaml')
     for f in (preprocess, train):
         with pytest.raises(TypeError, match='Rows go into a file'): f([ROW])
+
+def test_masks_of_a_comparison(shell, monkeypatch):
+    from types import SimpleNamespace
+    seen = {}
+    def compare(config, masks=None, **more):
+        seen.update(masks or {})
+        return SimpleNamespace(table=pd.DataFrame(), verdict='')
+    monkeypatch.setattr('segmask.training.experiment.compare', compare)
+    assert shell('compare run.yaml --mask masked --mask marks=<<.*?=>> --mask unmasked --json')[0]==0
+    assert seen=={'masked': 'masked', 'marks': '<<.*?=>>', 'unmasked': 'unmasked'}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from ..core import IGNORE_INDEX
+from ..html import counted
 
 if TYPE_CHECKING:
     from segmask.data.prepared import Prepared
@@ -153,7 +154,8 @@ class Fill(NamedTuple):
     share: float   # of their room that holds tokens
     rows: int      # in them
     def __str__(self):
-        return (f'{self.rows:,} rows pack into {self.sequences:,} sequences, {self.share:.1%} full '
+        packs = f'{self.rows:,} rows pack into' if self.rows!=1 else '1 row packs into'
+        return (f'{packs} {counted(self.sequences, "sequence")}, {self.share:.1%} full '
                 f'(no packing needs fewer than {self.least:,})')
     def __repr__(self): return str(self)
 
