@@ -4,15 +4,16 @@
 
 # %% auto #0
 __all__ = ['BLUE', 'ORANGE', 'RED', 'GREEN', 'PURPLE', 'GREY', 'SEVERITY', 'RUN_STYLE', 'PRE_STYLE', 'QUIET', 'FAINT',
-           'PART_STYLE', 'PART_WORDS', 'LEGEND', 'COLORS', 'DASHES', 'escape', 'tag', 'plain', 'counted', 'run_style',
-           'legend', 'note', 'heat', 'runs_html', 'View', 'table_html', 'as_table', 'picture', 'ticks', 'number',
-           'percent', 'length_bins', 'Series', 'Frame', 'chart_svg', 'points_text', 'Plot', 'chart']
+           'PART_STYLE', 'PART_WORDS', 'LEGEND', 'T', 'COLORS', 'DASHES', 'escape', 'tag', 'plain', 'counted',
+           'run_style', 'legend', 'note', 'heat', 'runs_html', 'View', 'in_notebook', 'progress', 'table_html',
+           'as_table', 'picture', 'ticks', 'number', 'percent', 'length_bins', 'Series', 'Frame', 'chart_svg',
+           'points_text', 'Plot', 'chart']
 
 # %% ../nbs/01_html.ipynb #c0de0013
-import base64, html, math, re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import base64, html, math, re, sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from .problems import visible
 
@@ -202,6 +203,48 @@ class View:
     def __repr__(self) -> str:
         whole = len(self.text)<4000
         return self.text if whole else self.text[:3000].rsplit('\n', 1)[0] + '\n... print() shows the rest'
+
+# %% ../nbs/01_html.ipynb #9a7e0002
+def in_notebook() -> bool: # a terminal's IPython is not one
+    """Does this code run in a Jupyter kernel?
+
+    Returns:
+        bool: a terminal's IPython is not one
+    """
+    ip = sys.modules.get('IPython')
+    shell = ip.get_ipython() if ip is not None and hasattr(ip, 'get_ipython') else None
+    return shell is not None and 'IPKernelApp' in getattr(shell, 'config', {})
+
+T = TypeVar('T')
+
+def progress(
+    items: Iterable[T],             # whatever takes its time
+    doing: str,                     # such as 'Encoding'
+    count: Callable[[T], int]=lambda o: 1, # how many units an item is
+    unit: str='rows',
+    total: int|None=None,           # units, where that is known
+) -> Iterator[T]: # the same items
+    """Items with a bar, in a terminal or a notebook, from the third second on
+
+    Args:
+        items (Iterable[T]): whatever takes its time
+        doing (str): such as 'Encoding'
+        count (Callable[[T], int], default lambda o: 1): how many units an item is
+        unit (str, default 'rows')
+        total (int|None, default None): units, where that is known
+
+    Returns:
+        Iterator[T]: the same items
+    """
+    shows = in_notebook() or (sys.stderr is not None and sys.stderr.isatty())
+    if not shows:
+        yield from items
+        return
+    from tqdm.auto import tqdm
+    with tqdm(desc=doing, unit=f' {unit}', total=total, leave=False, delay=2) as bar:
+        for o in items:
+            yield o
+            bar.update(count(o))
 
 # %% ../nbs/01_html.ipynb #19c1feae
 _CELL = 'padding:2px 8px;vertical-align:top;background:transparent;'

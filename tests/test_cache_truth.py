@@ -318,3 +318,11 @@ def test_a_cluster_that_does_not_answer(place, monkeypatch, address):
     a = time.monotonic()
     with pytest.raises(ValueError, match='does not answer|is no address') as e: cluster.connect(address)
     assert time.monotonic()-a<20 and 'Start it, name another with ray_address, or write "local"' in str(e.value)
+
+def test_a_cluster_that_does_not_start_here(place, monkeypatch):
+    class Busy(NoRay):
+        @staticmethod
+        def init(**kw): raise Exception('The current node timed out during startup.') # Ray's own is no more than that
+    monkeypatch.setitem(sys.modules, 'ray', Busy)
+    with pytest.raises(ValueError, match='did not start on this machine .The current node timed out') as e: cluster.connect('local')
+    assert 'less busy' in str(e.value) and 'ray_address' in str(e.value)

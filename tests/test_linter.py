@@ -4,18 +4,23 @@ from pathlib import Path
 from runpy import run_path
 
 import pytest
+import trl
 
 from families import FAMILIES, family
 from segmask.config.config import TrainingConfig
 from segmask.config.paths import ConfigError
-from segmask.core import masked, trained
+from segmask.core import Segment, Segments, masked, trained
+from segmask.tokens import fast
 from segmask.tokens.encoder import Encoder
 from segmask.formats.contract import CONTRACT_CODES
 from segmask.formats.formats import to_segments
 from segmask.linting.codes import CODES
 from segmask.linting.findings import lint_summary
+from segmask.linting import linter
+from segmask.linting.checks import CHECKS
 from segmask.linting.fixes import fix
 from segmask.linting.linter import lint
+from segmask.linting.look import Block, Known, Look, block_of
 from segmask.data.prepare import preprocess
 from segmask.tokens.skew import Habits, prompt_tokens_at_inference
 from segmask.tokens.tokenizer import load_tokenizer
@@ -193,7 +198,7 @@ def test_spaces_are_found_where_they_are(name, n=300):
         if '\ufffd' in got or '▁' in row.text: continue # a character cut into bytes; the mark itself, which comes back as a space
         seen += 1
         assert got==h.expected(e), row
-        assert bool(h.injected(e))==(got!=whole), (row, got, whole)
+        assert bool(h.injected(row))==(got!=whole), (row, got, whole)
     assert seen>n/3
 
 def test_all_problems_of_a_file_are_findings(tmp_path, tok):
@@ -216,7 +221,9 @@ def test_many_prompts_are_put_together_exactly(name):
             row = row + M(text + rng.choice(['\n', '', ' ', ':', *specials])) + T(rng.choice([' ', '', '\n']) + text)
         e, = enc.many([row])
         assert len(row.text)>4_000 and len(e.prompts)>3
-        assert prompt_tokens_at_inference(enc, Habits(enc), [e])==[enc.lists([row.text[:c] for c,_ in e.prompts])]
+        ends = [c for c,_ in e.prompts]
+        found, each = prompt_tokens_at_inference(enc, Habits(enc), [(row.text, ends)]), enc.lists([row.text[:c] for c in ends])
+        assert found.ids.tolist()==sum(each, []) and found.counts.tolist()==[*map(len, each)]
 
 def test_markers_and_special_tokens_in_masked_text(tok):
     "What is quoted in masked text is no error of the template; a control token in it is told, where it is no end of a turn"
@@ -264,3 +271,124 @@ def test_rows_from_a_git_history(tok):
     assert odd.text.endswith('+a\0\1b\nAnswer: {"category": "ci"}</s>')
     assert row.text=='<s>Title: tabs\nDescription: Quotes </s>.\nChanges:\ndiff --git a/x b/x\n+tab\nAnswer: {"category": "fix"}</s>'
     assert set(lint([row], Encoder(tok), ignore=['pad-is-eos', 'bos-at-inference']).code)=={'special-in-text'}
+
+HOSTILE = ['<|im_start|>', '<|im_end|>', '</s>', '<s>', '<eos>', '[|user|]', '[|я|]', '<｜x｜>', '<unk>', '"</s>"', '`<s>`', ' ', '\n', '\r\n', '\t', '\x85', '\xa0', '\u3000',
+           '\u200b', '\x1c', '\x00', '▁', 'Ġ', 'hello', '. ', 'é', 'e\u0301', 'ﬁ', '日本', '👩‍👩‍👧', 'word word', 'a', '4', '\ufffd']
+
+def hostile_row(rng):
+    def segment():
+        text, weight = ''.join(rng.choice(HOSTILE) for _ in range(rng.randint(0, 6))), rng.choice([0, 0, 1, 1, .5])
+        return Segment(text, True, weight=weight) if weight else Segment(text, False)
+    return Segments(segment() for _ in range(rng.randint(1, 6)))
+
+def plain(found): return found.astype(object).where(found.notna(), None).values.tolist()
+
+def without_sieves(monkeypatch): monkeypatch.setattr(linter, 'suspects', lambda b, checks: {i: list(checks) for i in range(len(b))})
+
+@pytest.mark.parametrize('name', FAMILIES)
+def test_a_sieve_loses_no_finding(name, monkeypatch):
+    "Checks of the rows that the sieves let through find what all checks of all rows find, in the same order"
+    tok, rng = family(name), random.Random(11)
+    specials = [str(o.content) for o in tok.added_tokens_decoder.values() if o.special][:4]
+    rows = [random_row(rng, specials) for _ in range(120)] + [hostile_row(rng) for _ in range(120)]
+    rows += rows[:3]
+    limits = dict(sequence_len=12, excess_length_strategy='truncate')
+    for boundary in ('segment', 'prompt', 'joint'):
+        for all_trained in (False, True):
+            try: enc = Encoder(tok, boundary, all_trained)
+            except ValueError: continue
+            found = plain(lint(rows, enc, **limits))
+            with monkeypatch.context() as m:
+                without_sieves(m)
+                assert found==plain(lint(rows, enc, **limits))
+            assert len({o[0] for o in found})>12
+
+CUES = ['<|im_start|>user\n', '<|im_start|>assistant\n', '<|im_start|>assistant', '<|im_end|>', '\n', 'Hi', '4', '<think>\n\n</think>\n\n', ' ', '</s>', '<|im_start|>']
+
+@pytest.mark.parametrize('boundary', ['segment', 'prompt', 'joint'])
+def test_a_sieve_loses_no_finding_about_answers(boundary, monkeypatch):
+    "Rows in which somebody wrote the marks of the tokenizer's template by hand"
+    tok = load_tokenizer(MISTRAL, {'eos_token':'<|im_end|>'}, ['<|im_start|>'])
+    tok.chat_template = (Path(trl.__file__).parent/'chat_templates/qwen3.jinja').read_text()
+    rng, enc = random.Random(17), Encoder(tok, boundary)
+    segment = lambda: Segment(''.join(rng.choice(CUES) for _ in range(rng.randint(1, 4))), rng.random()<.5)
+    rows = [Segments(segment() for _ in range(rng.randint(1, 6))) for _ in range(400)]
+    found = plain(lint(rows, enc))
+    without_sieves(monkeypatch)
+    assert found==plain(lint(rows, enc))
+    assert {'supplied-but-trained', 'trained-after-stop', 'eos-masked'} <= {o[0] for o in found}
+
+@pytest.mark.parametrize('name', FAMILIES)
+def test_a_row_of_a_block_is_the_row_by_itself(name):
+    "What is known of a row in columns is what encoding it says, and the tokenizer"
+    tok, rng = family(name), random.Random(12)
+    specials = [str(o.content) for o in tok.added_tokens_decoder.values() if o.special][:4]
+    rows = [random_row(rng, specials) for _ in range(80)] + [hostile_row(rng) for _ in range(80)]
+    for boundary in ('segment', 'prompt', 'joint'):
+        try: enc = Encoder(tok, boundary)
+        except ValueError: continue
+        know = Known(enc)
+        block = block_of(rows, know)
+        for i,(row,e) in enumerate(zip(rows, enc.many(rows))):
+            look = Look(block, i)
+            assert (look.row, look.text, look.ids, look.labels, look.prompts)==(row, row.text, e.input_ids, e.labels, e.prompts)
+            assert (look.encoded.weights, look.encoded.straddling, look.encoded.segment)==(e.weights, e.straddling, e.segment)
+            assert look.inference==enc.lists([row.text[:c] for c,_ in e.prompts])
+            assert look.decoded==know.habits.decode(e.input_ids)
+            if not block.lost[i]: assert look.decoded==know.habits.expected(e)
+            assert [look.segment_of(t) for t in range(len(look.ids))]==e.segment
+
+def test_few_rows_become_objects(tok, monkeypatch):
+    "Rows without findings are not looked at one by one"
+    looked = []
+    monkeypatch.setattr(linter, 'Look', lambda block, i: looked.append(i) or Look(block, i))
+    enc, fine = Encoder(tok, 'joint'), [M(f'<s>Q: {i}+2?\nA:') + T(f' {i+2}</s>') for i in range(50)]
+    for e,rows in ((enc, fine), (Encoder(family('byte-level, gpt2')), [M(f'Q {i}') + T(' yes<|endoftext|>') for i in range(50)])):
+        assert not len(lint(rows, e, ignore=['pad-is-eos', 'bos-at-inference']))
+    assert not looked
+    lint([*fine, M('<s>a\r\nA:') + T(' 4</s>')], enc)
+    assert looked==[50]
+
+def test_a_file_in_columns_and_line_by_line(tok, tmp_path):
+    "Own checks may ask for anything of a row, so then it is read line by line; the findings are the same"
+    rng, path = random.Random(13), tmp_path/'rows.jsonl'
+    rows = [r for r in (random_row(rng, ['<s>', '</s>']) for _ in range(200)) if len(r)]
+    path.write_text(''.join(json.dumps(r.to_dict())+'\n' for r in rows))
+    def never(look): "Never"
+    found = plain(lint(path, Encoder(tok)))
+    assert found==plain(lint(path, Encoder(tok), checks=[never]))
+    assert {o[2] for o in found} >= {f'{path}:1', f'{path}:{len(rows)}'}
+    keys = []
+    def has_id(look): keys.append(look.row.extra.get('id'))
+    path.write_text(json.dumps({**good.to_dict(), 'id': 7})+'\n')
+    lint(path, Encoder(tok), checks=[has_id])
+    assert keys==[7]
+
+def test_the_engine_makes_no_difference(tok, monkeypatch):
+    rng = random.Random(14)
+    rows = [random_row(rng, ['<s>', '</s>']) for _ in range(300)]
+    monkeypatch.setattr(fast, 'PATIENCE', 0)
+    quick, real = Encoder(tok), Encoder(tok)
+    real.engine.fast = False
+    found = lint(rows, quick)
+    assert quick.engine._fast.fast is not None and not quick.engine.differed
+    assert plain(found)==plain(lint(rows, real))
+
+def test_rows_are_looked_at_again_when_the_engine_erred(tok, monkeypatch):
+    "A fast tokenizer that makes other tokens later on: the findings are those of the real one"
+    real, n = fast.fast_ids, []
+    def wrong(*given):
+        n.append(1)
+        found = real(*given)
+        return found._replace(ids=found.ids+1) if len(n)>4 and len(found.ids) else found
+    monkeypatch.setattr(fast, 'PATIENCE', 0)
+    monkeypatch.setattr(fast, 'SAMPLE', 1)
+    monkeypatch.setattr(fast, 'fast_ids', wrong)
+    rows = [M(f'<s>Say {i} ') + T(f'yes {i}</s>') for i in range(1500)]
+    enc = Encoder(tok)
+    found = lint(rows, enc)
+    assert not enc.engine.fast and len(n)>4
+    monkeypatch.undo()
+    plainly = Encoder(tok)
+    plainly.engine.fast = False
+    assert plain(found)==plain(lint(rows, plainly))

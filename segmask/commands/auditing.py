@@ -73,7 +73,7 @@ def row_letters(
 def _of_batch(batch: Any, weighted: bool) -> Iterator[str]:
     import numpy as np
     from segmask.core import IGNORE_INDEX
-    from segmask.data.rows import flat_lists
+    from segmask.data.store import flat_lists
     columns = (flat_lists(batch.column(k)) for k in ('input_ids', 'labels', 'attention_mask'))
     (ids, lens), (labels, _), (seen, _) = columns
     trained = labels!=IGNORE_INDEX

@@ -388,6 +388,10 @@ def connect(address: str|None=None):
     dashboard = None if found else False
     try: ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=dashboard)
     except ConnectionError as e: raise ValueError(f'no Ray cluster was found ({e}). {hint}') from e
+    except Exception as e:
+        if found: raise
+        hint = 'Try again when the machine is less busy, or name a cluster with ray_address.'
+        raise ValueError(f'Ray did not start on this machine ({e}). {hint}') from e
 
 def _address(address: str|None) -> tuple[str|None, str]: # what Ray will try, and who says so; None: it starts a cluster
     if address=='local': return None, ''

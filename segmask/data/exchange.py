@@ -19,7 +19,7 @@ from ..files import write_beside, write_jsonl
 from ..tokens.encoder import Boundary, Encoder
 from ..formats.formats import check_config, check_options, lower_all, lowering, numbered_rows
 from .encoding import batches
-from ..html import counted
+from ..html import counted, progress
 from ..tokens.tokenizer import tokenizer_of
 
 if TYPE_CHECKING:
@@ -120,7 +120,6 @@ def convert(
     Example:
         >>> convert('chat.jsonl', 'chat_template', 'rows.jsonl', tokenizer, config={'chat_template': 'chatml'})
     """
-    from tqdm import tqdm
     spec = {k:v for k,v in data.items() if k!='path'} | options if isinstance(data, Mapping) else options
     if str(type).endswith('.jsonl'): raise TypeError(f'the format comes before the file: convert(data, type, {type!r})')
     check_options(type, spec)
@@ -133,7 +132,7 @@ def convert(
     differ = 0
     def lowered():
         nonlocal differ
-        made = tqdm(lower_all(source, lower, at), desc='Converting', unit=' rows', disable=None, leave=False)
+        made = progress(lower_all(source, lower, at), 'Converting')
         for rows,_ in batches(made, lambda s: len(s.text)):
             if encoders: differ += _differ(rows, *encoders)
             yield from ((_joined(o) if encoders else o) for o in rows if len(o))

@@ -137,8 +137,23 @@ class Folder(Sequence):
         Returns:
             Source
         """
-        row = self.sizes.slice(range(len(self))[i], 1).to_pylist()[0]
-        return Source(self.manifest['inputs'][row['file']]['path'], *line_and_turn(row['line']))
+        return self.sources(range(len(self))[i], 1)[0]
+
+    def sources(self,
+        start: int,
+        n: int,      # rows from there on
+    ) -> list[Source]:
+        """The files and lines that some stored rows came from
+
+        Args:
+            start (int)
+            n (int): rows from there on
+
+        Returns:
+            list[Source]
+        """
+        files, lines = (self.sizes[k].slice(start, n).to_pylist() for k in ('file', 'line'))
+        return [Source(self.manifest['inputs'][f]['path'], *line_and_turn(o)) for f,o in zip(files, lines)]
 
     def row(self,
         i: int, # its number, from 0

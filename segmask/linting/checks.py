@@ -11,19 +11,22 @@ __all__ = ['CHECKS', 'Hit', 'Check', 'check', 'injected_space', 'added_space', '
 
 # %% ../../nbs/linting/49_checks.ipynb #881a8810
 import re, unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import chain
 from typing import Any, Literal, NamedTuple
+
+import numpy as np
 
 from ..problems import visible
 from ..core import IGNORE_INDEX
 from ..formats.chatrows import ChatRow
 from ..formats.contract import CONTRACT_CODES
 from ..formats.instruct import takes
+from ..tokens.skew import matching, parts_at
 from ..tokens.tokenizer import token_text
 from .codes import CODES, SEVERITIES, Code
-from .look import Look, around, segment_at, start_of
+from .look import Block, Look, around
 
 # %% ../../nbs/linting/49_checks.ipynb #82c479a6
 class Hit(NamedTuple):
@@ -47,10 +50,13 @@ class Check(NamedTuple):
         code (str): its name
         kind (Code): severity, meaning, hint
         find (Callable[[Look], Any]): the condition
+        sieve (Callable[[Block], Any]|None, default None): rows that the condition may hold for, a bool for
+            each; None: all rows
     """
     code: str                     # its name
     kind: Code                    # severity, meaning, hint
     find: Callable[[Look], Any]   # the condition
+    sieve: Callable[[Block], Any]|None = None # rows that the condition may hold for, a bool for each; None: all rows
 
     def __call__(self, look: Look) -> list[Hit]:
         "What is wrong with a row; nothing when all is well"
@@ -65,6 +71,7 @@ def check(
     *,
     severity: Literal['error', 'warning', 'info'] = 'warning', # how bad it is
     hint: str = '',                          # what to do about it
+    sieve: Callable[[Block], Any]|None = None, # of many rows in columns, those that it may speak of (default: all)
 ) -> Any: # a `Check`, for `lint(rows, encoder, checks=[...])`
     """Make a function a check. Its name is the code, its docstring what the code means.
 
@@ -75,6 +82,8 @@ def check(
         find (Callable[[Look], Any]|None, default None): takes a `Look`; returns or yields what is wrong
         severity (Literal['error', 'warning', 'info'], default 'warning'): how bad it is
         hint (str, default ''): what to do about it
+        sieve (Callable[[Block], Any]|None, default None): of many rows in columns, those that it may speak of
+            (default: all)
 
     Returns:
         Any: a `Check`, for `lint(rows, encoder, checks=[...])`
@@ -90,41 +99,44 @@ def check(
     def make(f):
         if not takes(f, 1): raise TypeError(f'{f!r:.60} is no check: write a function of one argument')
         code = f.__name__.strip('_').replace('_', '-')
-        return Check(code, CODES.get(code) or Code(severity, (f.__doc__ or '').strip(), hint), f)
+        return Check(code, CODES.get(code) or Code(severity, (f.__doc__ or '').strip(), hint), f, sieve)
     return make(find) if find else make
 
 # %% ../../nbs/linting/49_checks.ipynb #06ef20aa
-def _spaces(r: Look) -> Iterator[tuple[int, bool]]: # (number of a segment, can an edit avoid it?)
-    "Segments before which tokenizing alone puts a space"
-    for n in r.know.habits.injected(r.encoded) if r.has_text else ():
-        before, o = next(r.row[i] for i in range(n-1, -1, -1) if r.row[i].text), r.row[n]
-        moves = before.text.endswith(' ') and before.text.strip(' ') and not r.know.habits.marks_spaces
-        yield n, bool(moves or before.weight==o.weight)
-
 def _space_hit(r: Look, n: int) -> Hit:
-    at = start_of(r.row, n)
+    at = r.starts[n]
     before = ('…' if at>16 else '') + r.text[max(0, at-16):at]
-    return Hit(f'a space is put before {r.row[n].text[:16]!r}, which stands after {before!r}', n, around(r.text, at))
+    message = f'a space is put before {r.row.segments[n].text[:16]!r}, which stands after {before!r}'
+    return Hit(message, n, around(r.text, at))
 
-@check
+def _may_be_injected(b: Block) -> np.ndarray:
+    "Rows with a segment behind others that gets a mark, and does not begin with a special token"
+    h, later = b.know.habits, np.zeros(len(b.row_of), bool)
+    later[b.filled[1:][np.diff(b.row_of[b.filled])==0]] = True
+    if b.source.sizes is None or not h.marks: return b.rows_with(later & False)
+    special = matching(b.source.texts, h.added and f'^{h.added.pattern}')
+    return b.rows_with(later & matching(b.source.texts, h.takes_mark) & ~special)
+
+@check(sieve=_may_be_injected)
 def injected_space(r: Look) -> Iterator[Hit]:
-    return (_space_hit(r, n) for n,fixable in _spaces(r) if fixable)
+    return (_space_hit(r, n) for n,fixable in r.spaces if fixable)
 
-@check
+@check(sieve=_may_be_injected)
 def added_space(r: Look) -> Iterator[Hit]:
-    return (_space_hit(r, n) for n,fixable in _spaces(r) if not fixable)
+    return (_space_hit(r, n) for n,fixable in r.spaces if not fixable)
 
-@check
+# %% ../../nbs/linting/49_checks.ipynb #c4ec0001
+@check(sieve=lambda b: b.skewed)
 def skewed_prompt(r: Look) -> Iterator[Hit]:
-    for (char,at),want in zip(r.encoded.prompts, r.inference):
+    for (char,at),want in zip(r.prompts, r.inference):
         got = r.ids[:at]
         if got==want: continue
-        i = next((i for i,(a,b) in enumerate(zip(got, want)) if a!=b), min(len(got), len(want)))
+        i = parts_at(got, want)
         trained, inference = (r.know.names(o[i:i+5]) or 'nothing' for o in (got, want))
         message = f'from token {i} of the prompt on: trained on {trained}, at inference {inference}'
-        yield Hit(message, segment_at(r.row, char), around(r.text, char))
+        yield Hit(message, r.segment_at(char), around(r.text, char))
 
-@check
+@check(sieve=lambda b: b.straddled)
 def straddling_token(r: Look) -> Iterator[Hit]:
     e = r.encoded
     for k in e.straddling:
@@ -132,16 +144,28 @@ def straddling_token(r: Look) -> Iterator[Hit]:
         at = e.offsets[k][0] if e.offsets else 0
         yield Hit(f'{r.know.names([e.input_ids[k]])} is {is_trained}', e.segment[k], around(r.text, at))
 
-@check
+def _ends_blank(b: Block) -> np.ndarray:
+    "Rows with a prompt that ends in a space or a tab"
+    data, out = np.frombuffer(b.source.texts.buffers()[2] or b'', np.uint8), np.zeros(len(b), bool)
+    last = data[b.byte[b.prompts.segments]-1]
+    out[b.prompts.rows[(last==32) | (last==9)]] = True
+    return out
+
+@check(sieve=_ends_blank)
 def trailing_space(r: Look) -> Iterator[Hit]:
     added = r.know.habits.added
-    for char,_ in r.encoded.prompts:
+    for char,_ in r.prompts:
         last, after = r.text[char-1], r.text[char:]
         if last not in ' \t' or (added and added.match(after)): continue
         message = f'the prompt ends in {last!r}, the answer begins with {after[:12]!r}'
-        yield Hit(message, segment_at(r.row, char), around(r.text, char))
+        yield Hit(message, r.segment_at(char), around(r.text, char))
 
-@check
+def _may_be_swallowed(b: Block) -> np.ndarray:
+    h = b.know.habits
+    if not b.has_text or not h.marks or h.marks_spaces: return np.zeros(len(b), bool)
+    return matching(b.row_texts, f'^{h.added.pattern}? ' if h.added else '^ ')
+
+@check(sieve=_may_be_swallowed)
 def swallowed_space(r: Look) -> Iterator[Hit]:
     h = r.know.habits
     if not r.has_text or not h.marks or h.marks_spaces: return
@@ -149,37 +173,38 @@ def swallowed_space(r: Look) -> Iterator[Hit]:
     if start[:1]==' ': yield Hit(f'{start[:12]!r} is tokenized as {start[1:13]!r}', 0, around(r.text, 0))
 
 # %% ../../nbs/linting/49_checks.ipynb #cd1d1421
-_invisible = re.compile('[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f'
+_invisible = re.compile('[\\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f'
                         '\ufeff\ufffd\U000e0000-\U000e007f]')
+_blank = ''.join(re.escape(chr(i)) for i in range(0x3001) if chr(i).isspace()) # there are no others
 
-@check
+@check(sieve=lambda b: b.lost)
 def text_lost(r: Look) -> Iterator[Hit]:
     return (Hit(o.why, o.segment, visible(o.text[:60])) for o in r.lost if not o.why.startswith('unknown'))
 
-@check
+@check(sieve=lambda b: b.lost)
 def unknown_token(r: Look) -> Iterator[Hit]:
     return (Hit(o.why, o.segment, visible(o.text[:60])) for o in r.lost if o.why.startswith('unknown'))
 
-@check
+@check(sieve=lambda b: b.rows_with((np.diff(b.byte)==0) & (not b.lowered)))
 def empty_segment(r: Look) -> Iterator[Hit]:
     if r.lowered or not r.text: return
     for n,o in enumerate(r.row):
-        if not o.text: yield Hit('no text', n, around(r.text, start_of(r.row, n)))
+        if not o.text: yield Hit('no text', n, around(r.text, r.starts[n]))
 
-@check
+@check(sieve=lambda b: b.having(None if b.lowered else f'^[{_blank}]+$'))
 def blank_segment(r: Look) -> Iterator[Hit]:
     if r.lowered: return
     for n,o in enumerate(r.row):
-        if o.text.isspace(): yield Hit(repr(o.text), n, around(r.text, start_of(r.row, n)))
+        if o.text.isspace(): yield Hit(repr(o.text), n, around(r.text, r.starts[n]))
 
-@check
+@check(sieve=lambda b: b.having('\r'))
 def crlf(r: Look) -> Iterator[Hit]:
     for n,o in enumerate(r.row):
         if '\r' not in o.text: continue
         start = max(0, o.text.index('\r')-16)
         yield Hit(f'{o.text.count(chr(13))} of them', n, visible(o.text[start:])[:32])
 
-@check
+@check(sieve=lambda b: b.having(_invisible.pattern))
 def invisible_character(r: Look) -> Iterator[Hit]:
     for n,o in enumerate(r.row):
         hit = _invisible.search(o.text)
@@ -212,7 +237,14 @@ def _split(r: Look) -> Iterator[tuple[str, tuple[int, int]|None]]: # (marker, wh
     "Markers that are several tokens"
     return ((o, _structural(r, o)) for o in _markers(r.text) if r.know.size(o)>1)
 
-@check
+def _may_be_split(b: Block) -> np.ndarray:
+    "Rows with a marker of several tokens"
+    loose = _marker.pattern.replace(r'\w', '[^|]') # letters of any language
+    rows = matching(b.row_texts, rf'{loose}|^<s>|^<bos>|(</s>|<eos>)[{_blank}]*$').copy()
+    for i in np.flatnonzero(rows).tolist(): rows[i] = any(b.know.size(o)>1 for o in _markers(b.text(i)))
+    return rows
+
+@check(sieve=_may_be_split)
 def split_marker(r: Look) -> Iterator[Hit]:
     eos = str(r.tokenizer.eos_token or '')
     for marker,where in _split(r):
@@ -220,12 +252,12 @@ def split_marker(r: Look) -> Iterator[Hit]:
         instead = f'; the end token of this tokenizer is {eos!r}' if marker in ('</s>', '<eos>') and eos else ''
         yield Hit(f'{marker!r} is {r.know.size(marker)} tokens{instead}', where[1], around(r.text, where[0]))
 
-@check
+@check(sieve=_may_be_split)
 def quoted_marker(r: Look) -> Iterator[Hit]:
     quoted = [o for o,where in _split(r) if where is None]
     if not quoted: return
     at, more = r.text.find(quoted[0]), f', and {len(quoted)-1} more like it' if quoted[1:] else ''
-    yield Hit(f'{quoted[0]!r} is {r.know.size(quoted[0])} tokens{more}', segment_at(r.row, at), around(r.text, at))
+    yield Hit(f'{quoted[0]!r} is {r.know.size(quoted[0])} tokens{more}', r.segment_at(at), around(r.text, at))
 
 # %% ../../nbs/linting/49_checks.ipynb #e847f242
 _structure = {'template', 'BOS', 'EOS', 'end'} # origins of segments that a format wrote, not the data
@@ -237,7 +269,7 @@ def _special_in_messages(r: Look, row: ChatRow) -> Iterator[Hit]:
         hit = r.know.habits.added.search(said) if r.know.habits.added else None
         if not hit: continue
         at = max(0, r.text.find(hit[0], max(0, r.text.find(said))))
-        yield Hit(f'{name} holds {hit[0]!r}', segment_at(r.row, at), around(r.text, at))
+        yield Hit(f'{name} holds {hit[0]!r}', r.segment_at(at), around(r.text, at))
 
 def _special_in_data(r: Look) -> Iterator[Hit]:
     for n,o in enumerate(r.row):
@@ -269,51 +301,79 @@ def _quoted_special(r: Look) -> Iterator[Hit]:
                 yield Hit(f'masked text holds {hit[0]!r}', n, around(o.text, hit.start()))
                 break
 
-@check
+def _may_be_special(b: Block) -> np.ndarray:
+    "Rows in which a special token stands where it may be one too many"
+    eos, unk = (str(getattr(b.know.tok, f'{o}_token', None) or '') for o in ('eos', 'unk'))
+    added = b.know.habits.added
+    if added is None: return b.chats
+    if b.lowered:
+        is_data = np.array([_is_data(o.origin) for row in b.source.rows or () for o in row.segments], bool)
+        return b.chats | b.rows_with(is_data & matching(b.source.texts, added.pattern))
+    quoted = rf'\S\s*{added.pattern}\s*\S' + (f'|{re.escape(unk)}' if unk else '')
+    goes_on = matching(b.source.texts, rf'{re.escape(eos)}\s*\S' if eos else None)
+    on = b.source.weights>0
+    return b.chats | b.rows_with(np.where(on, goes_on, matching(b.source.texts, quoted)))
+
+@check(sieve=_may_be_special)
 def special_in_text(r: Look) -> Iterator[Hit]:
     if isinstance(r.row, ChatRow): return _special_in_messages(r, r.row)
     return _special_in_data(r) if r.lowered else chain(_trained_after_end(r), _quoted_special(r))
 
 # %% ../../nbs/linting/49_checks.ipynb #11ab27d2
-@check
+@check(sieve=lambda b: (b.source.lens>0) & b.know.adds_bos & (b.tokens_at(0)!=b.know.bos))
 def bos_missing(r: Look) -> Iterator[Hit]:
     if r.ids and r.know.adds_bos and r.ids[0]!=r.know.bos:
         yield Hit(f'the row begins with {token_text(r.tokenizer, r.ids[:1])[0]!r}', 0, around(r.text, 0))
 
-@check
+def _two_bos(b: Block) -> np.ndarray:
+    return (b.tokens_at(0)==b.know.bos) & (b.tokens_at(1)==b.know.bos) # None is no token
+
+@check(sieve=_two_bos)
 def bos_doubled(r: Look) -> Iterator[Hit]:
     if r.know.bos is not None and r.ids[:2]==[r.know.bos]*2: yield Hit('two of them', 0, around(r.text, 0))
-
-def _is_blank(r: Look, token: int) -> bool: return not str(r.tokenizer.decode([token])).strip()
 
 def _end(r: Look, last: int) -> int|None: # position of a token
     "The end token of a stretch whose last trained token is `last`; at most three blank ones may follow it"
     before = range(last, max(-1, last-4), -1)
-    at = next((i for i in before if r.ids[i] in r.know.ends or not _is_blank(r, r.ids[i])), last)
+    at = next((i for i in before if r.ids[i] in r.know.ends or not r.know.is_blank(r.ids[i])), last)
     return at if r.ids[at] in r.know.ends else None
 
 def _masked_end(r: Look, last: int) -> int|None: # a token
     "The end token that stands masked behind a stretch whose last trained token is `last`"
     if r.know.eos is None or _end(r, last) is not None: return None
-    at = next((i for i in range(last+1, min(last+4, len(r.ids))) if not _is_blank(r, r.ids[i])), None)
+    at = next((i for i in range(last+1, min(last+4, len(r.ids))) if not r.know.is_blank(r.ids[i])), None)
     return r.ids[at] if at is not None and r.ids[at] in r.know.ends and r.labels[at]==IGNORE_INDEX else None
 
-@check
+def _is_end(b: Block) -> np.ndarray: # bool, of each row
+    "Rows whose last trained token may end a row"
+    return np.isin(b.tokens_at(b.last_trained), [*b.know.ends])
+
+def _may_not_end(b: Block) -> np.ndarray: return (b.n_trained>0) & ~_is_end(b) & (b.know.eos is not None)
+
+@check(sieve=lambda b: _is_end(b) & (b.tokens_at(b.last_trained)==b.tokens_at(b.last_trained-1)))
 def eos_doubled(r: Look) -> Iterator[Hit]:
     last = r.last_trained
     if r.know.eos is not None and last and r.ids[last] in r.know.ends and r.ids[last-1]==r.ids[last]:
         yield Hit('two of them', r.last_segment, around(r.text, len(r.text)))
 
-@check
+def _end_near(b: Block, steps: Sequence[int]) -> np.ndarray:
+    "Rows with a trained stretch that has an end token so many places from its last token"
+    out, ends = np.zeros(len(b), bool), b.stretches_end
+    for step in steps:
+        at = np.clip(ends+step, 0, max(0, len(b.source.ids)-1))
+        out[b.row_at(ends[np.isin(b.source.ids[at], [*b.know.ends])])] = True
+    return out
+
+@check(sieve=lambda b: _end_near(b, (1, 2, 3)))
 def eos_masked(r: Look) -> Iterator[Hit]:
     for last in r.stretches_end:
         token = _masked_end(r, last)
         if token is None: continue
-        n = r.encoded.segment[last] if r.has_text else None
-        at = start_of(r.row, n)+len(r.row[n].text) if n is not None else 0
+        n = r.segment_of(last)
+        at = r.starts[n+1] if n is not None else 0
         yield Hit(f'{r.tokenizer.decode([token])!r} is masked', n, around(r.text, at))
 
-@check
+@check(sieve=_may_not_end)
 def eos_missing(r: Look) -> Iterator[Hit]:
     at = r.last_trained
     if r.know.eos is None or at is None or _end(r, at) is not None or _masked_end(r, at) is not None: return
@@ -321,15 +381,19 @@ def eos_missing(r: Look) -> Iterator[Hit]:
     yield Hit(f'the last trained token is {last!r}', r.last_segment, around(r.text, len(r.text)))
 
 # %% ../../nbs/linting/49_checks.ipynb #99fb6b96
-@check
+@check(sieve=lambda b: b.n_trained==0)
 def nothing_trained(r: Look) -> Iterator[Hit]:
     if r.ids and not r.n_trained: yield Hit(f'{len(r.ids)} tokens, all masked', None, around(r.text, 0))
 
-@check
+@check(sieve=lambda b: b.source.lens<b.know.shortest)
 def too_short(r: Look) -> Iterator[Hit]:
     if len(r.ids)<r.know.shortest: yield Hit(f'{len(r.ids)} tokens', None, around(r.text, 0))
 
-@check
+def _long(b: Block) -> np.ndarray:
+    most = b.know.sequence_len
+    return b.source.lens>(np.inf if most is None else most)
+
+@check(sieve=_long)
 def too_long(r: Look) -> Iterator[Hit]:
     n, most = len(r.ids), r.know.sequence_len
     if most is not None and n>most and r.know.strategy!='truncate':
@@ -339,11 +403,11 @@ def _cut(r: Look) -> Hit:
     message = f'{r.lost_targets} of {r.n_trained} trained tokens are behind token {r.know.sequence_len}'
     return Hit(message, None, around(r.text, len(r.text)))
 
-@check
+@check(sieve=_long)
 def target_cut(r: Look) -> Iterator[Hit]:
     if 0<r.lost_targets<r.n_trained: yield _cut(r)
 
-@check
+@check(sieve=_long)
 def target_lost(r: Look) -> Iterator[Hit]:
     if 0<r.lost_targets==r.n_trained: yield _cut(r)
 
@@ -353,20 +417,36 @@ def _contract_hits(code: str, r: Look) -> Iterator[Hit]:
     for o in r.notes if r.has_text else ():
         if o.code!=code: continue
         at = min(o.at, max(0, len(r.text)-1))
-        yield Hit(f'{who} {o.turn+1}: {o.message}', segment_at(r.row, at), around(r.text, at), o.severity)
+        yield Hit(f'{who} {o.turn+1}: {o.message}', r.segment_at(at), around(r.text, at), o.severity)
 
 def _after_stop(r: Look) -> Iterator[Hit]:
     for last in r.stretches_end if r.has_text and not isinstance(r.row, ChatRow) else ():
         end = _end(r, last)
         if end is None or end==last: continue
-        n, what = r.encoded.segment[last], r.tokenizer.decode(r.ids[end+1:last+1])
-        yield Hit(f'{what!r} is trained', n, around(r.text, start_of(r.row, n)+len(r.row[n].text)))
+        n, what = r.segment_of(last) or 0, r.tokenizer.decode(r.ids[end+1:last+1])
+        yield Hit(f'{what!r} is trained', n, around(r.text, r.starts[n+1]))
 
 def _of_contract(code: str, r: Look) -> Iterator[Hit]:
     yield from _contract_hits(code, r)
     if code=='trained-after-stop': yield from _after_stop(r)
 
-_contract = [Check(code, CODES[code], partial(_of_contract, code)) for code in CONTRACT_CODES]
+def _may_break(code: str, b: Block) -> np.ndarray:
+    "Conversations; and other rows with training in the cue of an answer, or with an end before the last trained token"
+    if not b.has_text or code not in ('supplied-but-trained', 'trained-after-stop'): return b.chats
+    return b.chats | (_end_near(b, (-1, -2, -3)) if code=='trained-after-stop' else _in_cue(b))
+
+def _in_cue(b: Block) -> np.ndarray:
+    "Rows with a trained token where the template of the tokenizer writes the cue of an answer"
+    ids, out, (cue, supplied, _) = b.source.ids, np.zeros(len(b), bool), b.know.marks
+    if not cue or len(ids)<len(cue): return out
+    windows = np.lib.stride_tricks.sliding_window_view(ids, len(cue))
+    at = np.flatnonzero((windows==np.array(cue)).all(1))
+    n, counted = max(len(cue), len(supplied)), np.append(0, np.cumsum(b.trained))
+    out[b.row_at(at[counted[np.minimum(at+n, len(ids))]>counted[at]])] = True
+    return out
+
+_checked = lambda code: Check(code, CODES[code], partial(_of_contract, code), partial(_may_break, code))
+_contract = list(map(_checked, CONTRACT_CODES))
 
 # %% ../../nbs/linting/49_checks.ipynb #b61ec725
 CHECKS = [*(o for o in list(globals().values()) if isinstance(o, Check)), *_contract]

@@ -273,11 +273,13 @@ class Columns(NamedTuple):
         trained (np.ndarray): bool, shape (tokens,): is there a label?
         lens (np.ndarray): int64, shape (rows,): tokens of each row
         weights (np.ndarray|None): float32, shape (tokens,); None where none is between 0 and 1
+        sizes (np.ndarray): int64, tokens of each piece; with `boundary="segment"` of each segment
     """
     ids: np.ndarray             # int32, shape (tokens,)
     trained: np.ndarray         # bool, shape (tokens,): is there a label?
     lens: np.ndarray            # int64, shape (rows,): tokens of each row
     weights: np.ndarray|None    # float32, shape (tokens,); None where none is between 0 and 1
+    sizes: np.ndarray           # int64, tokens of each piece; with `boundary="segment"` of each segment
 
 class Flat(NamedTuple):
     """Many rows, flat
@@ -381,8 +383,7 @@ def encoded_rows(
         list[Encoded]
     """
     cut = _cut(flatten(rows), boundary)
-    tokens = iter(engine.tokens(cut.texts, cut.first, offsets or boundary!='segment'))
-    pieces = iter(cut.pieces)
+    pieces, tokens = iter(cut.pieces), iter(engine.tokens(cut.texts, cut.first, offsets or boundary!='segment'))
     pairs = [[(next(pieces), next(tokens)) for _ in range(n)] for n in cut.counts.tolist()]
     return [put_together(r, p, engine.tokenizer, boundary, train_on_inputs) for r,p in zip(rows, pairs)]
 
@@ -404,17 +405,17 @@ def encoded_columns(
         Columns
     """
     if boundary=='segment': # nobody asks for characters: the fastest way
-        ids, lens = engine.flat(flat.texts)
-        weights, lens = np.repeat(flat.weights, lens), _sums(lens, flat.counts)
+        ids, sizes = engine.flat(flat.texts)
+        weights, counts = np.repeat(flat.weights, sizes), flat.counts
     else:
         cut = _cut(flat, boundary)
         tokens = engine.tokens(cut.texts, cut.first)
         sizes = np.fromiter((len(o.ids) for o in tokens), np.int64, len(tokens))
         ids = np.fromiter(chain.from_iterable(o.ids for o in tokens), np.int32, int(sizes.sum()))
-        weights, lens = _spread(cut.pieces, tokens, sizes, boundary), _sums(sizes, cut.counts)
+        weights, counts = _spread(cut.pieces, tokens, sizes, boundary), cut.counts
     if train_on_inputs: weights = np.ones_like(weights)
     on = weights>0
-    return Columns(ids, on, lens, weights if (weights[on]<1).any() else None)
+    return Columns(ids, on, _sums(sizes, counts), weights if (weights[on]<1).any() else None, sizes)
 
 # %% ../../nbs/tokens/11_encoder.ipynb #6e0c1a19
 class EncoderError(Problems):

@@ -15,11 +15,11 @@ from .. import __version__
 from ..config.config import TrainingConfig
 from ..core import IGNORE_INDEX
 from ..files import write_beside
-from ..html import counted
+from ..html import counted, in_notebook
 
 from .arms import RULES, Rule, Split, as_written, chooses, everything, rule_of, ruled, split_rows
 from .comparison import Comparison
-from .live import clock, in_notebook, without_bars
+from .live import clock, without_bars
 from .measure import answer_ids, expected_text, measure
 from .run import train
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..core import Segments
-from ..data.rows import RowSet, StoredRows, flat_lists, row_set
+from ..data.rows import RowSet, StoredRows, row_set
+from ..data.store import flat_lists
 from ..html import FAINT, ORANGE, PRE_STYLE, QUIET, RED, View, as_table, counted, legend, plain, tag
 from ..problems import visible
 from ..tokens.encoder import Encoder

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from ..core import IGNORE_INDEX
-from ..data.rows import RowSet, StoredRows, flat_lists, row_set
+from ..data.rows import RowSet, StoredRows, row_set
+from ..data.store import flat_lists
 from ..html import Plot, Series, chart, counted, length_bins, number, percent
 
 # %% ../../nbs/views/57_plots.ipynb #f508a664
