@@ -3,8 +3,8 @@ import pandas as pd
 import pytest
 from datasets import Dataset
 
-from segmask import (Encoder, Segments, SegmentCollator, audit, browse, check, convert, debug_line, diff, fix, lint, lint_summary, loss_table,
-                     masked, plot_lengths, read_jsonl, register, show_batch, show_losses, show_tokens, to_segments, token_table, trained,
+from segmask import (Encoder, Segments, SegmentCollator, audit, browse, check, convert, debug_line, diff, edit, fix, inference_skew, lint, lint_summary, loss_table,
+                     masked, pack_prepared, plot_lengths, read_jsonl, register, show_batch, show_losses, show_tokens, to_segments, token_table, trained,
                      write_jsonl)
 from segmask.formats.instruct import FORMATS
 
@@ -33,6 +33,7 @@ TAKEN = dict(
     alpaca=lambda given, tmp: to_segments([{'instruction': 'Add', 'output': '4'}], 'alpaca', given)[0][-1].label,
     chat=lambda given, tmp: to_segments(CHAT, 'chat_template', given, chat_template='chatml')[0].by_role('assistant').text.count('2+2')==1,
     convert=lambda given, tmp: convert(CHAT, 'chat_template', tmp/'rows.jsonl', given, chat_template='chatml').rows==1,
+    skew=lambda given, tmp: len(inference_skew(ROW, given))==1,
     fix=lambda given, tmp: fix([ROW], tokenizer=given)[0].text.endswith(' 4') or True,
 )
 
@@ -46,7 +47,10 @@ def test_a_format_is_a_function_of_a_row(encoder, tmp_path):
     for f in (pair, lambda row, context: pair(row)):
         register('pairs')(f)
         assert to_segments(PAIRS, 'pairs')==wanted
-    del FORMATS['pairs']
+    @register
+    def named(row): return [masked(row['question']), trained(row['answer'])]
+    assert to_segments(PAIRS, 'named')==wanted
+    del FORMATS['pairs'], FORMATS['named']
     assert to_segments(wanted)==wanted # rows that are segments already
     with pytest.raises(TypeError, match='write a function of a row'): register('pairs')(lambda: 0)
 
@@ -105,6 +109,8 @@ WRONG = dict(
     many_rows=(lambda enc: enc([ROW, ROW]), r'encoder.batch\(rows\)'),
     a_frame=(lambda enc: enc(pd.DataFrame(PAIRS)), r'encoder.batch\(rows\)'),
     audit_of_text=(lambda enc: audit([ROW], enc), r'lint\(rows, encoder\)'),
+    edit_rows=(lambda enc: edit([ROW]), 'edit changes a file'),
+    pack_rows=(lambda enc: pack_prepared([ROW]), r'pack_prepared\(preprocess\(config\)\)'),
     two_encoders=(lambda enc: diff([ROW], [ROW], enc, enc), r'diff\(one\(row\), other\(row\)\)'),
     a_function=(lambda enc: Encoder(lambda text: [1]), 'names no tokenizer'),
 )

@@ -272,6 +272,8 @@ def pack_prepared(
     Example:
         >>> pack_prepared(prepared).fill
     """
+    if not hasattr(prepared, 'config'):
+        raise TypeError(f'a {type(prepared).__name__} is no prepared set: pack_prepared(preprocess(config))')
     cfg, rows = prepared.config, prepared.eval if held_back else prepared.train
     if rows is None: raise ValueError('there are no evaluation rows; set val_set_size or test_datasets')
     option = lambda key, default=None: getattr(cfg, key, None) or default
