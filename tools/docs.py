@@ -42,12 +42,14 @@ def table_md(html: str) -> str:
     head, body = rows[0], rows[1:]
     if not head[0] and 'token' not in head and [r[0] for r in body]==[str(i) for i in range(len(body))]:
         head, body = head[1:], [r[1:] for r in body] # row numbers
+    head = [head[0] or '#', *head[1:]]
     lines = [[whole(c) for c in head], ['---']*len(head), *([table_cell(c, k) for c,k in zip(r, head)] for r in body)]
     return '\n'.join(f'| {" | ".join(r)} |' for r in lines)
 
 def shown(html: str) -> str:
     "HTML of an output: wide tables scroll by themselves, and the theme's rules for text do not touch it"
-    return f'<div class="shown" style="overflow-x:auto">{re.sub("^#", "&#35;", html, flags=re.M)}</div>'
+    html = re.sub(r'<th( class="blank[^>]*)>&nbsp;</th>', r'<td\1></td>', html) # a heading is never empty
+    return f'<div class="shown" style="overflow-x:auto" tabindex="0">{re.sub("^#", "&#35;", html, flags=re.M)}</div>'
 
 def printed(text: str) -> str:
     fence = '`'*max(3, 1+max((len(m) for m in re.findall('`+', text)), default=0))
@@ -127,6 +129,15 @@ def api(source: str, url: str) -> str:
     return '\n\n'.join(o for o in parts if o)
 
 # pages
+
+def stepped(md: str) -> str:
+    "Headings of the third level that stand before any of the second are of the second"
+    out, fenced, second = [], False, False
+    for line in md.split('\n'):
+        fenced ^= line.startswith('```')
+        second |= not fenced and line.startswith('## ')
+        out.append(line[1:] if line.startswith('### ') and not (fenced or second) else line)
+    return '\n'.join(out)
 
 def bare(path: Path) -> str: return re.sub(r'^\d+[a-z]?_', '', path.stem) # '12_encoder.ipynb' -> 'encoder'
 
@@ -271,8 +282,8 @@ if __name__=='__main__':
     made['index'] += LOOK
     made |= {k: (ROOT/f'{k.upper()}.md').read_text() for k in ('agents', 'contributing')}
     places = {n: name for name,md in made.items() for n in re.findall(r'\{ #api-(\w+) \}', md)}
-    for name,md in made.items(): (out/f'{name}.md').write_text(linked(md, made, places))
-    shutil.copy(Path(__file__).parent/'site.css', out/'site.css')
+    for name,md in made.items(): (out/f'{name}.md').write_text(linked(stepped(md), made, places))
+    for o in ('site.css', 'site.js'): shutil.copy(Path(__file__).parent/o, out/o)
     shutil.copytree(ROOT/'nbs/images', out/'images')
     views(out)
     (out/'llms.txt').write_text(llms_txt(made))

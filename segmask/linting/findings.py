@@ -135,7 +135,8 @@ _cell = 'text-align:left;vertical-align:top;padding:2px 8px;background:transpare
 _short, _long = _cell+'white-space:nowrap', _cell+'overflow-wrap:anywhere'
 
 def _group_html(g: Group) -> str:
-    cells = [tag('b', g.severity, style=f'color:{SEVERITY[g.severity]}'), tag('code', escape(g.code)), f'{g.total:,}',
+    mark = f'border-left:4px solid {SEVERITY[g.severity]};padding-left:6px'
+    cells = [tag('b', g.severity, style=mark), tag('code', escape(g.code)), f'{g.total:,}',
              escape(_where_text(g)), f'{plain(g.message)}<br>{tag("small", plain(g.hint))}']
     return tag('tr', ''.join(tag('td', o, style=_short if i<3 else _long) for i,o in enumerate(cells)))
 

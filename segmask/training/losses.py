@@ -134,7 +134,7 @@ def _coloured(token: Any, column: str, full: float) -> str:
     "A token of a table, coloured by a column"
     value = getattr(token, column)
     strength = 0. if value is None or math.isnan(value) else abs(value)/full
-    style = f'{run_style(token.trained)};{heat(strength, column=="change" and value<0)}'
+    style = f'{run_style(token.trained)};opacity:1;{heat(strength, column=="change" and value<0)}'
     tip = f'{column} {value:.2f}, {"trained" if token.trained else "masked"}'
     if math.isnan(value): tip = 'first token: nothing predicts it'
     text = escape(token.token).replace('\n', '⏎\n') or '∅'
