@@ -306,6 +306,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                        'segmask.commands.sets.with_mask': ('commands/sets.html#with_mask', 'segmask/commands/sets.py')},
             'segmask.commands.training': { 'segmask.commands.training._need_torch': ( 'commands/training.html#_need_torch',
                                                                                       'segmask/commands/training.py'),
+                                           'segmask.commands.training.arm': ('commands/training.html#arm', 'segmask/commands/training.py'),
                                            'segmask.commands.training.compare_arguments': ( 'commands/training.html#compare_arguments',
                                                                                             'segmask/commands/training.py'),
                                            'segmask.commands.training.compare_run': ( 'commands/training.html#compare_run',

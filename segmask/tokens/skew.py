@@ -115,14 +115,14 @@ def strips_html(
 # %% ../../nbs/tokens/12_skew.ipynb #f2984d63
 def inference_skew(
     row: Segments,     # an example
-    encoder: Encoder,  # how it is encoded in training
+    encoder: Any,      # how it is encoded in training: an `Encoder`, a tokenizer or its name
 ) -> Skews: # one for each masked→trained boundary, a list that draws itself
     """What the model is trained to continue, beside what inference gives it: the same text, or what a template
     supplies
 
     Args:
         row (Segments): an example
-        encoder (Encoder): how it is encoded in training
+        encoder (Any): how it is encoded in training: an `Encoder`, a tokenizer or its name
 
     Returns:
         Skews: one for each masked→trained boundary, a list that draws itself
@@ -130,6 +130,7 @@ def inference_skew(
     Example:
         >>> inference_skew(row, encoder)
     """
+    if not isinstance(encoder, Encoder): encoder = Encoder(encoder)
     e, found = encoder(row), Skews()
     answers, continued = e.row.prompts_at_inference(), cache(lambda: _continued(e.row, encoder))
     for char,at in e.prompts:
