@@ -137,8 +137,12 @@ def _left_over(whole: argparse.ArgumentParser, command: str, rest: list[str]) ->
     own = _own(whole)[command]
     name, known = rest[0].partition('=')[0], list(own._option_string_actions)
     said = f'segmask {command}: ' + ('there is no option' if name.startswith('-') else 'one too many:') + f' {name!r}. '
-    near = [_OTHERS.get(name), *difflib.get_close_matches(name, known, 1)]
+    near = [_OTHERS.get(name), *difflib.get_close_matches(name.replace('_', '-'), known, 1, .7)]
     if name.startswith('-') and (found := [o for o in near if o in known]): return f'{said}Did you mean {found[0]}?'
+    from segmask.config.keys import table
+    plain = name.lstrip('-').replace('-', '_')
+    if plain in table() and any(o.dest=='config' for o in own._actions):
+        return f'{said}It is a key of the config: segmask config set CONFIG {plain}=...'
     hint = 'The file to write is given with -o. ' if '--output' in known and not name.startswith('-') else ''
     return f'{said}{hint}`segmask {command} --help` lists what it takes.'
 

@@ -3,8 +3,8 @@ import pandas as pd
 import pytest
 from datasets import Dataset
 
-from segmask import (Encoder, Segments, SegmentCollator, audit, browse, check, convert, debug_line, diff, fix, lint, lint_summary, loss_table,
-                     masked, plot_lengths, read_jsonl, register, show_batch, show_losses, show_tokens, to_segments, token_table, trained,
+from segmask import (Encoder, Segments, SegmentCollator, audit, browse, check, convert, debug_line, diff, edit, fix, inference_skew, lint, lint_summary, loss_table,
+                     masked, pack_prepared, plot_lengths, read_jsonl, register, show_batch, show_losses, show_tokens, to_segments, token_table, trained,
                      write_jsonl)
 from segmask.formats.instruct import FORMATS
 
@@ -33,6 +33,7 @@ TAKEN = dict(
     alpaca=lambda given, tmp: to_segments([{'instruction': 'Add', 'output': '4'}], 'alpaca', given)[0][-1].label,
     chat=lambda given, tmp: to_segments(CHAT, 'chat_template', given, chat_template='chatml')[0].by_role('assistant').text.count('2+2')==1,
     convert=lambda given, tmp: convert(CHAT, 'chat_template', tmp/'rows.jsonl', given, chat_template='chatml').rows==1,
+    skew=lambda given, tmp: len(inference_skew(ROW, given))==1,
     fix=lambda given, tmp: fix([ROW], tokenizer=given)[0].text.endswith(' 4') or True,
 )
 
@@ -46,7 +47,10 @@ def test_a_format_is_a_function_of_a_row(encoder, tmp_path):
     for f in (pair, lambda row, context: pair(row)):
         register('pairs')(f)
         assert to_segments(PAIRS, 'pairs')==wanted
-    del FORMATS['pairs']
+    @register
+    def named(row): return [masked(row['question']), trained(row['answer'])]
+    assert to_segments(PAIRS, 'named')==wanted
+    del FORMATS['pairs'], FORMATS['named']
     assert to_segments(wanted)==wanted # rows that are segments already
     with pytest.raises(TypeError, match='write a function of a row'): register('pairs')(lambda: 0)
 
@@ -105,6 +109,8 @@ WRONG = dict(
     many_rows=(lambda enc: enc([ROW, ROW]), r'encoder.batch\(rows\)'),
     a_frame=(lambda enc: enc(pd.DataFrame(PAIRS)), r'encoder.batch\(rows\)'),
     audit_of_text=(lambda enc: audit([ROW], enc), r'lint\(rows, encoder\)'),
+    edit_rows=(lambda enc: edit([ROW]), 'edit changes a file'),
+    pack_rows=(lambda enc: pack_prepared([ROW]), r'pack_prepared\(preprocess\(config\)\)'),
     two_encoders=(lambda enc: diff([ROW], [ROW], enc, enc), r'diff\(one\(row\), other\(row\)\)'),
     a_function=(lambda enc: Encoder(lambda text: [1]), 'names no tokenizer'),
 )
@@ -158,6 +164,11 @@ TYPED = [
     ('lint chat.jsonl --base-model MODEL --chat-template chatml --json', 1, '"split-marker"'),
     ('preprocess rows.jsonl', 2, 'segmask config new rows.jsonl'), ('train rows.jsonl', 2, 'is data, not a config'),
     ('audit rows.jsonl --base-model MODEL', 2, 'Rows of text: lint'), ('audit run.yaml', 1, 'Prepared: 3 rows'), ('audit run.yaml --ignore eos-mising', 2, "Did you mean 'eos-missing'?"),
+    ('train run.yaml --learning_rate 1e-4', 2, 'segmask config set CONFIG learning_rate=...'),
+    ('preprocess run.yaml --debug_num_examples 1', 2, 'Did you mean --debug-num-examples?'),
+    ('view rows.jsonl --open', 2, 'segmask view --help'),
+    ('lint rows.jsonl --base-model MODEL --sequence-len -5', 2, 'give 1 or more'),
+    ('config new chat.jsonl --base-model MODEL --chat-template chatml -o -', 0, 'chat_template: chatml'),
     ('show nowhere', 2, 'nowhere'), ('export nowhere', 2, 'there is no folder nowhere'),
     ('config set run.yaml learning_rat=1', 2, 'Did you mean `learning_rate`?'),
 ]
@@ -183,3 +194,13 @@ def test_configs():
     with pytest.raises(TypeError, match=r"TrainingConfig.load\('run.yaml'\)"): TrainingConfig('run.yaml')
     for f in (preprocess, train):
         with pytest.raises(TypeError, match='Rows go into a file'): f([ROW])
+
+def test_masks_of_a_comparison(shell, monkeypatch):
+    from types import SimpleNamespace
+    seen = {}
+    def compare(config, masks=None, **more):
+        seen.update(masks or {})
+        return SimpleNamespace(table=pd.DataFrame(), verdict='')
+    monkeypatch.setattr('segmask.training.experiment.compare', compare)
+    assert shell('compare run.yaml --mask masked --mask marks=<<.*?=>> --mask unmasked --json')[0]==0
+    assert seen=={'masked': 'masked', 'marks': '<<.*?=>>', 'unmasked': 'unmasked'}

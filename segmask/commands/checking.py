@@ -195,8 +195,8 @@ def _flat(v: Any, path: tuple = ()) -> dict: # dotted name -> value
 def _new_arguments(p: argparse.ArgumentParser):
     p.add_argument('data', metavar='DATA', help='the file to train on')
     p.add_argument('--base-model', required=True, metavar='MODEL', help='a hub id or a local folder')
-    p.add_argument('--type', default='input_output', metavar='TYPE',
-                   help='the format of the data (default: %(default)s)')
+    p.add_argument('--type', metavar='TYPE', help='the format of the data (default: input_output)')
+    p.add_argument('--chat-template', metavar='NAME', help='a named chat template, for conversations')
     p.add_argument('--gpu', default='auto', metavar='GPU',
                    help='what it is to run on: auto, none, a name such as T4 (default: %(default)s)')
     p.add_argument('--set', type=pair, action='append', default=[], metavar='KEY=VALUE',
@@ -206,7 +206,8 @@ def _new_arguments(p: argparse.ArgumentParser):
     p.add_argument('--yes', action='store_true', help='write without asking; a file that is there is kept beside it')
 
 def _new(args: argparse.Namespace) -> int:
-    cfg = TrainingConfig.for_data(args.data, args.base_model, args.type, args.gpu, **dict(args.set))
+    more = {**({'chat_template': args.chat_template} if args.chat_template else {}), **dict(args.set)}
+    cfg = TrainingConfig.for_data(args.data, args.base_model, kind_of(args), args.gpu, **more)
     for o in cfg.check(args.gpu): say(f'segmask: {o}')
     if args.output!='-': return _write(cfg, Path(args.output), args, backup=True)
     print(visible(cfg.to_yaml()), end='')

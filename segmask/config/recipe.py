@@ -113,7 +113,7 @@ def _batches(k: Known, length: int, packs: bool) -> list[Choice]:
     steps = max(1, math.ceil(rows*(1-held)/update))
     evaluates = [('evals_per_epoch', 4 if steps>=40 else 1, '')] if held and steps*epochs>=8 else []
     why_held = f'{math.ceil(k.n_rows*held):,} of {k.n_rows:,} rows to evaluate on'
-    if not held: why_held = f'{k.n_rows} rows are too few to hold some back'
+    if not held: why_held = f'{k.n_rows} are too few rows to hold some back'
     why_micro = 'estimate from the memory that is left; halve it if memory runs out' if k.gpu else 'small, for a CPU'
     return [('val_set_size', held, why_held), ('micro_batch_size', micro, why_micro),
             ('gradient_accumulation_steps', update//micro, f'{update} {"sequences" if packs else "rows"} an update'),

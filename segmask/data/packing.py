@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from ..core import IGNORE_INDEX
+from ..html import counted
 
 if TYPE_CHECKING:
     from segmask.data.prepared import Prepared
@@ -153,7 +154,8 @@ class Fill(NamedTuple):
     share: float   # of their room that holds tokens
     rows: int      # in them
     def __str__(self):
-        return (f'{self.rows:,} rows pack into {self.sequences:,} sequences, {self.share:.1%} full '
+        packs = f'{self.rows:,} rows pack into' if self.rows!=1 else '1 row packs into'
+        return (f'{packs} {counted(self.sequences, "sequence")}, {self.share:.1%} full '
                 f'(no packing needs fewer than {self.least:,})')
     def __repr__(self): return str(self)
 
@@ -270,6 +272,8 @@ def pack_prepared(
     Example:
         >>> pack_prepared(prepared).fill
     """
+    if not hasattr(prepared, 'config'):
+        raise TypeError(f'a {type(prepared).__name__} is no prepared set: pack_prepared(preprocess(config))')
     cfg, rows = prepared.config, prepared.eval if held_back else prepared.train
     if rows is None: raise ValueError('there are no evaluation rows; set val_set_size or test_datasets')
     option = lambda key, default=None: getattr(cfg, key, None) or default

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..masks import Rules, rules_from
 from ..problems import Problem, Problems
-from ..core import SegmentError, Segments, format_of, segments_problems
+from ..core import Segment, SegmentError, Segments, format_of, segments_problems
 from ..files import records
 from .chat import Chat
 from .chatrows import without_conversations, Several, chat_rows, own_options
@@ -95,6 +95,7 @@ class Lowering:
             if not e.args or e.args[0] in row: raise
             hint = 'Write it, or read it with row.get(...).'
             raise format_error(str(e.args[0]), f'is missing ({known(row)})', hint) from e
+        if isinstance(made, list) and all(isinstance(o, (Segment, Segments)) for o in made): return Segments(made)
         if isinstance(made, (Segments, Several)): return made
         what = f'the format returned {type(made).__name__}, not Segments'
         raise TypeError(f'{what}; build them with masked(...) + trained(...)')

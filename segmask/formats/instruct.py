@@ -131,7 +131,7 @@ def with_context(
     raise TypeError(f'{getattr(f, "__name__", f)} is no format: write a function of a row, or of a row and a context')
 
 def register(
-    name: str,                        # as in `type:`
+    name: str|Callable,               # as in `type:`; `@register` alone takes the function's own
     boundary: 'Boundary' = 'segment', # 'segment' or 'joint'
     reads: Sequence[str]|None = None, # names of the options that it reads, so that others are refused; None: any
     **presets: Any,                   # options that the format brings, such as `field_messages`
@@ -139,7 +139,7 @@ def register(
     """Make a function a format: `@register('name')` over `def f(row) -> Segments`, or `def f(row, context)`
 
     Args:
-        name (str): as in `type:`
+        name (str|Callable): as in `type:`; `@register` alone takes the function's own
         boundary (Boundary, default 'segment'): 'segment' or 'joint'
         reads (Sequence[str]|None, default None): names of the options that it reads, so that others are
             refused; None: any
@@ -157,6 +157,7 @@ def register(
         >>> to_segments([{'q': '2+2?', 'a': ' 4'}], 'sums')
         [masked('2+2?') + trained(' 4')]
     """
+    if not isinstance(name, str): return register(name.__name__)(name)
     def add(f):
         FORMATS[name] = Format(with_context(f), boundary, presets, reads)
         return f

@@ -445,6 +445,7 @@ def lint(
         >>> findings[findings.severity=='warning']
     """
     from segmask.linting.findings import findings_frame
+    if sequence_len is not None and sequence_len<1: raise ValueError(f'sequence_len is {sequence_len}; give 1 or more')
     if not isinstance(data, Prepared) and _is_config(data): data = TrainingConfig.of(data)
     own = [o if isinstance(o, Check) else check(o) for o in ([checks] if callable(checks) else checks)]
     ignored = known_codes(ignore, [o.code for o in own])

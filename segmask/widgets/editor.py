@@ -6,6 +6,7 @@
 __all__ = ['EDIT', 'rule_of', 'chosen', 'Editor', 'edit']
 
 # %% ../../nbs/widgets/91_editor.ipynb #b9883c7c
+import os
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -265,6 +266,8 @@ def edit(
         >>> editor = edit('output.jsonl', tokenizer)
         >>> print(editor.python())
     """
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError('edit changes a file: write_jsonl(rows, "rows.jsonl"); browse(rows, encoder) shows rows')
     state = Edits(path, encoder)
     state.score_with(model)
     return Editor(state)
