@@ -294,9 +294,36 @@ def speed_lines(sets: dict[str, Path], n: int) -> list[str]:
         lines += ['', f'{k}: {len(rows):,} rows, {sum(map(len, rows)):,} segments. `datasets.map` takes {r[names[2]][3]/r[names[1]][3]:.1f} times the CPU time of the whole `preprocess`.']
     return lines
 
-def lint_lines(path: Path, n: int) -> list[str]:
+def fine(i: int):
+    "A row in which the linter finds nothing"
+    return [(False, f'<s>Question {i}: what is {i} plus {i%97}, and why is that so? Think about it for a while.\nAnswer:'), (True, f' It is {i+i%97}, since {i} and {i%97} make so many.</s>')]
+
+def look(path: str):
+    "What the watched process does: one lint call over rows without findings"
+    from segmask import Encoder, lint
+    enc = Encoder(MODEL)
+    lint(str(Path(path).parent/'few.jsonl'), enc) # what is there once, however many rows come: pandas, the engine
+    print(len(lint(path, enc, ignore=['pad-is-eos', 'bos-at-inference'])))
+
+def lint_memory(folder: Path, sizes: tuple[int, int]) -> float:
+    "Bytes of peak anonymous memory that one more row without findings takes"
+    write(map(fine, range(20_000)), folder/'few.jsonl')
+    peaks = []
+    for n in sizes:
+        path = write(map(fine, range(n)), folder/f'fine-{n}.jsonl')
+        peak, found = watch([sys.executable, str(here/'bench.py'), '--look', str(path)], folder)
+        if int(found): raise SystemExit(f'{found} findings in rows that are fine')
+        peaks.append(peak)
+        print(f'  lint of {n:,} rows: {peak:.1f} MiB', file=sys.stderr)
+    return (peaks[1]-peaks[0])*2**20/(sizes[1]-sizes[0])
+
+def lint_lines(path: Path, n: int, sizes: tuple[int, int]=(100_000, 500_000)) -> list[str]:
     r = speed(path, n, ['raw encode_batch_fast', 'lint'])
-    return [f'`lint` over the short segments takes {r["lint"][2]:.2f} times the CPU time of raw `encode_batch_fast` over the same texts ({r["lint"][3]:.2f} CPU seconds; wall time {r["lint"][1]:.2f} times).']
+    took, memory = r['lint'], lint_memory(path.parent, sizes)
+    return [f'`lint` over the short segments takes {took[2]:.2f} times the CPU time of raw `encode_batch_fast` over the same texts ({took[3]:.2f} CPU seconds; wall time {took[1]:.2f} times). '
+            'Every one of these rows has findings, most of them for each of its segments: the tokenizer puts a space before it.', '',
+            f'Each further row without findings takes {memory:.0f} bytes of anonymous memory (between {sizes[0]:,} and {sizes[1]:,} rows). '
+            f'The machine had a load of {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores; {n} rounds.']
 
 def command_lines(folder: Path, example: Path, many: Path, n: int) -> list[str]:
     lines = ['`segmask preprocess --debug` against `axolotl preprocess --debug`, the whole process, medians; wall time, and CPU time in brackets.', '',
@@ -343,11 +370,13 @@ def main():
     ap.add_argument('--output', type=Path, default=here, help='folder for RESULTS.md and rows.svg')
     ap.add_argument('--note', default='', help='what to say of the machine, such as that others used it too')
     ap.add_argument('--prepare', help=argparse.SUPPRESS)
+    ap.add_argument('--look', help=argparse.SUPPRESS)
     ap.add_argument('--way', nargs=2, help=argparse.SUPPRESS)
     args = ap.parse_args()
     os.environ['HF_HUB_OFFLINE'] = '1'
     os.environ.pop('TOKENIZERS_PARALLELISM', None)
     if args.prepare: return prepare(args.prepare)
+    if args.look: return look(args.look)
     if args.way: return way(*args.way)
     parts, found = args.only.split(','), {}
     with tempfile.TemporaryDirectory(prefix='segmask-bench-') as d:

@@ -2116,6 +2116,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                   'segmask/tokens/skew.py'),
                                      'segmask.tokens.skew.TokenTexts._meet': ( 'tokens/skew.html#tokentexts._meet',
                                                                                'segmask/tokens/skew.py'),
+                                     'segmask.tokens.skew._continued': ('tokens/skew.html#_continued', 'segmask/tokens/skew.py'),
                                      'segmask.tokens.skew._continuing': ('tokens/skew.html#_continuing', 'segmask/tokens/skew.py'),
                                      'segmask.tokens.skew._cuts_for': ('tokens/skew.html#_cuts_for', 'segmask/tokens/skew.py'),
                                      'segmask.tokens.skew._differing': ('tokens/skew.html#_differing', 'segmask/tokens/skew.py'),

@@ -1,5 +1,5 @@
 "Every code of the linter: a row (or config) that has the fault, and its twin that has not"
-import json, random
+import io, json, random, time
 from pathlib import Path
 from runpy import run_path
 
@@ -392,3 +392,16 @@ def test_rows_are_looked_at_again_when_the_engine_erred(tok, monkeypatch):
     plainly = Encoder(tok)
     plainly.engine.fast = False
     assert plain(found)==plain(lint(rows, plainly))
+
+def test_what_takes_long_shows_a_bar(tok, monkeypatch):
+    "From the third second on, in a terminal; elsewhere nothing, and nothing at all where it is done sooner"
+    class Terminal(io.StringIO):
+        def isatty(self): return True
+    def slowly(seconds):
+        for row in many[:6]:
+            time.sleep(seconds/6)
+            yield row
+    for stream,seconds,shown in ((Terminal(), 2.6, True), (Terminal(), .1, False), (io.StringIO(), 2.6, False)):
+        monkeypatch.setattr('sys.stderr', stream)
+        assert len(lint(slowly(seconds), Encoder(tok), ignore=['pad-is-eos', 'bos-at-inference']))==0
+        assert ('Looking' in stream.getvalue())==shown

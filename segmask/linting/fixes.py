@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from ..core import Segment, SegmentError, Segments, segments_problems
 from ..files import iter_jsonl, keep_copy, records, rewrite_lines, stamp
+from ..html import progress
 from ..problems import Problem
 from .checks import _invisible
 from ..tokens.tokenizer import tokenizer_of
@@ -225,7 +226,7 @@ def _new_lines(path: str|os.PathLike, fixer: _Fixer) -> tuple[int, dict[int, byt
     n = 0
     new: dict[int, bytes|None] = {}
     check = lambda row: segments_problems(fixer.readable(row))
-    for n,(line,row) in enumerate(iter_jsonl(path, check=check), 1):
+    for n,(line,row) in enumerate(progress(iter_jsonl(path, check=check), 'Fixing'), 1):
         made = fixer(row)
         if made is None: new[line] = None
         elif (after := made.to_dict())!=row: new[line] = json.dumps(after, ensure_ascii=False).encode()

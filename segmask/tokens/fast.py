@@ -163,9 +163,10 @@ def suspects(
     Returns:
         list[int]: those that are tokenized otherwise in some surroundings
     """
+    from segmask.html import progress
     found: set[int] = set()
-    for start in range(0, len(points), 50_000):
-        some = points[start:start+50_000]
+    parts = [points[start:start+50_000] for start in range(0, len(points), 50_000)]
+    for some in progress(parts, 'Comparing tokenizers', len, 'characters', len(points)):
         for around in AROUND:
             found.update(some[i] for i in differing(backend, fast, [around.format(chr(c)) for c in some]))
     return sorted(found)

@@ -10,7 +10,7 @@ __all__ = ['Skew', 'Skews', 'strips_html', 'inference_skew', 'parts_at', 'Marks'
 import difflib, re, unicodedata
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -132,12 +132,12 @@ def inference_skew(
     """
     if not isinstance(encoder, Encoder): encoder = Encoder(encoder)
     e, found = encoder(row), Skews()
-    answers = e.row.prompts_at_inference()
+    answers, continued = e.row.prompts_at_inference(), cache(lambda: _continued(e.row, encoder))
     for char,at in e.prompts:
         answer = next((o for o in answers if o[0]<=char<o[1]), None)
         if answer: answers.remove(answer) # what is masked further on within an answer is the model's own text
         prompt, hint = answer[2:] if answer else (e.row.text[:char], '')
-        found.append(_skew(e, char, at, prompt, hint, encoder))
+        found.append(_skew(e, char, at, prompt, hint, continued))
     return found
 
 def parts_at(
@@ -149,22 +149,19 @@ def parts_at(
     Returns:
         int: the length of the shorter one when it begins the other
     """
-    start, end = 0, min(len(one), len(other))
-    while start<end: # equal up to `start`, different before or at `end`
-        middle = (start+end+1)//2
-        if one[start:middle]==other[start:middle]: start = middle
-        else: end = middle-1
-    return start
+    end = min(len(one), len(other))
+    part = next((i for i in range(0, end, 16) if one[i:i+16]!=other[i:i+16]), end) # lists compare faster than we do
+    return next((i for i in range(part, end) if one[i]!=other[i]), end)
 
-def _skew(e: Encoded, char: int, at: int, prompt: str, hint: str, encoder: Encoder) -> Skew:
-    tok, before = encoder.tokenizer, e.input_ids[:at]
+def _skew(e: Encoded, char: int, at: int, prompt: str, hint: str, continued: Callable[[], Encoded|None]) -> Skew:
+    tok, before = e.tokenizer, e.input_ids[:at]
     bare, full = (tok(prompt, add_special_tokens=o)['input_ids'] for o in (False, True))
     bos = tok.bos_token_id
     double_bos = bos is not None and full[:2]==[bos, bos]!=bare[:2]
     same_text = prompt==e.row.text[:char]
     if before==bare:
         return Skew(char, prompt, before, bare, full, None, double_bos, hint if 'expand' in hint else '', tok)
-    if same_text: hint = _hint(e.row, char, bare, encoder)
+    if same_text: hint = _hint(e.row, char, bare, continued())
     return Skew(char, prompt, before, bare, full, parts_at(before, bare), double_bos, hint, tok)
 
 # %% ../../nbs/tokens/12_skew.ipynb #17054134
@@ -177,12 +174,15 @@ def _continuing(tokenizer: Any) -> Encoder|None:
         except ValueError: _twins[tokenizer] = None
     return _twins[tokenizer]
 
-def _hint(row: Segments, char: int, inference: list[int], encoder: Encoder) -> str:
-    "The mode or the edit under which the prompt that ends at `char` is the same at inference"
-    ways = []
+def _continued(row: Segments, encoder: Encoder) -> Encoded|None:
+    "The row in the mode 'prompt'; None where that is no other mode, or cannot be"
     is_fast = encoder.engine.backend is not None
     other = _continuing(encoder.tokenizer) if encoder.boundary!='prompt' and is_fast else None
-    e = other(row) if other else None
+    return other(row) if other else None
+
+def _hint(row: Segments, char: int, inference: list[int], e: Encoded|None) -> str: # the row in the mode 'prompt'
+    "The mode or the edit under which the prompt that ends at `char` is the same at inference"
+    ways = []
     if e and any(c==char and e.input_ids[:t]==inference for c,t in e.prompts): ways.append('boundary="prompt"')
     if row.text[char-1:char]==' ': ways.append('move the space at the end of the prompt to the beginning of the answer')
     return ', or '.join(ways) or 'move the boundary to a place where the tokenizer begins a token'
