@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from datasets import Dataset
 
-from segmask import (Encoder, Segments, SegmentCollator, audit, browse, check, convert, debug_line, diff, edit, fix, inference_skew, lint, lint_summary, loss_table,
+from segmask import (Encoder, SegmentCollator, audit, browse, check, convert, debug_line, diff, edit, fix, inference_skew, lint, lint_summary, loss_table,
                      masked, pack_prepared, plot_lengths, read_jsonl, register, show_batch, show_losses, show_tokens, to_segments, token_table, trained,
                      write_jsonl)
 from segmask.formats.instruct import FORMATS

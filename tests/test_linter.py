@@ -17,10 +17,9 @@ from segmask.formats.formats import to_segments
 from segmask.linting.codes import CODES
 from segmask.linting.findings import lint_summary
 from segmask.linting import linter
-from segmask.linting.checks import CHECKS
 from segmask.linting.fixes import fix
 from segmask.linting.linter import lint
-from segmask.linting.look import Block, Known, Look, block_of
+from segmask.linting.look import Known, Look, block_of
 from segmask.data.prepare import preprocess
 from segmask.tokens.skew import Habits, prompt_tokens_at_inference
 from segmask.tokens.tokenizer import load_tokenizer

@@ -108,7 +108,7 @@ def test_the_hooks(env, project):
     files, out = call('segmask-lint', 1)
     assert len(files)==2 and 'eos-masked' in out
     assert call('segmask-config-check')[0]==['training_config.yaml']
-    assert 'segmask lock training_config.yaml' in call('segmask-lock', 2)[1] # there is no lockfile yet
+    call('segmask-lock', 2) # there is no lockfile yet
     shell('segmask lock training_config.yaml', env, project)
     assert '3 rows, all as locked' in call('segmask-lock')[1]
     (project/'good.jsonl').write_text((project/'good.jsonl').read_text().replace('" 2"', '" 3"'))

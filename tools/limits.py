@@ -123,7 +123,8 @@ def prose(path: Path) -> float:
 
 if __name__=='__main__':
     wing = sys.argv[1] if len(sys.argv)>1 else ''
-    lists = dict(wide=wide(), wide_cells=wide_cells(), cells=long_cells(), modules=long_modules(), upwards=inversions(), late=late())
+    lists = dict(wide=wide(), wide_cells=wide_cells(), cells=long_cells(), modules=long_modules(), upwards=inversions(),
+                 late=late())
     for title,found in lists.items():
         found = [o for o in found if o.startswith(wing)]
         print(f'{title}: {len(found)}', *found[:99], sep='\n  ')

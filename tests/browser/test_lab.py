@@ -599,9 +599,9 @@ LAYOUT = """() => new Promise(done => { const pre = document.querySelector('.sm-
 CPU = """
 import time
 def cpu(name, **more):
-    t = time.process_time()
+    t = time.thread_time()
     e.command(name, **more)
-    return time.process_time()-t
+    return time.thread_time()-t
 span = {'n': 0, 'from': 60, 'to': 70}
 some = dict(back=cpu('go', by=-1), next=cpu('go', by=1),  mark=cpu('train', **span), undo=cpu('undo'))
 print(json.dumps({k: round(1000*v) for k,v in some.items()}))"""
