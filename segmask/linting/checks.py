@@ -344,6 +344,7 @@ def _masked_end(r: Look, last: int) -> int|None: # a token
     at = next((i for i in range(last+1, min(last+4, len(r.ids))) if not r.know.is_blank(r.ids[i])), None)
     return r.ids[at] if at is not None and r.ids[at] in r.know.ends and r.labels[at]==IGNORE_INDEX else None
 
+# %% ../../nbs/linting/49_checks.ipynb #11ab27d4
 def _is_end(b: Block) -> np.ndarray: # bool, of each row
     "Rows whose last trained token may end a row"
     return np.isin(b.tokens_at(b.last_trained), [*b.know.ends])
@@ -358,10 +359,11 @@ def eos_doubled(r: Look) -> Iterator[Hit]:
 
 def _end_near(b: Block, steps: Sequence[int]) -> np.ndarray:
     "Rows with a trained stretch that has an end token so many places from its last token"
-    out, ends = np.zeros(len(b), bool), b.stretches_end
+    out, rows = np.zeros(len(b), bool), b.row_at(b.stretches_end)
     for step in steps:
-        at = np.clip(ends+step, 0, max(0, len(b.source.ids)-1))
-        out[b.row_at(ends[np.isin(b.source.ids[at], [*b.know.ends])])] = True
+        at = b.stretches_end+step
+        there = (at>=b.token[rows]) & (at<b.token[rows+1]) # in the same row
+        out[rows[there][np.isin(b.source.ids[at[there]], [*b.know.ends])]] = True
     return out
 
 @check(sieve=lambda b: _end_near(b, (1, 2, 3)))
