@@ -313,6 +313,10 @@ def test_narrow(light, editor):
         for o in ('.sm-rows', '.sm-view', '.sm-findings', '.sm-segments'):
             b = editor.locator(o).bounding_box()
             assert b['height']>60 and b['width']>200 and b['x']+b['width']<=box['x']+box['width']+1, (o, b)
+        editor.get_by_role('button', name='rule …').click()
+        light.until(lambda: editor.get_by_role('group', name='A rule for all rows in view').is_visible())
+        assert editor.bounding_box()['height']<=900
+        editor.get_by_role('button', name='rule …').click()
     finally: light.page.set_viewport_size(light.size)
     assert editor.bounding_box()['height']<=900
 
