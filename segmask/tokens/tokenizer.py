@@ -217,8 +217,8 @@ def tokenizer_of(
     """
     given = getattr(given, '__dict__', {}).get('tokenizer', given)
     package = type(given).__module__.split('.')[0]
-    foreign = isinstance(given, (str, os.PathLike)) or package in PACKAGES or not hasattr(given, 'decode')
-    return load_tokenizer(given) if foreign else given
+    ours = callable(given) and (hasattr(given, 'decode') or hasattr(given, 'name_or_path')) # as transformers' have
+    return given if ours and package not in PACKAGES else load_tokenizer(given)
 
 # %% ../../nbs/tokens/07_tokenizer.ipynb #d7000002
 class TextTokenizer:
