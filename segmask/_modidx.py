@@ -3162,7 +3162,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                         'segmask.widgets.editor._text': ('widgets/editor.html#_text', 'segmask/widgets/editor.py'),
                                         'segmask.widgets.editor._toggle': ('widgets/editor.html#_toggle', 'segmask/widgets/editor.py'),
                                         'segmask.widgets.editor._train': ('widgets/editor.html#_train', 'segmask/widgets/editor.py'),
-                                        'segmask.widgets.editor._turn': ('widgets/editor.html#_turn', 'segmask/widgets/editor.py'),
                                         'segmask.widgets.editor._undo': ('widgets/editor.html#_undo', 'segmask/widgets/editor.py'),
                                         'segmask.widgets.editor._weigh': ('widgets/editor.html#_weigh', 'segmask/widgets/editor.py'),
                                         'segmask.widgets.editor.chosen': ('widgets/editor.html#chosen', 'segmask/widgets/editor.py'),

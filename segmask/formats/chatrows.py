@@ -13,8 +13,8 @@ from typing import Any
 
 from ..core import Segment, Segments
 from .chat import Chat, Conversation, Named, Span, as_axolotl, cut, turn_name
-from .contract import WRITERS, Contract, Note, Written, asking, compare_mask, joins
-from .contract import outside, trained_spans
+from .contract import (WRITERS, Contract, Note, Written, asking, compare_mask, joins, outside,
+                                      trained_spans)
 from .rendering import by_difference, by_placeholders
 from .fields import FormatError, format_error
 from ..problems import Problem
