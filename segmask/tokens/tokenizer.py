@@ -217,7 +217,7 @@ def tokenizer_of(
     """
     given = getattr(given, '__dict__', {}).get('tokenizer', given)
     package = type(given).__module__.split('.')[0]
-    ours = callable(given) and (hasattr(given, 'decode') or hasattr(given, 'name_or_path')) # as transformers' have
+    ours = hasattr(given, 'decode') or (callable(given) and hasattr(given, 'name_or_path')) # as transformers' have
     return given if ours and package not in PACKAGES else load_tokenizer(given)
 
 # %% ../../nbs/tokens/07_tokenizer.ipynb #d7000002
