@@ -374,7 +374,7 @@ def main():
     ap.add_argument('--way', nargs=2, help=argparse.SUPPRESS)
     args = ap.parse_args()
     os.environ['HF_HUB_OFFLINE'] = '1'
-    os.environ.pop('TOKENIZERS_PARALLELISM', None)
+    for k in ('TOKENIZERS_PARALLELISM', 'PYTHONDONTWRITEBYTECODE'): os.environ.pop(k, None) # as for anyone who installed it
     if args.prepare: return prepare(args.prepare)
     if args.look: return look(args.look)
     if args.way: return way(*args.way)

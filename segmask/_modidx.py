@@ -2180,6 +2180,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                  'segmask/tokens/tokenizer.py'),
                                           'segmask.tokens.tokenizer.add_tokens': ( 'tokens/tokenizer.html#add_tokens',
                                                                                    'segmask/tokens/tokenizer.py'),
+                                          'segmask.tokens.tokenizer.hub_folder': ( 'tokens/tokenizer.html#hub_folder',
+                                                                                   'segmask/tokens/tokenizer.py'),
                                           'segmask.tokens.tokenizer.load_tokenizer': ( 'tokens/tokenizer.html#load_tokenizer',
                                                                                        'segmask/tokens/tokenizer.py'),
                                           'segmask.tokens.tokenizer.text_tokenizer': ( 'tokens/tokenizer.html#text_tokenizer',

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .core import SegmentError, Segments, segment_of, segments_problems
+from .html import progress
 from .problems import Problem
 
 # %% ../nbs/05_files.ipynb #b460c1ef
@@ -203,7 +204,7 @@ def read_jsonl(
         >>> rows[0].where
         'output.jsonl:1'
     """
-    return [_segments(row, f'{path}:{n}') for n,row in iter_jsonl(path)]
+    return [_segments(row, f'{path}:{n}') for n,row in progress(iter_jsonl(path), 'Reading')]
 
 def _segments(row, where) -> Segments:
     "`Segments.from_dict` for a row that was checked already"

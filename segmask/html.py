@@ -10,7 +10,7 @@ __all__ = ['BLUE', 'ORANGE', 'RED', 'GREEN', 'PURPLE', 'GREY', 'SEVERITY', 'RUN_
            'points_text', 'Plot', 'chart']
 
 # %% ../nbs/01_html.ipynb #c0de0013
-import base64, html, math, re, sys
+import base64, html, math, re, sys, time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -240,8 +240,14 @@ def progress(
     if not shows:
         yield from items
         return
+    began, done, items = time.monotonic(), 0, iter(items)
+    for o in items:
+        yield o
+        done += count(o)
+        if time.monotonic()-began>2: break
+    else: return
     from tqdm.auto import tqdm
-    with tqdm(desc=doing, unit=f' {unit}', total=total, leave=False, delay=2) as bar:
+    with tqdm(desc=doing, unit=f' {unit}', total=total, initial=done, leave=False) as bar:
         for o in items:
             yield o
             bar.update(count(o))

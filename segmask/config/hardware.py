@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from ..tokens.tokenizer import hub_folder
+
 # %% ../../nbs/config/27_hardware.ipynb #324b0c33
 class Gpu(NamedTuple):
     """A GPU, as far as a config depends on it
@@ -69,7 +71,7 @@ def model_config(
         dict: its config.json; empty when it is not on this machine
     """
     path = Path(base_model)/'config.json'
-    if not path.is_file() and re.fullmatch(r'\w[\w.-]*/\w[\w.-]*', base_model):
+    if not path.is_file() and re.fullmatch(r'\w[\w.-]*/\w[\w.-]*', base_model) and hub_folder(base_model).is_dir():
         from huggingface_hub import try_to_load_from_cache
         found = try_to_load_from_cache(base_model, 'config.json')
         path = Path(found) if isinstance(found, str) else path

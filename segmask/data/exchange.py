@@ -184,13 +184,14 @@ def _write(ds, path: str, format: str):
     cols = ['input_ids', 'labels', 'attention_mask']
     with write_beside(path) as f:
         if format=='jsonl':
-            for row in ds: f.write(json.dumps({c:row[c] for c in cols}).encode()+b'\n')
+            for row in progress(ds, 'Writing', total=len(ds)):
+                f.write(json.dumps({c:row[c] for c in cols}).encode()+b'\n')
             return
         parts = ds.select_columns(cols).with_format('arrow').iter(batch_size=1000)
         first = next(parts)
         with pq.ParquetWriter(f, first.schema.remove_metadata()) as w:
             w.write_table(first.replace_schema_metadata())
-            for t in parts: w.write_table(t.replace_schema_metadata())
+            for t in progress(parts, 'Writing', len, total=len(ds)): w.write_table(t.replace_schema_metadata())
 
 def export(
     prepared: 'Prepared',               # from `preprocess`

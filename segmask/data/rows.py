@@ -22,6 +22,7 @@ from .prepared import Prepared
 from .rules import Limits, Tally, limits, of_texts, row_sums, statuses
 from .store import MANIFEST, ArrowRows, flat_lists
 from ..files import frame_rows, read_jsonl
+from ..html import progress
 from ..tokens.encoder import Encoded, Encoder
 from ..tokens.tokenizer import tokenizer_of
 
@@ -60,7 +61,9 @@ class RowSet:
     def trained(self) -> np.ndarray: return self._counts[1] # of each row
     @cached_property
     def _counts(self) -> tuple[np.ndarray, np.ndarray]:
-        parts = [self.counted(a, min(a+self.part, len(self))) for a in range(0, len(self), self.part)]
+        n = len(self)
+        ranges = ((a, min(a+self.part, n)) for a in range(0, n, self.part))
+        parts = [self.counted(a, b) for a,b in progress(ranges, 'Counting', lambda o: o[1]-o[0], total=n)]
         return tuple(map(np.concatenate, zip((np.zeros(0, np.int64),)*2, *parts))) # type: ignore
     def counted(self, a: int, b: int) -> tuple[np.ndarray, np.ndarray]: # int, of each row
         """Tokens, and trained tokens, of the rows from `a` to `b`
@@ -187,7 +190,7 @@ class ConfigRows(WrittenRows):
                 what = f'{enc.rows.path} holds tokens already'
                 raise TypeError(f'{what}; prepare it and look at that: browse(preprocess(config))')
             before = len(rows)
-            for n,s in enc.examples():
+            for n,s in progress(enc.examples(), 'Reading'):
                 rows.append(s)
                 self._numbers.append(n)
             self._entries.append((enc, range(before, len(rows))))
@@ -198,7 +201,8 @@ class ConfigRows(WrittenRows):
         tally = Tally(self.config)
         for enc,own in self._entries:
             tally.entry()
-            for part in (own[a:a+1000] for a in range(0, len(own), 1000)):
+            parts = (own[a:a+1000] for a in range(0, len(own), 1000))
+            for part in progress(parts, 'Counting', len, total=len(own)):
                 b = enc.encode([self.rows[i] for i in part], np.array(part))
                 numbers = np.array(self._numbers, np.int64)[b.numbers]
                 tally.add(b.measure(tally.limits), b.numbers.tolist(), b.behind or (), numbers)

@@ -11,12 +11,14 @@ __all__ = ['MANIFEST', 'shard_name', 'shard', 'write_info', 'read_set', 'ArrowRo
 import ctypes, errno, json, os, shutil, tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TYPE_CHECKING
 
 import numpy as np
 
 from ..core import IGNORE_INDEX
+from ..html import progress
 from .rules import Limits, Measured, Numbers, Plan, odd_rows, status_counts
 from ..problems import Problem, Problems
 from ..tokens.engine import arrow_array, list_column
@@ -269,7 +271,8 @@ def write_dataset(
     """
     name = shard_name(0, 1)
     with shard(folder/name, spooled.weighted) as write:
-        for part in _by_tokens(lens): write(lens[part], *spooled.gather(rows[part], lens[part]))
+        for part in progress(_by_tokens(lens), 'Writing', lambda o: o.stop-o.start, total=len(rows)):
+            write(lens[part], *spooled.gather(rows[part], lens[part]))
     write_info(folder, [name], fingerprint, spooled.weighted)
 
 # %% ../../nbs/data/39_store.ipynb #f2b89bd3
@@ -450,7 +453,8 @@ def hash_file(
     h, size = xxhash.xxh3_128(), os.path.getsize(path)
     with open(path, 'rb') as f:
         if size<=whole:
-            while chunk := f.read(1<<22): h.update(chunk)
+            chunks = iter(partial(f.read, 1<<22), b'')
+            for chunk in progress(chunks, 'Hashing', lambda o: 4, 'MiB', size>>20): h.update(chunk)
         else:
             for at in [*range(0, size-_block, _every), size-_block]:
                 f.seek(at)

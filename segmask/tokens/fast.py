@@ -9,7 +9,7 @@ __all__ = ['NORMALIZERS', 'PRE_TOKENIZERS', 'AROUND', 'AROUND_TOKENS', 'KINDS', 
            'keep_proof', 'unsure', 'pattern_of', 'mixed_ids', 'installed', 'sample_of', 'Fast', 'start']
 
 # %% ../../nbs/tokens/09_fast.ipynb #86842bd3
-import hashlib, json, os, random, unicodedata, zlib
+import hashlib, json, os, random, unicodedata
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -151,14 +151,14 @@ def differing(backend: Any, fast: Any, texts: list[str]) -> list[int]: # their n
 def suspects(
     backend: Any,
     fast: Any,
-    points: Sequence[int], # code points to try
+    points: Sequence[int], # code points to try; surrogates, which are no characters, are passed over
 ) -> list[int]: # those that are tokenized otherwise in some surroundings
     """Characters that the two tokenizers do not treat alike
 
     Args:
         backend (Any)
         fast (Any)
-        points (Sequence[int]): code points to try
+        points (Sequence[int]): code points to try; surrogates, which are no characters, are passed over
 
     Returns:
         list[int]: those that are tokenized otherwise in some surroundings
@@ -166,7 +166,8 @@ def suspects(
     from segmask.html import progress
     found: set[int] = set()
     parts = [points[start:start+50_000] for start in range(0, len(points), 50_000)]
-    for some in progress(parts, 'Comparing tokenizers', len, 'characters', len(points)):
+    for part in progress(parts, 'Comparing tokenizers', len, 'characters', len(points)):
+        some = [c for c in part if not 0xd800<=c<=0xdfff]
         for around in AROUND:
             found.update(some[i] for i in differing(backend, fast, [around.format(chr(c)) for c in some]))
     return sorted(found)
@@ -192,7 +193,7 @@ class Proof(NamedTuple):
     suspects: tuple[int, ...] # code points that are tokenized otherwise
     reason: str = ''          # why the fast one cannot be used; empty when it can
 
-ALL_POINTS = [c for c in range(0x110000) if not 0xd800<=c<=0xdfff]
+ALL_POINTS = range(0x110000)
 
 def prove(
     backend: Any,                         # the real tokenizer, a `tokenizers.Tokenizer`
@@ -341,14 +342,15 @@ def installed() -> bool:
     try: return bool(version('gigatoken') and version('awkward') and version('pyarrow'))
     except PackageNotFoundError: return False
 
-def sample_of(texts: 'Sequence[str]|pa.Array') -> list[str]: # the same in every run
+def sample_of(texts: 'Sequence[str]|pa.Array') -> list[int]: # positions, the same in every run
     """Some of the texts
 
     Returns:
-        list[str]: the same in every run
+        list[int]: positions, the same in every run
     """
     ends = f'{len(texts)}{str(texts[0])[:200]}{str(texts[-1])[:200]}'
-    return [str(texts[i]) for i in range(zlib.crc32(ends.encode('utf-8', 'replace')) % SAMPLE, len(texts), SAMPLE)]
+    draw = random.Random(ends.encode('utf-8', 'replace'))
+    return sorted(draw.sample(range(len(texts)), int(len(texts)/SAMPLE + draw.random())))
 
 class Fast:
     """Texts to ids by the fast tokenizer, where it is proved to be the real one's equal
@@ -380,15 +382,18 @@ class Fast:
         size = sum(map(len, texts)) if isinstance(texts, (list, tuple)) else texts.nbytes # type: ignore[union-attr]
         self.seen += len(texts) + size//200
         if self.fast is None and not self.reason: start(self)
-        if self.fast is not None and len(texts) and not self._agrees(texts): self._give_up()
-        return mixed_ids(self.backend, self.fast, self.pattern, texts) if self.fast is not None and len(texts) else None
+        if self.fast is None or not len(texts): return None
+        found = mixed_ids(self.backend, self.fast, self.pattern, texts)
+        if not self._agrees(texts, found): self._give_up()
+        return found if self.fast is not None else None
 
-    def _agrees(self, texts: 'Sequence[str]|pa.Array') -> bool:
-        "Is a sample of the texts the same both ways?"
-        some = sample_of(texts)
-        if not some: return True
-        a, b = raw_ids(self.backend, some), mixed_ids(self.backend, self.fast, self.pattern, some)
-        return all(np.array_equal(x, y) for x,y in zip(a, b))
+    def _agrees(self, texts: 'Sequence[str]|pa.Array', found: Ids) -> bool:
+        "Is a sample of the texts what the real tokenizer makes of it?"
+        if not (some := sample_of(texts)): return True
+        ends = np.cumsum(found.counts)[some]
+        ids = [found.ids[end-n:end] for end,n in zip(ends, found.counts[some])]
+        real = raw_ids(self.backend, [str(texts[i]) for i in some])
+        return np.array_equal(real.counts, found.counts[some]) and np.array_equal(real.ids, np.concatenate(ids))
 
     def _give_up(self):
         "From here on the real tokenizer; the proof is forgotten"

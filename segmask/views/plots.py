@@ -15,7 +15,7 @@ import numpy as np
 from ..core import IGNORE_INDEX
 from ..data.rows import RowSet, StoredRows, row_set
 from ..data.store import flat_lists
-from ..html import Plot, Series, chart, counted, length_bins, number, percent
+from ..html import Plot, Series, chart, counted, length_bins, number, percent, progress
 
 # %% ../../nbs/views/57_plots.ipynb #f508a664
 def share_bins(
@@ -164,12 +164,13 @@ def trained_positions(
     """
     out = np.zeros(int(s.tokens.max(initial=0))+1, np.int64)
     if isinstance(s, StoredRows):
-        for batch in s.batches:
+        for batch in progress(s.batches, 'Counting', len, total=len(s)):
             labels, lens = flat_lists(batch.column('labels'))
             at = np.arange(len(labels)) - np.repeat(np.cumsum(lens)-lens, lens)
             out += np.bincount(at[labels!=IGNORE_INDEX], minlength=len(out))
     else:
-        for i in range(len(s)): out[np.flatnonzero(np.array(s[i]['labels'])!=IGNORE_INDEX)] += 1
+        for i in progress(range(len(s)), 'Counting', total=len(s)):
+            out[np.flatnonzero(np.array(s[i]['labels'])!=IGNORE_INDEX)] += 1
     return out
 
 def lost_tokens(
