@@ -7,8 +7,10 @@ __all__ = ['view_arguments', 'view_run']
 
 # %% ../../nbs/commands/98_viewing.ipynb #9aea8cd3
 import argparse
+from pathlib import Path
 
 from .output import emit, given, named, reading_arguments
+from ..tokens.tokenizer import no_network
 
 # %% ../../nbs/commands/98_viewing.ipynb #f9b07d5a
 def view_arguments(p: argparse.ArgumentParser):
@@ -16,15 +18,27 @@ def view_arguments(p: argparse.ArgumentParser):
                    help='a config, a prepared folder, or data: a file, a folder, a data set on the hub, - for stdin')
     p.add_argument('-o', '--output', default='page.html', metavar='FILE', help='the page (default: %(default)s)')
     p.add_argument('--rows', type=int, default=500, metavar='N', help='the most rows (default: %(default)s)')
+    p.add_argument('--model', metavar='MODEL', help='a folder or a hub id: its loss on each token is shown')
     reading_arguments(p)
 
 def view_run(args: argparse.Namespace) -> int:
     from segmask.widgets.page import write_page
     if args.rows<1: raise ValueError(f'--rows {args.rows}: write 1 or more')
     data, encoder = _viewed(args, given(args.path))
-    done = write_page(data, args.output, encoder, args.rows)
+    done = write_page(data, args.output, encoder, args.rows, _model(args.model) if args.model else None)
     emit(args, done._asdict(), named(str(done)))
     return 0
+
+def _model(name: str):
+    try: import torch # noqa: F401
+    except ImportError: raise ValueError("a model's loss needs torch: pip install 'segmask[train]'") from None
+    from transformers import AutoModelForCausalLM
+    here = Path(name).is_dir() or no_network() # the hub's client would try for half a minute
+    try: return AutoModelForCausalLM.from_pretrained(name, local_files_only=here)
+    except (OSError, ValueError) as e:
+        why = str(e).strip().splitlines()[0]
+        raise ValueError(f'--model {name} cannot be loaded ({why}). Give a folder with config.json and '
+                         '*.safetensors, or the name of a model on the hub.') from e
 
 def _viewed(args: argparse.Namespace, path: str): # what `browse` takes, and its encoder
     from segmask.commands.sets import examples, is_config, is_prepared

@@ -237,7 +237,8 @@ class Spooled:
             any: flat
         """
         starts = np.cumsum(lens)-lens
-        at = np.repeat(self._starts[rows]-starts, lens) + np.arange(int(lens.sum()))
+        at = np.arange(int(lens.sum()))
+        at += np.repeat(self._starts[rows]-starts, lens)
         mask = np.ones(len(at), np.int8)
         for i,r in enumerate(rows.tolist()) if self._masks else ():
             if r in self._masks: mask[starts[i]:starts[i]+lens[i]] = self._masks[r][:lens[i]]
@@ -245,7 +246,7 @@ class Spooled:
         return [ids, labels, mask, *weights]
 
 # %% ../../nbs/data/39_store.ipynb #86fafa92
-def _by_tokens(lens: np.ndarray, limit: int=1<<20) -> Iterator[slice]:
+def _by_tokens(lens: np.ndarray, limit: int=1<<19) -> Iterator[slice]:
     "Slices of rows of about `limit` tokens each"
     ends, a = np.cumsum(lens), 0
     while a<len(lens):

@@ -11,9 +11,10 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..core import IGNORE_INDEX, Segments
-from ..html import LEGEND, PRE_STYLE, QUIET, as_table, escape, heat, run_style, tag
-from ..tokens.encoder import Encoder, ids_and_labels
+from ..html import FAINT, LEGEND, PRE_STYLE, QUIET, as_table, heat, tag
+from ..tokens.encoder import Encoder
 from ..tokens.tokenizer import load_tokenizer, tokenizer_of
+from ..views.tokens import glyph_html, token_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,7 +72,7 @@ def loss_table(
     model: Any,          # any causal language model, or a `TrainResult`; it is not changed
     row: Any,            # an `Encoded`, a stored row with `input_ids` and `labels`, or `Segments`
     tokenizer: Any=None, # of the row, or an encoder (default: what the row or the model knows)
-) -> 'pd.DataFrame': # columns token, label, id, trained, loss (nats; nan for the first), and segment for an `Encoded`
+) -> 'pd.DataFrame': # those of `token_table`, trained, loss (nats; nan for the first), and segment for an `Encoded`
     """Loss of every token of a row, masked text included
 
     Args:
@@ -80,7 +81,7 @@ def loss_table(
         tokenizer (Any, default None): of the row, or an encoder (default: what the row or the model knows)
 
     Returns:
-        pd.DataFrame: columns token, label, id, trained, loss (nats; nan for the first), and segment for an
+        pd.DataFrame: those of `token_table`, trained, loss (nats; nan for the first), and segment for an
         `Encoded`
 
     Raises:
@@ -90,11 +91,10 @@ def loss_table(
         >>> loss_table(model, encoder(row))
     """
     model, row, tokenizer = _known(model, row, tokenizer)
-    ids, labels, tokenizer = ids_and_labels(row, tokenizer)
-    out = as_table(dict(token=[tokenizer.decode(i) for i in ids], label=labels, id=ids))
-    out = out.assign(trained=out.label!=IGNORE_INDEX, loss=token_losses(model, ids))
+    out = token_table(row, tokenizer)
+    out = out.assign(trained=out.label!=IGNORE_INDEX, loss=token_losses(model, out.id.tolist()))
     segments = getattr(row, 'segment', None)
-    if segments and len(segments)==len(ids): out['segment'] = segments
+    if segments and len(segments)==len(out): out['segment'] = segments
     return out
 
 # %% ../../nbs/training/64_losses.ipynb #57dfadcb
@@ -134,11 +134,11 @@ def _coloured(token: Any, column: str, full: float) -> str:
     "A token of a table, coloured by a column"
     value = getattr(token, column)
     strength = 0. if value is None or math.isnan(value) else abs(value)/full
-    style = f'{run_style(token.trained)};opacity:1;{heat(strength, column=="change" and value<0)}'
+    edge, colour = f'border-left:1px solid {FAINT}', heat(strength, column=='change' and value<0)
+    weight = getattr(token, 'weight', float(token.trained))
     tip = f'{column} {value:.2f}, {"trained" if token.trained else "masked"}'
     if math.isnan(value): tip = 'first token: nothing predicts it'
-    text = escape(token.token).replace('\n', '⏎\n') or '∅'
-    return tag('ins' if token.trained else 'span', text, style=style, title=tip)
+    return glyph_html(token.piece, weight, tip, f'{edge};opacity:1;{colour}')
 
 def show_losses(
     table: 'pd.DataFrame', # from `loss_table` or `before_after`
@@ -167,7 +167,7 @@ def show_losses(
     if column not in table:
         raise ValueError(f'there is no column {column!r}; there are {", ".join(map(str, table.columns))}')
     if not full>0: raise ValueError(f'full is {full}; it must be above 0')
-    body = ' '.join(_coloured(o, column, full) for o in table.itertuples())
+    body = ''.join(_coloured(o, column, full) for o in table.itertuples())
     what = 'change of loss, blue where it fell' if column=='change' else 'loss'
     return Html(tag('pre', body, style=PRE_STYLE)
                 + tag('small', f'{LEGEND} · background: {what} (full at {full:g} nats)', style=QUIET))
@@ -175,7 +175,7 @@ def show_losses(
 def before_after(
     before: 'pd.DataFrame', # `loss_table` of a row before training
     after: 'pd.DataFrame',  # and after it
-) -> 'pd.DataFrame': # columns token, trained, before, after, change
+) -> 'pd.DataFrame': # columns token, piece, trained, before, after, change
     """What training did to each token of a row
 
     Args:
@@ -183,7 +183,7 @@ def before_after(
         after (pd.DataFrame): and after it
 
     Returns:
-        pd.DataFrame: columns token, trained, before, after, change
+        pd.DataFrame: columns token, piece, trained, before, after, change
 
     Raises:
         ValueError: the tables are not of the same tokens
@@ -193,7 +193,8 @@ def before_after(
         >>> before_after(before, loss_table(model, row, tokenizer))
     """
     if list(before.id)!=list(after.id): raise ValueError('the two tables are of different rows')
-    return before[['token', 'trained']].assign(before=before.loss, after=after.loss, change=after.loss-before.loss)
+    out = before[['token', 'piece', 'trained']]
+    return out.assign(before=before.loss, after=after.loss, change=after.loss-before.loss)
 
 # %% ../../nbs/training/64_losses.ipynb #59fc14f8
 def _row_line(model: Any, ids: list[int], labels: list[int]) -> dict:

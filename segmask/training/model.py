@@ -13,6 +13,7 @@ from ..config.arguments import precision
 from ..config.config import TrainingConfig
 from ..config.paths import ConfigError, refuse
 from ..config.refusals import other_model
+from ..tokens.tokenizer import no_network
 
 if TYPE_CHECKING: from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -82,6 +83,7 @@ def load_model(
     options |= cfg.get('overrides_of_model_config', {})
     if bits: options |= _quantized(cfg, bits)
     if Path(cfg.base_model).is_dir(): options['use_safetensors'] = True # elsewhere transformers prefers them anyway
+    else: options['local_files_only'] = no_network() # the hub's client would try for half a minute
     options = {k: v for k,v in options.items() if v is not None}
     try: model = AutoModelForCausalLM.from_pretrained(cfg.base_model, **options)
     except (OSError, ValueError) as e:
