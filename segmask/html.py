@@ -296,6 +296,9 @@ def _table_class() -> type:
         @property
         def _constructor(self): return Table
         def _repr_html_(self): return table_html(self)
+        def __repr__(self): # of one width wherever no terminal sets it
+            if sys.stdout is not None and sys.stdout.isatty(): return super().__repr__()
+            with pd.option_context('display.width', 120, 'display.max_columns', None): return super().__repr__()
         def __reduce__(self): return pd.DataFrame, (pd.DataFrame(self),)
     return Table
 

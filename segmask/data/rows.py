@@ -61,9 +61,8 @@ class RowSet:
     def trained(self) -> np.ndarray: return self._counts[1] # of each row
     @cached_property
     def _counts(self) -> tuple[np.ndarray, np.ndarray]:
-        n = len(self)
-        ranges = ((a, min(a+self.part, n)) for a in range(0, n, self.part))
-        parts = [self.counted(a, b) for a,b in progress(ranges, 'Counting', lambda o: o[1]-o[0], total=n)]
+        starts = progress(range(0, len(self), self.part), 'Counting', lambda a: self.part, total=len(self))
+        parts = [self.counted(a, min(a+self.part, len(self))) for a in starts]
         return tuple(map(np.concatenate, zip((np.zeros(0, np.int64),)*2, *parts))) # type: ignore
     def counted(self, a: int, b: int) -> tuple[np.ndarray, np.ndarray]: # int, of each row
         """Tokens, and trained tokens, of the rows from `a` to `b`
@@ -82,18 +81,11 @@ class RowSet:
         """
         return statuses(self.tokens, self.trained, Limits(1<<62, 0))
 
-    def stretches(self,
-        rows: Sequence[int], # numbers of rows
-        within: str='all',   # 'all', 'trained' or 'masked'
-    ) -> list[list[str]]: # for each row, the texts to search
-        """Text of some rows: whole, or only what is trained or masked
-
-        Args:
-            rows (Sequence[int]): numbers of rows
-            within (str, default 'all'): 'all', 'trained' or 'masked'
+    def stretches(self, rows: Sequence[int], within: str='all') -> list[list[str]]: # for each row, texts to search
+        """Text of the rows with these numbers: whole ('all'), or only what is 'trained' or 'masked'
 
         Returns:
-            list[list[str]]: for each row, the texts to search
+            list[list[str]]: for each row, texts to search
         """
         return [_stretches(self[i], self.tokenizer, within) for i in rows]
 
