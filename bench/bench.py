@@ -158,7 +158,8 @@ def run_preprocess(yaml: Path, argv: list[str], env: dict|None=None) -> tuple[fl
 
 def stored(yaml: Path) -> list:
     from datasets import load_from_disk
-    return load_from_disk(str(next((yaml.parent/'last_run_prepared').iterdir()))).select_columns(['input_ids', 'labels']).to_list()
+    folder = next(o for o in (yaml.parent/'last_run_prepared').iterdir() if o.is_dir()) # beside it may lie a lock
+    return load_from_disk(str(folder)).select_columns(['input_ids', 'labels']).to_list()
 
 OURS = [sys.executable, '-c', f'import sys; sys.path.insert(0, {str(here.parent)!r}); from segmask.cli import main; sys.exit(main())', 'preprocess']
 

@@ -91,8 +91,8 @@ GREEN, PURPLE, GREY = '#2e8b3d', '#ab47bc', '#797979' # this grey: contrast 4.35
 SEVERITY = {'error': '#d32f2f', 'warning': ORANGE, 'info': BLUE, 'note': '#888'}
 RUN_STYLE = {True:  f'text-decoration:none;border-bottom:2px solid {BLUE};background:rgba(41,121,255,.13)',
              False: 'border-bottom:2px dotted #888;opacity:.8'}
-PRE_STYLE = ('white-space:pre-wrap;overflow-wrap:anywhere;line-height:1.9;overflow:hidden;unicode-bidi:isolate;'
-             'background:transparent;color:inherit;margin:0')
+PRE_STYLE = ('white-space:pre-wrap;word-break:normal;overflow-wrap:anywhere;line-height:1.9;overflow:hidden;'
+             'unicode-bidi:isolate;background:transparent;color:inherit;margin:0')
 QUIET, FAINT = 'opacity:.8', 'rgba(128,128,128,.35)'
 
 def run_style(
@@ -261,7 +261,7 @@ def _float(v: float) -> str: return f'{v:.4g}' if abs(v)<1000 else f'{v:,.0f}'
 def _cell(value: Any, number: bool, name: str='td') -> str:
     missing = value is None or value!=value or type(value).__name__=='NAType'
     shown = '' if missing else _float(value) if isinstance(value, float) else str(value)
-    wrap = ';overflow-wrap:anywhere' if len(shown)>24 else '' # elsewhere it would break short words
+    wrap = ';overflow-wrap:anywhere' if len(shown)>24 else ';white-space:pre' # what is short stays on its line
     if not shown: name = 'td' # a heading is never empty
     return tag(name, escape(shown), style=_CELL + ('text-align:right' if number else _TEXT+wrap))
 

@@ -174,8 +174,8 @@ def _call(files: Mapping[str, str], kind: str) -> str:
     evals = ', eval_dataset=data["eval"]' if 'eval' in files else ''
     return ('from datasets import load_dataset\nfrom trl import SFTConfig, SFTTrainer\n\n'
             f'data = load_dataset("{kind}", data_files={json.dumps(files)})\n'
-            'trainer = SFTTrainer(model, args=SFTConfig(max_length=None), '
-            f'train_dataset=data["train"]{evals}, processing_class=tokenizer)\n')
+            'trainer = SFTTrainer(model, args=SFTConfig(max_length=None), processing_class=tokenizer,\n'
+            f'                     train_dataset=data["train"]{evals})\n')
 
 # %% ../../nbs/data/45_exchange.ipynb #48e00004
 def _write(ds, path: str, format: str):

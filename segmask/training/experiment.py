@@ -267,9 +267,12 @@ def _steps(cfg: TrainingConfig, weights: Mapping[str, list], steps: int|None, tr
     epoch = {name: (updates_of(once, len(w)), sum(v>0 for row in w for v in row)) for name,w in weights.items()}
     return {name: max(1, round(trained_tokens*updates/tokens)) for name,(updates, tokens) in epoch.items()}
 
-def _long_answers(parts: Split, tok: Any, generate: int, max_new_tokens: int) -> list[str]:
-    lens = [len(answer_ids(e, tok)) for e in parts.held[:generate] if e.prompts]
-    long = sum(n>max_new_tokens for n in lens)
+def _long_answers(parts: Split, tok: Any, generate: int, max_new_tokens: int, answer: Callable|None) -> list[str]:
+    "What is said of answers that end too late: the whole of them, or what `answer` reads in them"
+    found = [answer_ids(e, tok) for e in parts.held[:generate] if e.prompts]
+    lens, read = [*map(len, found)], answer or str
+    ends = [[tok.decode(o[:n], skip_special_tokens=True).strip() for n in (max_new_tokens, None)] for o in found]
+    long = sum(n>max_new_tokens and read(a)!=read(b) for n,(a,b) in zip(lens, ends))
     if not long: return []
     return [f'{long:,} of {counted(len(lens), "expected answer")} cannot be matched by any model: they have more than '
             f'max_new_tokens={max_new_tokens} tokens, the longest {max(lens):,}']
@@ -370,7 +373,7 @@ def compare(
     parts, asked = split_rows(cfg, tok), Asked(generate, max_new_tokens, minutes, measures)
     weights = _arms(rules, parts.train)
     todo = list(_jobs(cfg, parts, weights, seeds, model, Path(work), steps, trained_tokens, asked))
-    notes = [*parts.notes, *_long_answers(parts, tok, generate, max_new_tokens)]
+    notes = [*parts.notes, *_long_answers(parts, tok, generate, max_new_tokens, answer)]
     found = _all(todo, cfg, parts, model, asked, log, notes)
     runs = {name: [r for job,r in zip(todo, found) if job.arm==name] for name in rules}
     answers = [expected_text(e, tok) for e in parts.train if e.prompts] if answer else []
