@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack, overload
 from . import masks
 from .html import runs_html
 
-from .problems import Problem, Problems
+from .problems import Problem, Problems, quoted
 
 if TYPE_CHECKING:
     from segmask.masks import Choice, Rule, Rules
@@ -501,7 +501,7 @@ def _flat(parts: tuple, extra: dict) -> tuple:
 def _join(one: Segments, other: Any) -> Segments:
     if isinstance(other, Segment): other = Segments([other])
     if isinstance(other, str):
-        raise TypeError(f'{other[:40]!r} has no label; write masked({other[:40]!r}) or trained({other[:40]!r})')
+        raise TypeError(f'{quoted(other)} has no label; write masked({quoted(other)}) or trained({quoted(other)})')
     if not isinstance(other, Segments): return NotImplemented
     return Segments(one.segments+other.segments, {**one.extra, **other.extra}, one.where or other.where)
 

@@ -440,7 +440,7 @@ def _stroke(points: Sequence[tuple[float, float]], color: str, dash: str='', wid
     return tag('polyline', points=shown, fill='none', stroke=color, **look)
 
 def _line_of(n: int, points: Sequence[tuple[float, float]]) -> str: # -1 is an upright
-    return _stroke(points, *((ORANGE, '4 4') if n<0 else (COLORS[n%len(COLORS)], DASHES[n%len(DASHES)])))
+    return _stroke(points, *((GREY, '2 3') if n<0 else (COLORS[n%len(COLORS)], DASHES[n%len(DASHES)])))
 
 def _ring(x: float, y: float, color: str) -> str:
     look: dict[str, Any] = {'fill': 'none', 'stroke': color, 'stroke-width': 2}

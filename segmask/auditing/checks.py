@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..formats.contract import Answer, answers_in, ids_of, template_marks
+from ..html import counted
 
 if TYPE_CHECKING:
     from segmask.auditing.reading import Row
@@ -129,10 +130,10 @@ def tail(row: 'Row', token: int|None) -> int: # how many times it stands at the 
 def padding(row: 'Row', known: Known) -> Iterator[Hit]:
     "Padding is neither trained nor looked at. One token for padding and end: two at the end are an end and padding"
     trained = np.flatnonzero(row.trained & ~row.attended)
-    if len(trained): return (yield Hit('pad-trained', int(trained[0]), f'{len(trained)} tokens'))
+    if len(trained): return (yield Hit('pad-trained', int(trained[0]), counted(len(trained), 'token')))
     first = len(row.ids) - tail(row, known.pad) + (known.pad in known.ends)
     if first>=len(row.ids): return
-    if row.trained[first:].any(): yield Hit('pad-trained', first, f'{int(row.trained[first:].sum())} tokens')
+    if row.trained[first:].any(): yield Hit('pad-trained', first, counted(int(row.trained[first:].sum()), 'token'))
     elif row.attended[first:].any(): yield Hit('pad-attended', first)
 
 # %% ../../nbs/auditing/80_checks.ipynb #a092f5ab
@@ -147,7 +148,7 @@ def scaffolding(row: 'Row', known: Known) -> Iterator[Hit]:
     for turn in turns: written[turn.begin:turn.stop+2] = True # a line break after the end is nobody's
     supplied = np.flatnonzero(row.trained & row.attended & ~written)
     supplied = supplied[supplied>0] # the first label is never used
-    if turns and len(supplied): yield Hit('supplied-but-trained', int(supplied[0]), f'{len(supplied)} tokens')
+    if turns and len(supplied): yield Hit('supplied-but-trained', int(supplied[0]), counted(len(supplied), 'token'))
     for n,turn in enumerate(turns):
         answer = row.trained[turn.begin:turn.stop]
         if answer.any() and not answer[0]: yield Hit('written-but-masked', turn.begin, f'answer {n+1}')
@@ -208,7 +209,7 @@ def borders(row: 'Row', known: Known) -> Iterator[Hit]:
 def pictures(row: 'Row', known: Known) -> Iterator[Hit]:
     "Placeholders stand for what an encoder puts in; the model does not write them"
     at = np.flatnonzero(row.trained & np.isin(row.ids, list(known.pictures))) if known.pictures else []
-    if len(at): yield Hit('placeholder-trained', int(at[0]), f'{len(at)} tokens')
+    if len(at): yield Hit('placeholder-trained', int(at[0]), counted(len(at), 'token'))
 
 def all_trained(row: 'Row', known: Known) -> Iterator[Hit]:
     "Is the whole row trained, whatever it is? In a chat that is the prompts as well"

@@ -17,6 +17,7 @@ import yaml
 
 from .schema import alternatives, axolotl_keys, did_you_mean, inside, known_keys
 from .schema import nested_types, plugin_keys, plugins_of
+from ..html import as_table
 from ..problems import without_password
 
 if TYPE_CHECKING: import pandas as pd
@@ -231,7 +232,7 @@ def key_table(
     types = {k: o['type'] for k,o in axolotl_keys()['keys'].items()}
     shown = columns or ('rows', 'train', 'resume', 'argument', 'harmless', 'note')
     rows = {k: {'type':type_text(types.get(k)), **{c: getattr(key(k), c) for c in shown}} for k in [*table(), *types]}
-    return pd.DataFrame.from_dict(rows, orient='index').rename_axis('key')
+    return as_table(pd.DataFrame.from_dict(rows, orient='index').rename_axis('key'))
 
 def type_text(types: Any) -> str: # "text or a list of ..."
     """A type of `axolotl_keys` in a few words

@@ -42,7 +42,8 @@ def choose_adapter(
         if gib(n, how)>=gpu.memory*.75: continue
         reason = f'estimate: {gib(n, how):.0f} GiB {memory} for the weights and what belongs to them'
         return how, reason if how=='full' else f'{reason}; training all weights would take {gib(n, "full"):.0f} GiB'
-    return 'qlora', f'estimate: even in 4 bits the weights take {gib(n, "qlora"):.0f} GiB {memory}; it may not fit'
+    fits = 'it may not fit' if gib(n, 'qlora')<gpu.memory else 'it does not fit'
+    return 'qlora', f'estimate: even in 4 bits the weights take {gib(n, "qlora"):.0f} GiB {memory}; {fits}'
 
 # %% ../../nbs/config/33_recipe.ipynb #58a6d61a
 class Known(NamedTuple):

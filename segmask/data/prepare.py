@@ -22,8 +22,8 @@ from .cluster import connect, hashes_on_ray, on_ray
 from .encoding import Encoding, ahead, encodings_of
 from .prepared import Prepared
 from .rules import Limits, Numbers, decide, limits, order_of
-from .store import Spool, Spooled, StoreError, broken, hash_file, make_folder, record, scratch_folder
-from .store import write_dataset, write_manifest
+from .store import Spool, Spooled, StoreError, broken, hand_back, hash_file, make_folder, record
+from .store import scratch_folder, write_dataset, write_manifest
 from ..formats.fields import FormatError
 from ..formats.sources import Rows
 from ..problems import Problem, Problems
@@ -109,6 +109,9 @@ def on_this_machine(
     """
     within = limits(cfg, side)
     rows, sizes, numbers = read_all(encodings, scratch, within)
+    for o in encodings:
+        if o.enc is not None: o.enc.engine.forget()
+    hand_back() # what follows needs the memory
     p = decide(numbers, order_of(sizes, cfg, numbers.together), within)
     write_dataset(rows, p.stored, np.minimum(rows.lens[p.stored], within.longest), out, fingerprint)
     return record(numbers, p, within, out), rows.weighted, {}

@@ -18,7 +18,7 @@ from ..config.config import ConfigError, TrainingConfig
 from .rules import STATUSES, Source, conversations, held_back
 from .store import MANIFEST, ArrowRows, broken, read_manifest, read_set
 from ..formats.sources import line_and_turn
-from ..html import counted, escape, plain, table_html, tag
+from ..html import as_table, counted, escape, plain, table_html, tag
 from ..problems import Problem
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Report:
             pd.DataFrame: columns file, line, status, reason, tokens, trained
         """
         import pandas as pd
-        return pd.read_parquet(self._path)
+        return as_table(pd.read_parquet(self._path))
 
     def __repr__(self):
         t = self.totals

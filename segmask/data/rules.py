@@ -16,6 +16,7 @@ import numpy as np
 
 from ..core import IGNORE_INDEX, SegmentError
 from ..formats.sources import line_and_turn, lines_of, number_of, place
+from ..html import counted
 from ..problems import Problem
 
 if TYPE_CHECKING: from segmask.config.config import TrainingConfig
@@ -446,10 +447,10 @@ def decide(
     p = plan(n.rows, order, limits, n.behind)
     tokens, longest = n.rows.tokens, limits.longest
     if limits.strategy=='raise':
-        _refuse(n, p, 'too long', lambda i: f'has {tokens[i]} tokens, more than sequence_len {longest}',
+        _refuse(n, p, 'too long', lambda i: f'has {counted(tokens[i], "token")}, more than sequence_len {longest}',
                 'Shorten it, raise sequence_len, or choose excess_length_strategy drop or truncate.')
     if limits.masked=='raise':
-        _refuse(n, p, 'fully masked', lambda i: f'has nothing to train on ({tokens[i]} tokens, all masked)',
+        _refuse(n, p, 'fully masked', lambda i: f'has nothing to train on ({counted(tokens[i], "token")}, all masked)',
                 'Train a segment of it, remove it, or choose segmask: {fully_masked: warn} or drop.')
     if not len(p.stored):
         why = ', '.join(f'{c:,} {o}' for o,c in status_counts(p.status).items() if c) or 'they hold no text'
@@ -477,22 +478,22 @@ def status_counts(
 
 # %% ../../nbs/data/37_rules.ipynb #38344459
 _reasons = {
-    'cut': 'cut from {tokens} tokens to {longest}',
-    'fully masked': 'nothing is trained ({tokens} tokens, all masked)',
-    'too long': 'dropped: {tokens} tokens, more than sequence_len {longest}',
-    'too short': 'dropped: {tokens} tokens, fewer than min_sample_len {shortest}',
+    'cut': 'cut from {size} to {longest}',
+    'fully masked': 'nothing is trained ({size}, all masked)',
+    'too long': 'dropped: {size}, more than sequence_len {longest}',
+    'too short': 'dropped: {size}, fewer than min_sample_len {shortest}',
     'duplicate': 'dropped: the same as an earlier row',
-    'masked away': 'dropped: nothing is trained ({tokens} tokens, all masked)',
+    'masked away': 'dropped: nothing is trained ({size}, all masked)',
     'empty': 'dropped: an empty text',
 }
-_behind = 'cut from {tokens} tokens: a text becomes at most 64 rows of {longest}'
-_cut_off = ('nothing is trained: cut from {tokens} tokens to {longest}, and all {trained} trained tokens were '
-            'behind the cut')
+_behind = 'cut from {size}: a text becomes at most 64 rows of {longest}'
+_cut_off = 'nothing is trained: cut from {size} to {longest}, with what is trained ({behind}) behind the cut'
 
 def _reason(status: str, tokens: int, trained: int, behind: bool, limits: Limits) -> str:
     "Why a row has its status; `trained` counts before any cut"
     text = _behind if behind else _cut_off if status=='fully masked' and trained else _reasons[status]
-    return text.format(tokens=tokens, trained=trained, longest=limits.longest, shortest=limits.shortest)
+    return text.format(size=counted(tokens, 'token'), behind=counted(trained, 'token'), longest=limits.longest,
+                       shortest=limits.shortest)
 
 def odd_rows(
     n: Numbers,

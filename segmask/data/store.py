@@ -4,13 +4,13 @@
 
 # %% auto #0
 __all__ = ['MANIFEST', 'shard_name', 'shard', 'write_info', 'read_set', 'ArrowRows', 'flat_lists', 'Spool', 'Spooled',
-           'write_dataset', 'record', 'StoreError', 'make_folder', 'scratch_folder', 'hash_file', 'seal_of',
-           'write_manifest', 'read_manifest', 'broken']
+           'write_dataset', 'record', 'StoreError', 'make_folder', 'scratch_folder', 'hand_back', 'hash_file',
+           'seal_of', 'write_manifest', 'read_manifest', 'broken']
 
 # %% ../../nbs/data/39_store.ipynb #50745d67
 import ctypes, errno, json, os, shutil, tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TYPE_CHECKING
@@ -432,6 +432,10 @@ def _exchange(a: Path, b: Path) -> bool:
     "Let two folders swap their names in one step, in which neither name is ever missing (Linux)"
     try: return ctypes.CDLL(None, use_errno=True).renameat2(-100, os.fsencode(a), -100, os.fsencode(b), 2)==0
     except (AttributeError, OSError, TypeError): return False
+
+def hand_back():
+    "Hand memory that was freed back to the system, where the C library would keep it (Linux)"
+    with suppress(AttributeError, OSError, TypeError): ctypes.CDLL(None).malloc_trim(0)
 
 # %% ../../nbs/data/39_store.ipynb #56ce365f
 MANIFEST = 'segmask.json'

@@ -19,6 +19,7 @@ import numpy as np
 
 from .rendering import by_difference, common_prefix
 from .fields import FormatError
+from ..problems import quoted
 
 if TYPE_CHECKING:
     from segmask.core import Segments
@@ -209,7 +210,7 @@ class Contract:
         if not stop: notes.append(('stop-missing', 'the template ends this turn with no token'))
         elif stands and end-start<len(text): notes.append(('stop-missing', f'the row ends before {stop!r}'))
         elif not stands and not notes:
-            what = f'written as {text[:40]!r}, in the row {c.text[start:end][:40]!r}'
+            what = f'written as {quoted(text)}, in the row {quoted(c.text[start:end])}'
             notes.append(('history-rewritten', what))
         return Written(i, full[:n], text, stop, start, end, stands, tuple(notes))
 
@@ -297,12 +298,12 @@ def _masked(c: 'Conversation', t: Written, trained: Sequence[Span]) -> Iterator[
         yield Note('written-but-masked', t.turn, f'{t.stop!r}, which ends the turn, is masked', stop[0], 'error')
     if not t.stands or c.turns[t.turn].parts or c.turns[t.turn].thought_parts: return
     for a,b in outside([(t.start, stop[0] if has_stop else t.end)], trained):
-        yield Note('written-but-masked', t.turn, f'{c.text[a:b][:40]!r} is masked', a)
+        yield Note('written-but-masked', t.turn, f'{quoted(c.text[a:b])} is masked', a)
 
 def _stray(c: 'Conversation', turns: Sequence[Written], trained: Sequence[Span]) -> Iterator[Note]:
     "What is trained in no turn of the assistant"
     for a,b in outside(trained, ((t.start, t.end) for t in turns)):
-        message, ended = f'{c.text[a:b][:40]!r} is trained', next((t for t in turns if t.end==a), None)
+        message, ended = f'{quoted(c.text[a:b])} is trained', next((t for t in turns if t.end==a), None)
         if ended and not c.text[a:b].strip(): yield Note('trained-after-stop', ended.turn, message, a)
         else:
             into = next((t for t in turns if t.start>=b), turns[-1])

@@ -18,6 +18,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from ..html import counted
 from ..problems import visible
 from ..core import IGNORE_INDEX
 from ..formats.chatrows import ChatRow
@@ -385,11 +386,11 @@ def eos_missing(r: Look) -> Iterator[Hit]:
 # %% ../../nbs/linting/49_checks.ipynb #99fb6b96
 @check(sieve=lambda b: b.n_trained==0)
 def nothing_trained(r: Look) -> Iterator[Hit]:
-    if r.ids and not r.n_trained: yield Hit(f'{len(r.ids)} tokens, all masked', None, around(r.text, 0))
+    if r.ids and not r.n_trained: yield Hit(f'{counted(len(r.ids), "token")}, all masked', None, around(r.text, 0))
 
 @check(sieve=lambda b: b.source.lens<b.know.shortest)
 def too_short(r: Look) -> Iterator[Hit]:
-    if len(r.ids)<r.know.shortest: yield Hit(f'{len(r.ids)} tokens', None, around(r.text, 0))
+    if len(r.ids)<r.know.shortest: yield Hit(counted(len(r.ids), 'token'), None, around(r.text, 0))
 
 def _long(b: Block) -> np.ndarray:
     most = b.know.sequence_len

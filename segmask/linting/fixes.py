@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from ..core import Segment, SegmentError, Segments, segments_problems
 from ..files import iter_jsonl, keep_copy, records, rewrite_lines, stamp
-from ..html import progress
+from ..html import counted, progress
 from ..problems import Problem
 from .checks import _invisible
 from ..tokens.tokenizer import tokenizer_of
@@ -218,7 +218,7 @@ class Fixed(NamedTuple):
 
     def __str__(self):
         if self.backup is None: return f'{self.path}: {self.rows:,} rows, nothing to fix'
-        dropped = f', {self.dropped:,} duplicates removed' if self.dropped else ''
+        dropped = f', {counted(self.dropped, "duplicate")} removed' if self.dropped else ''
         return f'{self.path}: {self.changed:,} of {self.rows:,} rows fixed{dropped}. The original is {self.backup}'
 
 def _new_lines(path: str|os.PathLike, fixer: _Fixer) -> tuple[int, dict[int, bytes|None]]:

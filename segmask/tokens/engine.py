@@ -87,9 +87,10 @@ class Engine:
     ):
         self.tokenizer, self.fast = tokenizer, fast
         self.backend: Any = getattr(tokenizer, 'backend_tokenizer', None) # None for a tokenizer written in Python
-        self._forget()
+        self.forget()
 
-    def _forget(self):
+    def forget(self):
+        "Let go of what makes it fast; it is made again when texts come"
         self._speller: Speller|None = None
         self._joiner: Joiner|None = None
         self._fast: Fast|None = None

@@ -86,7 +86,7 @@ def _differing(a: list, b: list) -> tuple[set[int], set[int]]:
 
 def _strip(name: str, ids: Sequence[int], differing: set[int], tokenizer: Any) -> str:
     def chip(n, id, text):
-        if n in differing: return tag('mark', escape(text), style=_other, title=id)
+        if n in differing: return tag('b', escape(text), style=_other, title=id)
         return tag('span', escape(text), style=_same, title=id)
     chips = ''.join(map(chip, range(len(ids)), ids, token_text(tokenizer, ids)))
     head = tag('th', escape(name), style='text-align:right;vertical-align:top;white-space:nowrap;padding:2px 8px')

@@ -212,7 +212,7 @@ def _auto(name: str, revision: str|None, trust_remote_code: bool) -> 'PreTrained
         if 'trust_remote_code' in str(e):
             why = 'it brings Python code of its own; if you trust it, set trust_remote_code: true'
         hint = 'Is there a tokenizer.json (or tokenizer.model) and a tokenizer_config.json in it?'
-        raise refusal(f'no tokenizer in {name!r}: {why.rstrip(".:; ")}', hint) from e
+        raise refusal(f'no tokenizer in {name!r}: {why.rstrip(".:; ").removesuffix(" from one of")}', hint) from e
 
 # %% ../../nbs/tokens/07_tokenizer.ipynb #44d05286
 def tokenizer_of(

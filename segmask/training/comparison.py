@@ -63,7 +63,7 @@ def pair_text(
     d, (lo, hi) = by*o.difference.mean, (by*v for v in o.difference.interval())
     if share: lo, hi = max(lo, -100), min(hi, 100)
     size = f'{_signed(d)}{unit}, 95 % interval {_signed(lo)} to {_signed(hi)}'
-    corrected = f', corrected for {n} pairs' if n>1 else ''
+    corrected = f' corrected for {n} pairs, the interval not' if n>1 else ''
     if not o.p<.05:
         seen = f'no difference between {o.a} and {o.b} can be seen'
         return f'{measure.capitalize()}: {seen} ({size}, {p_text(o.p)}{corrected}).'

@@ -119,7 +119,7 @@ def segment_losses(
     if row is not None and list(table.id)!=list(row['input_ids']): raise ValueError('the table is of another row')
     known = 'segment' in table and hasattr(row, 'row')
     part = table.segment if known else (table.trained!=table.trained.shift()).cumsum().rename('segment')-1
-    out = table.groupby(part).agg(trained=('trained', 'any'), tokens=('id', 'size'), loss=('loss', 'mean'))
+    out = as_table(table.groupby(part).agg(trained=('trained', 'any'), tokens=('id', 'size'), loss=('loss', 'mean')))
     spell = tokenizer.decode if tokenizer else None
     texts = table.groupby(part).id.agg(list) if spell else table.groupby(part).token.agg(''.join)
     out.insert(0, 'text', [row.row[i].text if known else spell(texts[i]) if spell else texts[i] for i in out.index])

@@ -130,19 +130,20 @@ def borders(
     return _changes(mask[r], length, False) if mask.ndim==2 and mask[r].max(initial=0)>1 else []
 
 # %% ../../nbs/views/56_batches.ipynb #e184808b
-def _where(hit: np.ndarray) -> str: # '0, 3'
-    return ', '.join(str(i) for i in np.flatnonzero(hit.any(1))[:8])
+def _where(hit: np.ndarray) -> str: # 'row 3', 'rows 0, 3'
+    rows = np.flatnonzero(hit.any(1))[:8]
+    return f'row{"s"*(len(rows)>1)} {", ".join(map(str, rows))}'
 
 def _label_notes(box: Rectangle) -> Iterator[str]:
     ids, labels, mask = box.ids, box.labels, box.mask
     trained = labels!=IGNORE_INDEX
     if mask is not None and (hit := trained & (mask==0)).any():
-        yield f'padding is trained: {counted(int(hit.sum()), "label")} at padded positions (rows {_where(hit)})'
+        yield f'padding is trained: {counted(int(hit.sum()), "label")} at padded positions ({_where(hit)})'
     if (hit := trained & (labels!=ids)).any():
         before = trained[:, :-1]
         shifted = before.any() and (labels[:, :-1]==ids[:, 1:])[before].all()
         why = ': they are shifted by one already, and the model will shift them again' if shifted else ''
-        yield f'{int(hit.sum()):,} labels are not the token at their position (rows {_where(hit)}){why}'
+        yield f'{int(hit.sum()):,} labels are not the token at their position ({_where(hit)}){why}'
     if (none := ~trained.any(1)).any():
         yield f'nothing is trained in rows {_where(none[:, None])}'
 

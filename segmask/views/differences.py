@@ -273,12 +273,12 @@ class SetDiff(View):
     @property
     def text(self) -> str: # type: ignore[override]
         x, y = self.names
-        equal = min(len(self.a), len(self.b)) - sum(o.a is not None for o in self.pairs)
+        equal = len(self.a) - sum(o.a is not None for o in self.pairs)
         moved = f', {self.moved:,} of them in another place' if self.moved else ''
         what_of = {'tokens': 'with other tokens', 'labels': 'with the same tokens and other labels',
                 'only in the first': f'only in {x}', 'only in the second': f'only in {y}'}
         counts = {what: sum(o.what==what for o in self.pairs) for what in what_of}
-        sizes, same = ', '.join(f'{k}: {counted(len(s), "row")}' for k,s in ((x, self.a), (y, self.b))), max(equal, 0)
+        sizes, same = ', '.join(f'{k}: {counted(len(s), "row")}' for k,s in ((x, self.a), (y, self.b))), equal
         differing = [f'{counted(n, "row")} {what_of[what]}' for what,n in counts.items() if n]
         return '\n'.join([sizes, f'{counted(same, "row")} the same{moved}', *differing])
 

@@ -63,6 +63,9 @@ def row_sets(
     one = row_set(data, encoder)
     return {one.name: one}
 
+def _of(sets: Mapping[str, RowSet]) -> str: # nothing where one set has no name of its own
+    return '' if [*sets]==['rows'] else f': {", ".join(sets)}'
+
 def _limit(s: RowSet) -> int|None:
     prepared = s.prepared if isinstance(s, StoredRows) else None
     return s.sequence_len or (prepared.config.sequence_len if prepared is not None else None)
@@ -120,7 +123,7 @@ def plot_lengths(
     names = [f'{a:,}–{b-1:,}' if b-a>1 else f'{a:,}' for a,b in zip(edges, edges[1:])]
     over = '' if limit is None else f'\n{counted(int((whole>limit).sum()), "row")} longer than sequence_len {limit:,}'
     text = f'tokens of a row, {size}\n{_twin(names, tokens, edges)}{over}'
-    return _histogram(tokens, edges, number, f'{size}: {", ".join(sets)}', 'tokens of a row', text, limit)
+    return _histogram(tokens, edges, number, f'{size}{_of(sets)}', 'tokens of a row', text, limit)
 
 # %% ../../nbs/views/57_plots.ipynb #a3521486
 def plot_trained_share(
@@ -145,7 +148,7 @@ def plot_trained_share(
     learned, total = (int(_pooled(sets, f).sum()) for f in (lambda s: s.trained, lambda s: s.tokens))
     none, edges = int((whole==0).sum()), share_bins(whole)
     empty = f'; nothing in {counted(none, "row")}' if none else ''
-    title = f'{learned/max(total, 1):.0%} of {total:,} tokens are trained{empty}: {", ".join(sets)}'
+    title = f'{learned/max(total, 1):.0%} of {total:,} tokens are trained{empty}{_of(sets)}'
     names = [f'{percent(a)}–{percent(b)}' for a,b in zip(edges, edges[1:])]
     text = f'trained share, {counted(len(whole), "row")}, nothing in {none:,}\n{_twin(names, shares, edges)}'
     return _histogram(shares, edges, percent, title, 'share of a row that is trained', text)
@@ -231,7 +234,7 @@ def plot_lost(
     series = [o for k,s in sets.items() for o in _losses('' if one else f'{k}: ', s, at)]
     text = '\n'.join((f'{k}:\n' if not one else '') + _lost_text(s, limit) for k,s in sets.items())
     uprights = {limit: f'sequence_len {limit:,}'} if limit is not None and limit<=longest*1.5 else {}
-    return chart(series, f'trained tokens lost: {", ".join(sets)}', 'sequence_len', 'share lost', text,
+    return chart(series, f'trained tokens lost{_of(sets)}', 'sequence_len', 'share lost', text,
                  y_text=percent, uprights=uprights)
 
 # %% ../../nbs/views/57_plots.ipynb #7fa9df28

@@ -70,7 +70,9 @@ class Left(NamedTuple):
     path: Path
     steps: list[dict] # code, and for each row what it was and is
     time: str         # when it was last written
-    def __str__(self): return f'{len(self.steps)} step{"s"*(len(self.steps)!=1)} of {self.time} were not saved'
+    def __str__(self):
+        n = len(self.steps)
+        return f'{n} step{"s"*(n!=1)} of {self.time} {"was" if n==1 else "were"} not saved'
 
 def left_draft(
     path: Path, # a JSONL file
