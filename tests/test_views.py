@@ -113,3 +113,38 @@ def test_a_trainer_without_its_tokenizer(tok, rows, tmp_path):
     model = LlamaForCausalLM.from_pretrained(tmp_path/'m')
     same = [{k: v[:9] for k,v in o.items()} for o in rows]
     assert len(show_batch(Trainer(model, args(tmp_path), train_dataset=datasets.Dataset.from_list(same))).rows)==3
+
+def test_whatever_takes_long_shows_how_far_it_is(tok, tmp_path, monkeypatch):
+    "Reading, counting, hashing, writing: a bar in a terminal, once two seconds have passed"
+    import io, sys, time
+    from segmask import export
+    from segmask.data.rows import row_set
+    from segmask.data.store import hash_file
+    class Terminal(io.StringIO):
+        def isatty(self): return True
+    monkeypatch.chdir(tmp_path)
+    write_jsonl([masked(f'<s>Q: {i}?\nA:') + trained(' yes</s>') for i in range(600)], 'rows.jsonl')
+    config = dict(base_model='mistralai/Mistral-7B-v0.1', datasets=[dict(path='rows.jsonl', type='input_output')])
+    def shown(f):
+        with monkeypatch.context() as m:
+            m.setattr(sys, 'stderr', said := Terminal())
+            now = iter(range(0, 10**9, 3))
+            m.setattr('segmask.html.time.monotonic', lambda: next(now))
+            f()
+        return said.getvalue()
+    prepared = preprocess(config)
+    for doing,f in (('Reading', lambda: row_set('rows.jsonl', tok)), ('Counting', lambda: row_set('rows.jsonl', tok).tokens), ('Hashing', lambda: hash_file('rows.jsonl')),
+                    ('Encoding', lambda: preprocess(config, force=True)), ('Writing', lambda: export(prepared, 'jsonl')), ('Looking', lambda: __import__('segmask').lint('rows.jsonl', tok))):
+        assert doing in shown(f), doing
+    monkeypatch.setattr(sys, 'stderr', said := Terminal())
+    row_set('rows.jsonl', tok)
+    assert not said.getvalue(), 'what is done at once shows nothing'
+
+def test_losses_are_drawn_like_tokens(tok):
+    from segmask import loss_table, show_losses
+    from segmask.training.losses import before_after
+    e = Encoder(tok)(trained('<s>Hello\n') + masked(' ') + trained('you', weight=.3))
+    table = loss_table(tiny(tok), e)
+    drawn = str(show_losses(table))
+    assert '∅' not in drawn and all(o in drawn for o in ('·Hello', '⏎', '<wbr><ins', '2px dashed')), 'a space, a line break, a weight can be seen'
+    assert '⏎' in str(show_losses(before_after(table, table), 'change'))
