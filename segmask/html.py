@@ -133,7 +133,7 @@ def legend(
     lines = [tag('ins', 'trained', style=RUN_STYLE[True]), tag('span', 'masked', style=RUN_STYLE[False])]
     if weighted: lines.insert(1, tag('ins', 'weighted', style=run_style(.5)))
     lines += [tag('span', k, style=v, title=PART_WORDS[k]) for k,v in PART_STYLE.items() if k in parts]
-    return ' '.join([*lines, *(['else context'] if parts else [])])
+    return ' '.join([*lines, *(['no line above: context'] if parts else [])])
 
 LEGEND = legend()
 

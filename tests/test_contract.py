@@ -121,7 +121,7 @@ def test_supplied_and_written_are_told_in_words(base_models, tmp_path):
     row = chat_rows(Contract(chat), dict(messages=THOUGHTS))
     e = Encoder(chat.tokenizer, 'joint')(row)
     v = show_tokens(e)
-    assert 'supplied (0 trained)' in str(v) and '2 rewritten (1 trained)' in str(v) and str(v).endswith('s supplied  w written  r rewritten  else context')
+    assert 'supplied (0 trained)' in str(v) and '2 rewritten (1 trained)' in str(v) and str(v).endswith('s supplied  w written  r rewritten  no line above: context')
     for o in ('supplied by the prompt', 'trained · written by the model', 'masked · written by the model', 'masked · context', 'rewritten since the model wrote it'):
         assert f'{o} · segment' in v.html
     drawn = row_drawing(e, chat.tokenizer)
@@ -133,7 +133,7 @@ def test_supplied_and_written_are_told_in_words(base_models, tmp_path):
     chat.tokenizer.chat_template = chat.template # a batch is tokens alone, and so are the rows of a prepared set
     batch = dict(input_ids=[e.input_ids], labels=[e.labels])
     b = show_batch(batch, chat.tokenizer)
-    assert 'supplied' in b.text and 'written by the model' in b.html and b.text.endswith('s supplied  w written  else context')
+    assert 'supplied' in b.text and 'written by the model' in b.html and b.text.endswith('s supplied  w written  no line above: context')
     chat.tokenizer.chat_template = None
     assert 'supplied' not in show_batch(batch, chat.tokenizer).text and row_drawing(dict(e), chat.tokenizer)['p']==''
 

@@ -220,7 +220,7 @@ class Batch(View):
     def text(self) -> str: # type: ignore[override]
         rows = [_row_text(self, r) for r in range(min(len(self.rows), self.limit))]
         tokens = [t for o in self.rows[:self.limit] for t in tokens_of(o, self.tokenizer)]
-        key = '  '.join([f'{o[0]} {o}' for o in drawn_parts(tokens)] + ['else context'])
+        key = '  '.join([f'{o[0]} {o}' for o in drawn_parts(tokens)] + ['no line above: context'])
         return '\n'.join([self.head, *filter(None, [self.made]), *(f'! {o}' for o in self.notes), *rows,
                           *([key] if drawn_parts(tokens) else [])])
 

@@ -363,7 +363,7 @@ def show_tokens(
     head, text = tag('small', summary(tokens)), tag('pre', drawn(tokens, limit), dir='ltr', style=PRE_STYLE)
     parts = drawn_parts(tokens)
     key = '━ trained  ╍ weight below 1  ┄ masked' if weighted(tokens) else '━ trained  ┄ masked'
-    key = '  '.join([key, *(f'{o[0]} {o}' for o in parts), *(['else context'] if parts else [])])
+    key = '  '.join([key, *(f'{o[0]} {o}' for o in parts), *(['no line above: context'] if parts else [])])
     html = tag('div', head + text + tag('small', legend(weighted(tokens), parts) + _SIGNS))
     return View(html, f'{summary(tokens)}\n{underlined(tokens)}\n{key}')
 

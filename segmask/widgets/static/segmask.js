@@ -679,7 +679,7 @@ function renderRows({ model, el }) {
     shownKey = `${r.n} ${r.key}`;
     if (before !== shownKey) { selection = null; hit = -1; finding = -1; info.textContent = ''; }
     const drawn = mode === 'tokens' ? ['s', 'w', 'r'].filter(k => r.p.includes(k)) : [];
-    parts.replaceChildren(...drawn.flatMap(k => [make('span', { className: `sm-${k}-part`, textContent: PARTS[k].split(' ')[0], title: PARTS[k] }), ' ']), drawn.length ? 'else context' : '');
+    parts.replaceChildren(...drawn.flatMap(k => [make('span', { className: `sm-${k}-part`, textContent: PARTS[k].split(' ')[0], title: PARTS[k] }), ' ']), drawn.length ? 'no line above: context' : '');
     pane.draw(r, mode);
     side.drawSegments(r, head().editable);
     drawHits();
