@@ -116,7 +116,7 @@ def test_a_trainer_without_its_tokenizer(tok, rows, tmp_path):
 
 def test_whatever_takes_long_shows_how_far_it_is(tok, tmp_path, monkeypatch):
     "Reading, counting, hashing, writing: a bar in a terminal, once two seconds have passed"
-    import io, sys, time
+    import io, sys
     from segmask import export
     from segmask.data.rows import row_set
     from segmask.data.store import hash_file
