@@ -2188,6 +2188,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                        'segmask/tokens/tokenizer.py'),
                                           'segmask.tokens.tokenizer.no_network': ( 'tokens/tokenizer.html#no_network',
                                                                                    'segmask/tokens/tokenizer.py'),
+                                          'segmask.tokens.tokenizer.out_of_reach': ( 'tokens/tokenizer.html#out_of_reach',
+                                                                                     'segmask/tokens/tokenizer.py'),
                                           'segmask.tokens.tokenizer.text_tokenizer': ( 'tokens/tokenizer.html#text_tokenizer',
                                                                                        'segmask/tokens/tokenizer.py'),
                                           'segmask.tokens.tokenizer.token_bytes': ( 'tokens/tokenizer.html#token_bytes',

@@ -7,10 +7,9 @@ __all__ = ['view_arguments', 'view_run']
 
 # %% ../../nbs/commands/98_viewing.ipynb #9aea8cd3
 import argparse
-from pathlib import Path
 
 from .output import emit, given, named, reading_arguments
-from ..tokens.tokenizer import no_network
+from ..tokens.tokenizer import out_of_reach
 
 # %% ../../nbs/commands/98_viewing.ipynb #f9b07d5a
 def view_arguments(p: argparse.ArgumentParser):
@@ -33,12 +32,11 @@ def _model(name: str):
     try: import torch # noqa: F401
     except ImportError: raise ValueError("a model's loss needs torch: pip install 'segmask[train]'") from None
     from transformers import AutoModelForCausalLM
-    here = Path(name).is_dir() or no_network() # the hub's client would try for half a minute
-    try: return AutoModelForCausalLM.from_pretrained(name, local_files_only=here)
-    except (OSError, ValueError) as e:
-        why = str(e).strip().splitlines()[0]
-        raise ValueError(f'--model {name} cannot be loaded ({why}). Give a folder with config.json and '
-                         '*.safetensors, or the name of a model on the hub.') from e
+    hint = 'Give a folder with config.json and *.safetensors, or the name of a model on the hub.'
+    said = lambda why: ValueError(f'--model {name} cannot be loaded ({why}). {hint}')
+    if why := out_of_reach(name): raise said(why)
+    try: return AutoModelForCausalLM.from_pretrained(name)
+    except (OSError, ValueError) as e: raise said(str(e).strip().splitlines()[0]) from e
 
 def _viewed(args: argparse.Namespace, path: str): # what `browse` takes, and its encoder
     from segmask.commands.sets import examples, is_config, is_prepared

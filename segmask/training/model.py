@@ -13,7 +13,7 @@ from ..config.arguments import precision
 from ..config.config import TrainingConfig
 from ..config.paths import ConfigError, refuse
 from ..config.refusals import other_model
-from ..tokens.tokenizer import no_network
+from ..tokens.tokenizer import out_of_reach
 
 if TYPE_CHECKING: from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -83,13 +83,12 @@ def load_model(
     options |= cfg.get('overrides_of_model_config', {})
     if bits: options |= _quantized(cfg, bits)
     if Path(cfg.base_model).is_dir(): options['use_safetensors'] = True # elsewhere transformers prefers them anyway
-    else: options['local_files_only'] = no_network() # the hub's client would try for half a minute
     options = {k: v for k,v in options.items() if v is not None}
+    hint = 'Give a folder with config.json and *.safetensors, or the name of a model on the hub.'
+    said = lambda why: refuse(cfg, 'base_model', f'{cfg.base_model!r} cannot be loaded ({why})', hint)
+    if why := out_of_reach(cfg.base_model): raise said(why)
     try: model = AutoModelForCausalLM.from_pretrained(cfg.base_model, **options)
-    except (OSError, ValueError) as e:
-        what = f'{cfg.base_model!r} cannot be loaded ({str(e).strip().splitlines()[0]})'
-        hint = 'Give a folder with config.json and *.safetensors, or the name of a model on the hub.'
-        raise refuse(cfg, 'base_model', what, hint) from e
+    except (OSError, ValueError) as e: raise said(str(e).strip().splitlines()[0]) from e
     if problems := other_model(cfg, model): raise ConfigError(problems)
     return model
 
