@@ -14,7 +14,7 @@ from segmask.views.plots import plot_lengths, plot_lost, plot_packing, plot_trai
 from segmask.data.rows import row_set
 from segmask.tokens.skew import inference_skew
 
-TAGS = set('img div small pre ins span b br mark table tr td th tbody thead caption style details summary code em kbd'.split())
+TAGS = set('img div small pre ins span b br mark table tr td th tbody thead caption style details summary code em kbd wbr'.split())
 ATTRIBUTES = set('style title dir class id open role scope colspan border alt src'.split())
 RAW = re.compile('[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]')
 
@@ -29,7 +29,7 @@ class Page(HTMLParser):
         assert tag in TAGS, tag
         assert all(v.startswith('data:image/svg+xml;base64,') for k,v in attrs if k=='src')
         for k,v in attrs: assert k in ATTRIBUTES and not (k=='style' and re.search(r'url|expression|/\*', v or '')), (tag, k, v)
-        if tag not in ('br', 'img'): self.open.append(tag)
+        if tag not in ('br', 'img', 'wbr'): self.open.append(tag)
     def handle_endtag(self, tag): assert self.open and self.open.pop()==tag, tag
     def handle_data(self, data): self.text.append(data)
     def handle_comment(self, data): raise AssertionError('a comment')
