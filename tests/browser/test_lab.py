@@ -265,11 +265,11 @@ def test_dragging_scrolls_at_the_edge(light, editor):
 
 def test_a_draft_is_offered(light, editor):
     light.kernel("e.state.mask(0, 9, 12); e.state = Edits('rows.jsonl', enc); e.draw()") # as after a kernel that died
-    says(light, editor, 'were not saved')
+    says(light, editor, 'was not saved')
     editor.get_by_role('button', name='take up').click()
     prints(light, 'e.state.dirty', '[0]')
     says(light, editor, '1 row changed again')
-    light.until(lambda: 'were not saved' in editor.inner_text(), False)
+    light.until(lambda: 'was not saved' in editor.inner_text(), False)
 
 def test_a_file_that_changed_meanwhile(light, editor):
     editor.locator('.sm-seg').nth(0).click()
