@@ -9,7 +9,6 @@ __all__ = ['view_arguments', 'view_run']
 import argparse
 
 from .output import emit, given, named, reading_arguments
-from ..tokens.tokenizer import out_of_reach
 
 # %% ../../nbs/commands/98_viewing.ipynb #f9b07d5a
 def view_arguments(p: argparse.ArgumentParser):
@@ -31,12 +30,8 @@ def view_run(args: argparse.Namespace) -> int:
 def _model(name: str):
     try: import torch # noqa: F401
     except ImportError: raise ValueError("a model's loss needs torch: pip install 'segmask[train]'") from None
-    from transformers import AutoModelForCausalLM
-    hint = 'Give a folder with config.json and *.safetensors, or the name of a model on the hub.'
-    said = lambda why: ValueError(f'--model {name} cannot be loaded ({why}). {hint}')
-    if why := out_of_reach(name): raise said(why)
-    try: return AutoModelForCausalLM.from_pretrained(name)
-    except (OSError, ValueError) as e: raise said(str(e).strip().splitlines()[0]) from e
+    from segmask.training.model import read_model
+    return read_model(name, lambda what, hint: ValueError(f'--model: {what}. {hint}'))
 
 def _viewed(args: argparse.Namespace, path: str): # what `browse` takes, and its encoder
     from segmask.commands.sets import examples, is_config, is_prepared
